@@ -25,7 +25,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install reinstall demo check types lint quick test tests browser containers bench bench-serving docs screenshots lock \
+.PHONY: help install reinstall demo check types lint quick test tests test-gpu browser containers bench bench-serving docs screenshots lock \
 	format down clean
 
 help:  ## list these commands
@@ -102,6 +102,9 @@ browser:
 	test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
 	  { timeout 120 apt-get update && timeout 300 apt-get install -y --no-install-recommends $$missing; } >/dev/null 2>&1; } || \
 	  echo "not here, and not to be installed: $$missing; the tests that need it will be skipped"
+
+test-gpu: $(STAMP)  ## trainings on this machine's GPU: every family, bf16, compile, resume, export (minutes; skipped without one)
+	$(BIN)/pytest -n 0 -rs tests/gpu
 
 containers: $(STAMP)  ## build an image with podman over a Debian base, and run it (minutes; not in `make test`)
 	MODELYARD_CONTAINERS=1 $(BIN)/pytest -n 0 -rA tests/containers

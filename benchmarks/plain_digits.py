@@ -31,7 +31,7 @@ from components.contracts.pipeline import PipelineSpec  # noqa: E402
 from components.contracts.shapes import ClassesOutput, ImageInput  # noqa: E402
 from components.core.located_yaml import read  # noqa: E402
 from components.models.build import build  # noqa: E402
-from components.preprocessing.augmentation import augment  # noqa: E402
+from components.training.augmentation.images import augment  # noqa: E402
 
 
 def main() -> None:

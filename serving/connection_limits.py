@@ -37,6 +37,10 @@ def install() -> None:
         scope, cycle = self.scope, self.cycle  # the scope is made anew with each head
         if b"pgrade" in data and (cycle is None or cycle.response_complete or cycle.scope is not scope):
             data = without_upgrade(data)
+        if len(data) > MAX_HEAD_BYTES and _begins_in_head(self) and data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES) < 0:
+            self.transport.write(_TOO_LARGE)  # a head that comes as a whole is no head of many reads
+            self.transport.close()
+            return
         receive(self, data)
         if len(self.pipeline) > MAX_PIPELINED:
             self.transport.abort()
@@ -97,6 +101,12 @@ def _waits_for(connection: Any) -> tuple[object, float] | None:
     if connection.cycle.response_complete and connection.cycle.more_body:
         return connection.cycle, HEAD_SECONDS
     return None
+
+
+def _begins_in_head(connection: Any) -> bool:
+    """Whether what comes next belongs to a head: neither to a body nor behind a request that is being answered."""
+    cycle = connection.cycle
+    return cycle is None or cycle.scope is not connection.scope or (cycle.response_complete and not cycle.more_body)
 
 
 def _is_in_head(connection: Any) -> bool:

@@ -1,4 +1,4 @@
-"""How a worker ends: it stops accepting, answers what it has accepted, and closes no connection with a request in it.
+"""How a worker ends: it accepts what waits and nothing more, answers it, and closes no connection with a request in it.
 
 uvicorn, at its shutdown, closes every connection without a running request, although the client may just have sent
 one. Here a worker that is told to end first drains: other processes accept new connections (they listen on the same
@@ -29,12 +29,13 @@ def install(on_begin: Callable[[], None]) -> None:
 
     async def drain(self: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
         on_begin()
+        state = self.server_state
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        await asyncio.sleep(POLL_SECONDS)  # accept what waits in the socket's queue; it would be reset
         for server in self.servers:
             server.close()
         for listener in sockets or []:
             listener.close()
-        state = self.server_state
-        state.default_headers = [*state.default_headers, (b"connection", b"close")]
         until = time.monotonic() + LINGER_SECONDS
         await asyncio.sleep(POLL_SECONDS)  # what was accepted last becomes a connection
         while state.connections and time.monotonic() < until and not self.force_exit:

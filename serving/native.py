@@ -76,13 +76,14 @@ def context_of(request: HttpRequest, settings: ServingSettings) -> Context:
     seconds = settings.timeout_seconds
     if (text := request.header(_TIMEOUT)) is not None:
         try:
-            seconds = min(seconds, float(text) / 1000)
+            asked = float(text) / 1000
         except ValueError:
-            seconds = -1
-        if not seconds >= 0:
+            asked = -1.0
+        if not asked >= 0:  # neither is NaN
             raise RefusedRequest(
                 400, "timeout", f"{TIMEOUT_HEADER} is no number of milliseconds", got=text, expected="such as 500"
             )
+        seconds = min(seconds, asked)
     key = request.header(_KEY)
     request.prediction_id = prediction_id = new_id()
     return Context(requests.named_version(request), key, time.monotonic() + seconds, request.is_gone, prediction_id)

@@ -169,7 +169,7 @@ def _limits(settings: ServingSettings, wire: EndpointSchema, max_length: int | N
 
 
 def _told(limits: dict[str, Any]) -> str:
-    return "Limits: " + ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in limits.items())
+    return "Limits: " + "; ".join(f"{name.replace('_', ' ')} {value:,.15g}" for name, value in limits.items())
 
 
 def _bounded(schema: dict[str, Any], settings: ServingSettings) -> dict[str, Any]:

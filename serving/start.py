@@ -41,15 +41,32 @@ def close_control_ports(folder: Path) -> None:
         for watcher in watchers:
             watcher.graceful_timeout = DRAIN_SECONDS
         kind = circus.ThreadedArbiter if threaded else circus.Arbiter
-        return kind(
+        arbiter = kind(
             watchers,
             endpoint=f"ipc://{folder / 'control'}",
             pubsub_endpoint=f"ipc://{folder / 'events'}",
             check_delay=CHECK_SECONDS,
             **{name: value for name, value in settings.items() if name != "check_delay"},
         )
+        arbiter.stop = _closing_sockets(arbiter)  # type: ignore[method-assign]
+        return arbiter
 
     circus.create_standalone_arbiter = create
+
+
+def _closing_sockets(arbiter: Any) -> Any:
+    """The arbiter's `stop`, which first closes its own copies of the listening sockets.
+
+    Once the workers have closed theirs, a new connection is refused at once, so that its client goes elsewhere.
+    Otherwise it would wait until the last worker has drained, and be reset then.
+    """
+    stop = arbiter.stop
+
+    def close_and_stop(*words: Any, **settings: Any) -> Any:
+        arbiter.sockets.close_all()
+        return stop(*words, **settings)
+
+    return close_and_stop
 
 
 HANDOVER = "MODELYARD_HANDOVER"

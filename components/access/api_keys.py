@@ -134,7 +134,8 @@ def revoke(path: Path, name: str) -> None:
 class KeyFile:
     """The keys of a file, read again when it changes.
 
-    A file that cannot be read any more leaves the keys as they were, and says so through `on_error`.
+    A file that cannot be read any more leaves the keys as they were; `error` says why. A file that had keys and is gone
+    or empty opens nothing: a service that asked for keys goes on asking.
 
     Raises:
         ServingError: the file cannot be read at the start.
@@ -146,13 +147,14 @@ class KeyFile:
         self._lock = threading.Lock()
         self._stamp = _stamp(path)
         self._keys = _by_digest(read(path))
+        self._had_keys = bool(self._keys)
         self._next_check = time.monotonic() + CHECK_SECONDS
 
     @property
     def has_keys(self) -> bool:
-        """Whether there is any key, revoked ones too: a file of revoked keys opens nothing."""
+        """Whether there is or was any key, revoked ones too: a file without valid keys opens nothing."""
         self._refresh()
-        return bool(self._keys)
+        return self._had_keys
 
     def find(self, key: str) -> ApiKey | None:
         """The key that a request has sent, unless it is unknown or revoked.
@@ -182,6 +184,7 @@ class KeyFile:
                 self.error = error
             else:
                 self._stamp, self.error = stamp, None
+                self._had_keys = self._had_keys or bool(self._keys)
 
 
 def _by_digest(keys: list[ApiKey]) -> Mapping[str, ApiKey]:

@@ -145,7 +145,9 @@ class InstructionLayout(Strict):
     Args:
         keys: key of each part in the objects: instruction, input, output; prompt, completion; messages.
         template: the text of a sample, with the parts in braces, as in `{instruction}`; of `messages`: the text of one
-            message, with `{role}` and `{content}`.
+            message, with `{role}` and `{content}`. Null: the samples are conversations, lists of messages in the field
+            `messages`, that the chat template of a model makes texts of; an instruction or a prompt is a message of the
+            user, with its input after an empty line, and the output or completion is the answer of the assistant.
         template_without_input: template for samples whose input is empty.
         roles: roles of messages that are read, and what stands for `{role}`; messages of other roles are left out.
         group: key of what objects belong to (a conversation, a document, a user): the field `group`, which `split:
@@ -156,7 +158,7 @@ class InstructionLayout(Strict):
     files: dict[str, FileName | list[FileName]]
     form: Literal["instruction", "prompt", "messages"]
     keys: dict[str, str] = Field(default={})
-    template: str = Field(min_length=1)
+    template: str | None = Field(default=None, min_length=1, exclude_if=is_default(None))
     template_without_input: str | None = Field(default=None, min_length=1)
     roles: dict[str, str] = Field(default={})
     encoding: TextEncoding = "utf-8"
@@ -165,7 +167,8 @@ class InstructionLayout(Strict):
     @property
     def fields(self) -> Fields:
         """Fields of the samples, with their kinds."""
-        return {"text": "text"} if self.group is None else {"text": "text", "group": "text"}
+        own: Fields = {"messages": "json"} if self.template is None else {"text": "text"}
+        return own if self.group is None else {**own, "group": "text"}
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -181,14 +184,15 @@ class InstructionLayout(Strict):
         if unknown := sorted(set(self.keys) - set(self.parts)):
             raise ValueError(f"keys: {self.form} has no {', '.join(unknown)}")
         needed = ("role", "content") if self.form == "messages" else self.parts
-        if missing := [part for part in needed if f"{{{part}}}" not in self.template]:
+        template = self.template
+        if template is not None and (missing := [part for part in needed if f"{{{part}}}" not in template]):
             raise ValueError(f"template: lacks {', '.join(f'{{{part}}}' for part in missing)}")
         if self.form == "messages" and not self.roles:
             raise ValueError("roles: names the roles that are read, such as {user: user, assistant: assistant}")
         if self.form != "messages" and self.roles:
             raise ValueError("roles: needs form: messages")
-        if self.form != "instruction" and self.template_without_input is not None:
-            raise ValueError("template_without_input: needs form: instruction")
+        if self.template_without_input is not None and (self.form != "instruction" or template is None):
+            raise ValueError("template_without_input: needs form: instruction and template")
         return self
 
 

@@ -55,3 +55,6 @@ class ArraySpec(Strict):
 def lengths(name: str) -> str:
     """The name of a ragged array's lengths in a batch: int64 (N,)."""
     return f"{name}_lengths"
+
+
+SAMPLE_WEIGHTS = ArraySpec(name="sample_weights", type="float32", shape=())  # of samples with the field `weight`

@@ -13,6 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+MESSAGES = "messages"  # the key of one conversation in requests to a model that has a template
+# The same text as a template of Jinja, with the end token after each answer, for pretrained models without a template.
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
 MESSAGE = "<|{role}|>\n{content}\n"
 ANSWER = "<|assistant|>\n"
 NEXT_MESSAGE = "\n<|"  # where the model begins another message, its answer is at an end

@@ -11,6 +11,8 @@ from components.contracts.architectures import (
     custom,
     detection,
     diffusion,
+    hub,
+    hub_generation,
     rnn,
     segmentation,
     series,
@@ -43,7 +45,12 @@ ModelSpec = Annotated[
         | transformer.Seq2SeqTransformerSpec
         | rnn.Seq2SeqGruSpec
         | text.BertSpec
+        | hub.HubEncoderSpec
         | text.MambaSpec
+        | hub_generation.CausalLmSpec
+        | hub_generation.Seq2SeqLmSpec
+        | hub_generation.DetrSpec
+        | hub_generation.Wav2Vec2Spec
         | vision.VggSpec
         | vision.ImageNetResNetSpec
         | vision.ConvNextSpec

@@ -11,10 +11,12 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from components.contracts.budget_spec import BudgetSpec
 from components.contracts.dataset import NAME, TASK
+from components.contracts.decision_spec import ConformalSpec, DecisionSpec
 from components.contracts.model_spec import ModelSpec
 from components.contracts.prediction_log import LogSpec
 from components.contracts.selection import SelectionSpec
 from components.contracts.serving_spec import ChallengerLimits, Device, RolloutPolicy
+from components.contracts.track_spec import TrackSpec
 from components.contracts.train_spec import TrainSpec
 from components.contracts.tune_spec import TuneSpec
 from components.core.strict import Strict
@@ -175,6 +177,7 @@ class ServingOptions(Strict):
             components/evaluation/quantization.py).
         quantize_max_loss: the most that the task's first metric may lose on the test split by int8: absolute where
             higher is better, else relative to the float model's figure.
+        conformal: answers with a set of classes or an interval of a stated coverage; None: without.
         log: what the service logs of its answers.
     """
 
@@ -190,6 +193,7 @@ class ServingOptions(Strict):
     gpu_memory_mb: int | None = _optional(None, ge=64)
     quantize: Literal["none", "int8"] = _optional("none")
     quantize_max_loss: float = _optional(0.005, ge=0, lt=1)
+    conformal: ConformalSpec | None = _optional(None)
     log: LogSpec = _optional(LogSpec())
 
     @model_validator(mode="after")
@@ -236,10 +240,12 @@ class PipelineSpec(Strict):
     dataset: str = Field(pattern=NAME)
     model: ModelSpec
     train: TrainSpec = TrainSpec()
+    decision: DecisionSpec | None = Field(default=None, exclude_if=lambda decision: decision is None)
     gates: GatesSpec = GatesSpec()
     budget: BudgetSpec | None = Field(default=None, exclude_if=lambda budget: budget is None)
     serving: ServingOptions = ServingOptions()
     release: ReleaseSpec = ReleaseSpec()
+    track: TrackSpec | None = Field(default=None, exclude_if=lambda track: track is None)
     schedule: ScheduleSpec | None = None
     tune: TuneSpec | None = Field(default=None, exclude_if=lambda section: section is None)
 

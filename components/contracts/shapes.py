@@ -18,17 +18,26 @@ class InputSpec(Strict):
     Args:
         kind: name of the kind; an architecture lists the kinds that it takes.
         channels_last: whether the network runs in PyTorch's channels-last memory format.
-        augmentable: whether `train.augment` may change the input: images (N, H, W, C).
+        augmentations: the settings of `train.augment` that may change the input.
         lossy: whether different samples may become equal inputs, as texts with rare words do.
     """
 
     kind: ClassVar[str]
     channels_last: ClassVar[bool] = False
-    augmentable: ClassVar[bool] = False
+    augmentations: ClassVar[tuple[str, ...]] = ()
     lossy: ClassVar[bool] = False
 
 
-LOSS_SETTINGS = ("label_smoothing", "class_weights", "forecast_loss")  # of `train:`
+# Of `train.augment`: what boxes and masks can follow, or need not; what alters images alone; what mixes targets.
+MOVING_IMAGES = ("flip", "flip_vertical", "shift_pixels", "resized_crop", "color_jitter")
+ALTERING_IMAGES = ("erase", "rand_augment")
+MIXING = ("mixup", "cutmix")
+AUGMENTATIONS = (
+    *MOVING_IMAGES, "rotate_degrees", *ALTERING_IMAGES, *MIXING,
+    "spec_augment", "noise", "scale", "time_warp", "window_slice", "word_dropout",
+)  # fmt: skip
+
+LOSS_SETTINGS = ("label_smoothing", "class_weights", "forecast_loss", "calibrate", "sampling")  # of `train:`
 
 
 class OutputSpec(Strict):
@@ -39,14 +48,42 @@ class OutputSpec(Strict):
         graph_builder: `package.module:function` that makes the graphs for serving (components/training/graphs); a name,
             because the function imports torch.
         min_labels: number of different labels that a dataset needs at least.
+        problem_type: transformers' word for the loss on these outputs, in an export to its layout.
         loss_settings: the settings of `LOSS_SETTINGS` that the loss on these outputs reads; a pipeline that sets others
             is refused. An output from outside the package may read all.
+        augmentations: the settings of `train.augment` that the objective of these outputs applies, where the input
+            allows them.
+        weighs_samples: whether the loss has weights of samples (`weight` in the layout of a table).
+        keep_metrics: figures of the validation that `train.keep_metric` may name, the default first; None: not known.
     """
 
     kind: ClassVar[str]
     graph_builder: ClassVar[str]
     min_labels: ClassVar[int] = 0
+    problem_type: ClassVar[str | None] = None
     loss_settings: ClassVar[tuple[str, ...]] = LOSS_SETTINGS
+    augmentations: ClassVar[tuple[str, ...]] = AUGMENTATIONS
+    keep_metrics: ClassVar[tuple[str, ...] | None] = None
+    weighs_samples: ClassVar[bool] = False
+
+
+Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+class ImageFraming(Strict):
+    """How image files are fitted into height and width (`input:` of dataset.yaml).
+
+    Args:
+        resize: stretched, cropped, or padded.
+        shortest_edge: the shorter side before the crop; None: no more than necessary is cropped.
+        resample: filter of the resize.
+        stated: whether these are kept where pretrained weights were trained with others.
+    """
+
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    shortest_edge: int | None = None
+    resample: Resample = "bilinear"
+    stated: bool = False
 
 
 class ImageInput(InputSpec):
@@ -55,11 +92,12 @@ class ImageInput(InputSpec):
     Args:
         normalise: where mean and std are from: `auto`, the train split, and pretrained weights that say their own
             replace them; `dataset`, the train split in any case; `stated` in dataset.yaml.
+        framing: how files became arrays; None: not known, as of arrays without files.
     """
 
     kind: ClassVar[str] = "image"
     channels_last: ClassVar[bool] = True
-    augmentable: ClassVar[bool] = True
+    augmentations: ClassVar[tuple[str, ...]] = (*MOVING_IMAGES, "rotate_degrees", *ALTERING_IMAGES, *MIXING)
 
     height: int
     width: int
@@ -67,17 +105,26 @@ class ImageInput(InputSpec):
     mean: list[float]
     std: list[float]
     normalise: Literal["auto", "dataset", "stated"] = "auto"
+    framing: ImageFraming | None = None
 
 
 class TokensInput(InputSpec):
-    """Token numbers int64 (N, T), padded with `pad`, and lengths int64 (N,); T is at most `max_length`."""
+    """Token numbers int64 (N, T), padded with `pad`, and lengths int64 (N,); T is at most `max_length`.
+
+    Args:
+        mask: number of the token that word dropout puts in place of others; None: there is none.
+        special: numbers of tokens that word dropout keeps: [CLS], [SEP] and the like.
+    """
 
     kind: ClassVar[str] = "tokens"
+    augmentations: ClassVar[tuple[str, ...]] = ("word_dropout",)
     lossy: ClassVar[bool] = True
 
     vocabulary: int
     max_length: int
     pad: int = 0
+    mask: int | None = None
+    special: tuple[int, ...] = ()
 
 
 class SeriesInput(InputSpec):
@@ -90,6 +137,7 @@ class SeriesInput(InputSpec):
     """
 
     kind: ClassVar[str] = "series"
+    augmentations: ClassVar[tuple[str, ...]] = ("mixup", "noise", "scale", "time_warp", "window_slice")
 
     channels: int
     max_length: int
@@ -97,6 +145,12 @@ class SeriesInput(InputSpec):
     std: list[float]
     fixed: bool = False
     instance_norm: bool = False
+
+
+class SpectrogramInput(SeriesInput):
+    """Frames of log-mel bands as a series; the bands are its channels."""
+
+    augmentations: ClassVar[tuple[str, ...]] = ("mixup", "spec_augment", "noise", "time_warp", "window_slice")
 
 
 NoiseSchedule = Literal["cosine", "linear"]
@@ -112,6 +166,7 @@ class NoiseInput(InputSpec):
 
     kind: ClassVar[str] = "noise"
     channels_last: ClassVar[bool] = True
+    augmentations: ClassVar[tuple[str, ...]] = ("flip", "flip_vertical")
 
     height: int
     width: int
@@ -126,7 +181,10 @@ class ClassesOutput(OutputSpec):
 
     kind: ClassVar[str] = "classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_samples"
-    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
+    problem_type: ClassVar[str | None] = "single_label_classification"
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "calibrate", "sampling")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("accuracy", "macro_f1", "loss")
+    weighs_samples: ClassVar[bool] = True
     min_labels: ClassVar[int] = 2
 
     classes: int
@@ -137,7 +195,9 @@ class TokenClassesOutput(OutputSpec):
 
     kind: ClassVar[str] = "token-classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_tokens"
-    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
+    augmentations: ClassVar[tuple[str, ...]] = ("word_dropout",)
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "calibrate")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("entity_f1", "accuracy", "loss")
 
     classes: int
 
@@ -147,7 +207,9 @@ class ForecastOutput(OutputSpec):
 
     kind: ClassVar[str] = "forecast"
     graph_builder: ClassVar[str] = "components.training.graphs.forecasting:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = ("noise", "scale")
     loss_settings: ClassVar[tuple[str, ...]] = ("forecast_loss",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("mse", "loss")
 
     horizon: int
     channels: int
@@ -159,7 +221,9 @@ class NextTokenOutput(OutputSpec):
 
     kind: ClassVar[str] = "next-token"
     graph_builder: ClassVar[str] = "components.training.graphs.next_token:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = ()
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("loss", "accuracy")
 
     vocabulary: int
 
@@ -169,7 +233,9 @@ class TextOutput(OutputSpec):
 
     kind: ClassVar[str] = "text"
     graph_builder: ClassVar[str] = "components.training.graphs.translation:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = ()
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("bleu", "accuracy", "loss")
 
     vocabulary: int
     max_length: int
@@ -183,7 +249,9 @@ class BoxesOutput(OutputSpec):
 
     kind: ClassVar[str] = "boxes"
     graph_builder: ClassVar[str] = "components.training.graphs.detection:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = MOVING_IMAGES
     loss_settings: ClassVar[tuple[str, ...]] = ()
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("map_50", "loss")
 
     classes: int
 
@@ -193,7 +261,9 @@ class NoiseOutput(OutputSpec):
 
     kind: ClassVar[str] = "noise"
     graph_builder: ClassVar[str] = "components.training.graphs.diffusion:graphs"
-    loss_settings: ClassVar[tuple[str, ...]] = ()
+    augmentations: ClassVar[tuple[str, ...]] = ("flip", "flip_vertical")
+    loss_settings: ClassVar[tuple[str, ...]] = ("sampling",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("loss",)
 
 
 class TableInput(InputSpec):
@@ -223,7 +293,11 @@ class ValuesOutput(OutputSpec):
 
     kind: ClassVar[str] = "value"
     graph_builder: ClassVar[str] = "components.training.graphs.value:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = tuple(name for name in AUGMENTATIONS if name != "cutmix")
+    problem_type: ClassVar[str | None] = "regression"
     loss_settings: ClassVar[tuple[str, ...]] = ()
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("mse", "loss")
+    weighs_samples: ClassVar[bool] = True
 
     mean: float
     std: float
@@ -240,6 +314,9 @@ class LabelsOutput(ClassesOutput):
 
     kind: ClassVar[str] = "labels"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_labels"
+    problem_type: ClassVar[str | None] = "multi_label_classification"
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "calibrate")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("macro_f1", "loss")
     min_labels: ClassVar[int] = 1
 
 
@@ -248,7 +325,14 @@ class MaskOutput(OutputSpec):
 
     kind: ClassVar[str] = "mask"
     graph_builder: ClassVar[str] = "components.training.graphs.segmentation:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = (*MOVING_IMAGES, "rotate_degrees")
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("mean_iou", "loss")
     min_labels: ClassVar[int] = 2
 
     classes: int
+
+
+def usable_augmentations(input_type: type[InputSpec], output_type: type[OutputSpec]) -> list[str]:
+    """The settings of `train.augment` that both the input and the output of a network allow."""
+    return [name for name in input_type.augmentations if name in output_type.augmentations]

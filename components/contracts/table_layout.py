@@ -70,6 +70,8 @@ class Columns(Strict):
         split: column of the split, if the file has one.
         group: column of what samples belong to (a speaker, a patient, a user): the field `group`, which `split: {group:
             group}` keeps in one split.
+        weight: column of the sample's weight in the loss of the training, 0 or more: the field `weight`. Figures of
+            validation and evaluation are without weights.
         classes: names of the labels, if the column has their numbers (1, or 1.0); or the name for each cell of the
             column.
         header: whether the first line names the columns; otherwise `columns` does.
@@ -117,6 +119,7 @@ class Columns(Strict):
     order: Literal["newest_first"] | None = _optional()
     image_folder: str | None = _optional(min_length=1)
     group: str | None = _optional()
+    weight: str | None = _optional(min_length=1)
     image_suffix: str | None = _optional(pattern=r"^\.[A-Za-z0-9.]+$")
     labels: str | list[str] | None = _optional(min_length=1)
     labels_separator: str | None = _optional(min_length=1)
@@ -151,6 +154,8 @@ class Columns(Strict):
             fields["labels"] = "json"
         if self.group is not None:
             fields["group"] = "text"
+        if self.weight is not None:
+            fields["weight"] = "numbers"
         return fields
 
     @field_validator("delimiter")

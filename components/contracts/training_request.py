@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, Field, ValidationError
 
 from components.contracts.model_spec import ModelSpec
+from components.contracts.track_spec import TrackSpec
 from components.contracts.train_spec import TrainSpec
 from components.core.errors import UsageError
 from components.core.strict import Strict
@@ -33,6 +34,8 @@ class TrainRequest(Strict):
         cores: processor cores that it may use; None: all, or what `train.threads` says.
         rates: lowest and highest rate and number of batches of a learning-rate range test, which is run in place of the
             training and leaves a `RateCurve`.
+        track: further receivers of the events.
+        profile: whether to record where the time goes, into `profile/` of the run folder; the training is the same.
     """
 
     pipeline: str
@@ -48,6 +51,8 @@ class TrainRequest(Strict):
     parts: bool = True
     cores: int | None = Field(default=None, ge=1)
     rates: tuple[float, float, int] | None = None
+    track: TrackSpec | None = None
+    profile: bool = False
 
     @classmethod
     def read(cls, arguments: list[str]) -> Self:
@@ -133,6 +138,7 @@ class RateCurve(Strict):
     lowest: float
 
 
+AUGMENTED_FILE = "augmentation/augmented-batch.png"  # in the run folder: the first batch, before and after
 FIGURES_FILE = "figures.json"
 
 

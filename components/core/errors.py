@@ -20,7 +20,8 @@ ModelyardError                    1  something failed
 ├── StageKilled                   1  another process killed a stage; a retry can help
 ├── StackError                    1  a server of the stack does not run or is not healthy
 ├── RegistryError                 1  the registry rejected a request or did not answer
-└── ServingError                  1  a bundle could not be built or started, or a service did not answer
+└── ServingError                  1  a bundle could not be started, or a service did not answer
+    └── BundleError               1  a bundle, its wheels or its image could not be built
 
 An error names what happened, where, the value it got, the value expected, and the next step. Errors cross process
 boundaries as JSON (`to_dict`, `from_dict`), so a stage's error reaches the command line unchanged.
@@ -214,7 +215,11 @@ class RegistryError(ModelyardError):
 
 
 class ServingError(ModelyardError):
-    """A bundle could not be built or started, or a service did not answer."""
+    """A bundle could not be started, or a service did not answer."""
+
+
+class BundleError(ServingError):
+    """A bundle, its wheels or its image could not be built."""
 
 
 def _classes() -> dict[str, type[ModelyardError]]:

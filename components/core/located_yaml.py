@@ -52,6 +52,7 @@ def read(path: Path, spec: type[Spec], overrides: dict[str, Any] | None = None, 
         raise SpecError(str(path), tuple(problems))
     for key, value in (overrides or {}).items():
         _put(document, key, value, problems)
+        _place(tuple(key.split(".")), value, lines)
     try:
         result = spec.model_validate(document)
     except ValidationError as error:
@@ -127,6 +128,15 @@ def _put(document: dict[str, Any], key: str, value: Any, problems: list[Problem]
             return
         mapping = nested
     mapping[last] = value
+
+
+def _place(at: Location, value: Any, lines: dict[Location, int]) -> None:
+    """Enter an override and its sections, so that its problems are reported there: 0 stands for no line of the file."""
+    for end in range(1, len(at) + 1):
+        lines.setdefault(at[:end], 0)
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _place((*at, name), inner, lines)
 
 
 def _problem(detail: Any, lines: dict[Location, int]) -> Problem:

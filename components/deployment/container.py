@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from components.core.errors import UsageError
@@ -22,6 +23,7 @@ REFERENCE = re.compile(
     r"(?:[a-zA-Z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
     r"(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@sha256:(?P<digest>[0-9a-f]{64}))?"
 )
+NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # a label of RFC 1123, as Kubernetes has them
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,22 @@ class DeploymentOptions:
     replicas: int = 2
     max_replicas: int = 8
     ingress_namespaces: tuple[str, ...] = ()
+
+
+def check_namespaces(names: Iterable[str]) -> None:
+    """Refuse what is no name of a Kubernetes namespace: the API server does not look at it, and it would let nobody in.
+
+    Raises:
+        UsageError: names what is none.
+    """
+    if odd := [name for name in names if not NAMESPACE.fullmatch(name)]:
+        raise UsageError(
+            "this is no name of a Kubernetes namespace",
+            where="--ingress-namespace",
+            got=", ".join(map(repr, odd))[:200],
+            expected="lower-case letters, digits and -, at most 63",
+            next_step="`kubectl get namespaces` lists them",
+        )
 
 
 def checked_image(reference: str) -> str:

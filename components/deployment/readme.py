@@ -68,13 +68,19 @@ def _facts(facts: ServiceFacts, options: DeploymentOptions, target: TargetName) 
     }
 
 
-def _keys(facts: ServiceFacts, path: str) -> str:
-    """What guards the service."""
+def _keys(facts: ServiceFacts, path: str, follow: str) -> str:
+    """What guards the service.
+
+    Args:
+        follow: how the running service gets a changed file.
+    """
     if not facts.asks_for_keys:
         return OPEN
     return (
         f"The service reads the digests of its API keys from `{path}`; no key is in these files.\n"
-        f"`modelyard keys add ./{API_KEYS_NAME} NAME` prints a new key and adds its digest to `./{API_KEYS_NAME}`."
+        f"`modelyard keys add ./{API_KEYS_NAME} NAME` prints a new key and adds its digest to `./{API_KEYS_NAME}`.\n"
+        f"After `keys add` or `keys revoke` the running service still has the file of before; it follows by\n"
+        f"`{follow}`."
     )
 
 
@@ -91,7 +97,7 @@ def _kubernetes(facts: ServiceFacts) -> str:
         f"kubectl rollout status deployment/{facts.model}",
     )
     return f"""Kubernetes 1.30 or later; the autoscaler needs metrics-server.
-{_keys(facts, f"./{API_KEYS_NAME}")}
+{_keys(facts, f"./{API_KEYS_NAME}", _renewed_secret(facts))}
 
 {commands}
 
@@ -108,7 +114,7 @@ def _kserve(facts: ServiceFacts) -> str:
     )
     protocol = "the Open Inference Protocol (V2)" if facts.speaks_open_inference else "`POST /predict` alone, not V2"
     return f"""KServe 0.15 or later on Kubernetes 1.30 or later. The service of this bundle answers {protocol}.
-{_keys(facts, f"./{API_KEYS_NAME}")}
+{_keys(facts, f"./{API_KEYS_NAME}", _renewed_secret(facts))}
 
 {commands}
 
@@ -121,6 +127,11 @@ def _cluster_secret(facts: ServiceFacts) -> str | None:
     return f"kubectl create secret generic {pod.secret_name(facts)} --from-file={API_KEYS_NAME}=./{API_KEYS_NAME}"
 
 
+def _renewed_secret(facts: ServiceFacts) -> str:
+    """The kubelet brings a changed secret into running pods within about a minute."""
+    return f"{_cluster_secret(facts)} --dry-run=client --output=yaml | kubectl apply --filename=-"
+
+
 def _compose(facts: ServiceFacts) -> str:
     path = f"secrets/{API_KEYS_NAME}"
     readable = "\nThe folder keeps other users out; the container's user must be able to read the file."
@@ -130,7 +141,9 @@ def _compose(facts: ServiceFacts) -> str:
         "docker compose up --detach --wait",
         "docker compose ps",
     )
-    return f"""{_keys(facts, f"./{path}")}{readable if facts.asks_for_keys else ""}
+    # A bind mount holds on to the file that was there when the container was created.
+    follow = f"install -m 0444 {API_KEYS_NAME} {path} && docker compose up --detach --wait --force-recreate"
+    return f"""{_keys(facts, f"./{path}", follow)}{readable if facts.asks_for_keys else ""}
 
 {commands}
 
@@ -156,7 +169,7 @@ def _systemd(facts: ServiceFacts) -> str:
         f"systemd-sysusers && systemctl daemon-reload && systemctl enable --now {unit}",
     )
     return f"""systemd 250 or later, Python 3.11.
-{_keys(facts, keys)}
+{_keys(facts, keys, f"install -D -m 0400 {API_KEYS_NAME} {keys} && systemctl restart {unit}")}
 The archive of the bundle (`modelyard bundle {facts.model} --export {facts.model}.tar --with-wheels`) is unpacked below
 `{home}` and installed there, as root:
 

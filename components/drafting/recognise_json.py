@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.contracts.annotation_layout import PARTS
-from components.contracts.chat_template import MESSAGE
+from components.contracts.chat_template import MESSAGE, MESSAGES
 from components.core.errors import SourceError
 from components.drafting import encoding
 from components.drafting.cells import GROUPS, LABELS, TEXTS
@@ -74,6 +74,8 @@ def recognise(source: Path, paths: Sequence[Path], options: DraftOptions) -> Rec
             found = _completed(found, files, source, paths)
         elif files[0].encoding != "utf-8":
             found["encoding"] = files[0].encoding
+        if found["kind"] == "instructions" and options.demands(MESSAGES):
+            found = {key: value for key, value in found.items() if not key.startswith("template")}
         if found["kind"] == "instructions" and (group := _group(found, files)) is not None:
             found["group"] = group
         recognised = Recognised(found, _why(found, files), tuple(_remarks(found, files, source, paths)))
@@ -256,7 +258,11 @@ def _remarks(
     layout: dict[str, Any], files: Sequence[_File], source: Path, paths: Sequence[Path]
 ) -> Iterator[str]:  # fmt: skip
     if layout["kind"] == "instructions":
-        yield f"the texts are made by the template {layout['template']!r}, and all of a text is learnt, the prompt too"
+        if "template" in layout:
+            template = layout["template"]
+            yield f"the texts are made by the template {template!r}, and all of a text is learnt, the prompt too"
+        else:
+            yield "the samples are conversations; the chat template of the model writes them, and answers are learnt"
         used = {layout.get("keys", {}).get(part, part) for part in PARTS[layout["form"]]} | {layout.get("group")}
         if layout.get("group") is not None:
             yield f"texts of equal {layout['group']} are kept in one split"

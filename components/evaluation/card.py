@@ -7,11 +7,11 @@ from typing import Any
 
 from components.contracts.shapes import InputSpec, OutputSpec
 from components.contracts.training_request import TrainRequest
-from components.evaluation import baselines
+from components.evaluation import baselines, choices
 from components.evaluation.baselines import Baseline
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
-from components.identity.package import QuantizationFacts
+from components.identity.package import PackageFacts, QuantizationFacts
 
 
 def card(
@@ -21,7 +21,7 @@ def card(
     data: dict[str, Any],
     trained: dict[str, Any],
     known: Sequence[Baseline] = (),
-    quantized: QuantizationFacts | None = None,
+    facts: PackageFacts | None = None,
 ) -> str:
     """Markdown in the order of Mitchell et al. 2019, arXiv:1810.03993.
 
@@ -29,7 +29,7 @@ def card(
         data: facts of the prepared dataset's manifest.
         trained: facts of the trained parts' manifest.
         known: baselines on the same split.
-        quantized: what `serving.quantize` came to.
+        facts: of the package: what quantization, decision and conformal prediction came to.
     """
     model = ", ".join(f"{key} {_as_text(value)}" for key, value in request.model.model_dump(mode="json").items())
     classes = f" into {len(frozen.classes)} classes: {', '.join(frozen.classes)}" if frozen.classes else ""
@@ -63,7 +63,8 @@ def card(
         *_baselines(scored.figures(), known, frozen),
         *task_lines.results,
         "",
-        *_quantization(quantized),
+        *_quantization(None if facts is None else facts.quantization),
+        *([] if facts is None else choices.card_lines(facts)),
         "## Limits",
         f"- Measured on samples like those of {data['dataset']} only; predictions for other samples are meaningless.",
         *task_lines.limits,

@@ -6,6 +6,7 @@ Legend: N samples, K classes of the data, R resamples, B bins of confidence.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.evaluation import batched_prediction
-from components.evaluation.calibration import BINS, Bin, confidence_bins, expected_calibration_error, reliability
+from components.evaluation.calibration import (
+    BINS,
+    Bin,
+    before_and_after,
+    card_line,
+    confidence_bins,
+    expected_calibration_error,
+    reliability,
+    uncalibrated,
+)
 from components.evaluation.metrics import (
     ClassFigures,
     Labels,
@@ -27,10 +37,19 @@ from components.evaluation.metrics import (
     negative_log_likelihood,
     true_class_loss,
 )
-from components.evaluation.scorer import CardLines, PackagePredictor, Real, ReportSamples, Slice
+from components.evaluation.scorer import (
+    CardLines,
+    PackagePredictor,
+    Real,
+    ReportSamples,
+    Slice,
+    decision_of,
+    temperature_of,
+)
 from components.evaluation.slices import ClassSlice as ClassSlice
 from components.evaluation.slices import class_slices
 from components.evaluation.test_split import FrozenSplit
+from components.identity.answer_facts import DecisionFacts
 
 
 class ClassificationScores:
@@ -43,15 +62,19 @@ class ClassificationScores:
         answers: (N,), the predicted class (of equal probabilities the package's first), K for any other class.
         overlap: number of neighbouring samples, itself included, that a sample shares data with (windows of a series).
         clusters: (N,), the group of each sample; None without groups.
+        temperature: by which the package's graph divides the logits.
+        reject_below: answers of a lower probability are marked as rejected.
     """
 
     def __init__(
         self, probabilities: Probabilities, truth: Labels, answers: Labels, classes: list[str], not_finite: int = 0,
-        overlap: int = 1, clusters: Labels | None = None,
+        overlap: int = 1, clusters: Labels | None = None, temperature: float = 1.0,
+        reject_below: float | None = None,
     ) -> None:  # fmt: skip
         self.probabilities, self.truth, self.answers, self.classes = probabilities, truth, answers, classes
         self.samples, self.not_finite = len(truth), not_finite
         self.overlap, self.clusters = overlap, clusters
+        self.temperature, self.reject_below = temperature, reject_below
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -62,6 +85,34 @@ class ClassificationScores:
     def bins(self) -> list[Bin]:
         """Samples by confidence, B bins."""
         return reliability(self.probabilities, self.truth)
+
+    @cached_property
+    def uncalibrated_bins(self) -> list[Bin] | None:
+        """Samples by their confidence before the calibration; None without calibration."""
+        return None if self.temperature == 1 else reliability(self._uncalibrated, self.truth)
+
+    @cached_property
+    def _uncalibrated(self) -> Probabilities:
+        return uncalibrated(self.probabilities, self.temperature).astype(np.float32)
+
+    def calibration(self) -> dict[str, float] | None:
+        """Calibration error and likelihood before and after the calibration; None without calibration."""
+        if self.uncalibrated_bins is None:
+            return None
+        before = {
+            "ece": expected_calibration_error(self.uncalibrated_bins),
+            "nll": negative_log_likelihood(self._uncalibrated, self.truth),
+        }
+        return before_and_after(self.temperature, before, self.figures())
+
+    def rejection(self) -> dict[str, float] | None:
+        """The share of rejected answers, and the accuracy of the others; None without `reject_below`."""
+        if self.reject_below is None:
+            return None
+        rejected = self.probabilities.max(axis=1) < self.reject_below
+        right = (self.answers == self.truth)[~rejected]
+        accepted = float(right.mean()) if len(right) else 0.0
+        return {"below": self.reject_below, "rejected": float(rejected.mean()), "accuracy_of_accepted": accepted}
 
     def per_class(self) -> list[tuple[str, ClassFigures]]:
         """Figures of each class of the data."""
@@ -114,12 +165,14 @@ class ClassificationScores:
 
     def document(self) -> dict[str, Any]:
         """Figures by class, the confusion matrix, slices and reliability."""
-        count = len(self.classes)
+        count, calibration = len(self.classes), self.calibration()
         return {
             "per_class": [{"class": name, **row._asdict()} for name, row in self.per_class()],
             "confusion": self.confusion[:count, :count].tolist(),
             "slices": [part._asdict() for part in self._weakest_first()],
             "reliability": [part._asdict() for part in self.bins],
+            **({} if calibration is None else {"calibration": calibration}),
+            **({} if (rejection := self.rejection()) is None else {"rejection": rejection}),
         }
 
     def draw(self, folder: Path) -> None:
@@ -128,7 +181,7 @@ class ClassificationScores:
 
         count = len(self.classes)
         draw_confusion(self.confusion[:count, :count], self.classes, folder / "confusion.png")
-        draw_reliability(self.bins, folder / "reliability.png")
+        draw_reliability(self.bins, folder / "reliability.png", self.uncalibrated_bins)
 
     def card_lines(self) -> CardLines:
         """The figures of the classes, the weakest class, and the uncertainty of the accuracy."""
@@ -142,6 +195,14 @@ class ClassificationScores:
                 for name, row in self.per_class()
             ),
         ]
+        if (calibration := self.calibration()) is not None:
+            results += ["", card_line(calibration)]
+        if (rejection := self.rejection()) is not None:
+            results += [
+                "",
+                f"Answers below a probability of {rejection['below']:g} are rejected: {rejection['rejected']:.1%} of "
+                f"the test samples; {rejection['accuracy_of_accepted']:.4f} of the others are right.",
+            ]
         limits = [
             f"- Weakest class: {weakest.name}, {weakest.accuracy:.1%} right{confusion}.",
             f"- With {self.samples:,} test samples{self._effective} the accuracy is known to about ±{self.margin:.2%} "
@@ -194,7 +255,7 @@ class ClassificationScorer(NamedTuple):
         has_class = data_numbers < count
         probabilities = np.zeros((len(frozen), count + 1), np.float32)
         truth, answers = np.empty(len(frozen), np.int64), np.empty(len(frozen), np.int64)
-        not_finite = 0
+        not_finite, decision = 0, decision_of(predictor)
         for index, batch, outputs in batched_prediction.outputs(predictor, frozen.split, step):
             package_probabilities = outputs["probabilities"]  # (B, classes of the package)
             finite = batched_prediction.finite(package_probabilities)
@@ -202,11 +263,22 @@ class ClassificationScorer(NamedTuple):
             truth[index] = batch["labels"]
             probabilities[np.ix_(index, data_numbers[has_class])] = package_probabilities[:, has_class]
             probabilities[index, count] = np.where(finite, package_probabilities[:, ~has_class].sum(axis=1), 1)
-            answers[index] = np.where(finite, data_numbers[package_probabilities.argmax(axis=1)], count)
+            likeliest = _decided(package_probabilities, decision, predictor.signature.classes)
+            answers[index] = np.where(finite, data_numbers[likeliest], count)
             not_finite += int(np.count_nonzero(~finite))
         return ClassificationScores(
-            probabilities, truth, answers, frozen.classes, not_finite, frozen.overlap, frozen.clusters
-        )
+            probabilities, truth, answers, frozen.classes, not_finite, frozen.overlap, frozen.clusters,
+            temperature_of(predictor), None if decision is None else decision.reject_below,
+        )  # fmt: skip
+
+
+def _decided(probabilities: Probabilities, decision: DecisionFacts | None, classes: Sequence[str]) -> Labels:
+    """The answered class (B,) of each row of probabilities (B, K)."""
+    likeliest: Labels = probabilities.argmax(axis=1)
+    for positive, threshold in {} if decision is None else decision.thresholds.items():
+        number = list(classes).index(positive)
+        likeliest = np.where(probabilities[:, number].astype(np.float64) >= threshold, number, 1 - number)
+    return likeliest
 
 
 def _mean(weights: Real, values: NDArray[Any]) -> Real:

@@ -18,7 +18,21 @@ from numpy.typing import NDArray
 
 from components.evaluation import batched_prediction
 from components.evaluation.additive_metrics import share
-from components.evaluation.scorer import CardLines, PackagePredictor, Real, ReportSamples, Slice
+from components.evaluation.calibration import (
+    before_and_after,
+    card_line,
+    score_calibration_error,
+    uncalibrated_scores,
+)
+from components.evaluation.scorer import (
+    CardLines,
+    PackagePredictor,
+    Real,
+    ReportSamples,
+    Slice,
+    decision_of,
+    temperature_of,
+)
 from components.evaluation.test_split import FrozenSplit
 
 Flags = NDArray[np.bool_]
@@ -49,16 +63,18 @@ class MultiLabelScores:
         answers: (N, K + 1) whether the model answers a label; the last column is for all other labels: those that only
             the package has, or a prediction that is not finite.
         thresholds: (K,) of the package.
+        temperature: by which the package's graph divides the logits.
     """
 
     overlap = 1
 
     def __init__(
-        self, scores: Scores, truth: Flags, answers: Flags, labels: list[str], thresholds: Real, not_finite: int = 0
-    ) -> None:
+        self, scores: Scores, truth: Flags, answers: Flags, labels: list[str], thresholds: Real, not_finite: int = 0,
+        temperature: float = 1.0,
+    ) -> None:  # fmt: skip
         self.scores, self.truth, self.answers = scores, truth, answers
         self.labels, self.thresholds = labels, thresholds
-        self.samples, self.not_finite = len(truth), not_finite
+        self.samples, self.not_finite, self.temperature = len(truth), not_finite, temperature
 
     @cached_property
     def _summands(self) -> Real:
@@ -113,6 +129,14 @@ class MultiLabelScores:
             rows.append(LabelFigures(name, precision, recall, f1, average, float(self.thresholds[number]), *counts))
         return rows
 
+    def calibration(self) -> dict[str, float] | None:
+        """Calibration error of the scores before and after the calibration; None without calibration."""
+        if self.temperature == 1:
+            return None
+        scores = self.scores, uncalibrated_scores(self.scores, self.temperature)
+        after, before = ({"ece": score_calibration_error(part, self.truth)} for part in scores)
+        return before_and_after(self.temperature, before, after)
+
     def slices(self) -> list[Slice]:
         """A slice for each label that samples have: its F1 as `macro_f1`, its average precision."""
         return [
@@ -144,7 +168,9 @@ class MultiLabelScores:
         for row in rows:
             row["average_precision"] = None if np.isnan(row["average_precision"]) else row["average_precision"]
         counts = [np.bincount(flags.sum(axis=1)).tolist() for flags in (self.truth, self.answers)]
-        return {"per_label": rows, "samples_by_number_of_labels": {"true": counts[0], "answered": counts[1]}}
+        tables = {"per_label": rows, "samples_by_number_of_labels": {"true": counts[0], "answered": counts[1]}}
+        calibration = self.calibration()
+        return tables if calibration is None else {**tables, "calibration": calibration}
 
     def draw(self, folder: Path) -> None:
         """F1 and average precision of the labels; precision over recall."""
@@ -174,6 +200,8 @@ class MultiLabelScores:
                 for row in rows
             ),
         ]
+        if (calibration := self.calibration()) is not None:
+            lines += ["", card_line(calibration)]
         limits = []
         present = [row for row in rows if row.samples]
         if present:
@@ -218,6 +246,8 @@ class MultiLabelScorer(NamedTuple):
         data_numbers = np.array([numbers.get(name, count) for name in predictor.signature.classes])
         has_label = data_numbers < count
         own = np.asarray(cast(Any, predictor.processor).label_thresholds(), np.float64)  # (labels of the package,)
+        if (decision := decision_of(predictor)) is not None:
+            own = np.array([decision.thresholds[name] for name in predictor.signature.classes])
         thresholds = np.full(count, np.nan)
         thresholds[data_numbers[has_label]] = own[has_label]
         scores, truth = np.zeros((len(frozen), count), np.float32), np.zeros((len(frozen), count), np.bool_)
@@ -233,7 +263,8 @@ class MultiLabelScorer(NamedTuple):
             answers[np.ix_(index, data_numbers[has_label])] = chosen[:, has_label]
             answers[index, count] = chosen[:, ~has_label].any(axis=1) | ~finite
             not_finite += int(np.count_nonzero(~finite))
-        return MultiLabelScores(scores, truth, answers, frozen.classes, thresholds, not_finite)
+        temperature = temperature_of(predictor)
+        return MultiLabelScores(scores, truth, answers, frozen.classes, thresholds, not_finite, temperature)
 
 
 SCORER = MultiLabelScorer()

@@ -49,8 +49,12 @@ def draw_confusion(confusion: NDArray[np.int64], classes: list[str], path: Path)
     save(figure, path)
 
 
-def draw_reliability(bins: list[Bin], path: Path) -> None:
-    """Plot accuracy over confidence by bin, and the number of samples."""
+def draw_reliability(bins: list[Bin], path: Path, before: list[Bin] | None = None) -> None:
+    """Plot accuracy over confidence by bin, and the number of samples.
+
+    Args:
+        before: the bins before the calibration, if there was one.
+    """
     figure = Figure(figsize=(5.4, 6.0), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     occupied = [bin_ for bin_ in bins if bin_.samples]
@@ -60,11 +64,15 @@ def draw_reliability(bins: list[Bin], path: Path) -> None:
     upper.plot(
         [bin_.confidence for bin_ in occupied], [bin_.accuracy for bin_ in occupied], "o", color=DARK, markersize=4
     )
+    if before is not None:
+        earlier = [bin_ for bin_ in before if bin_.samples]
+        places = [bin_.confidence for bin_ in earlier], [bin_.accuracy for bin_ in earlier]
+        upper.plot(*places, "s-", color=GREY, markersize=4, linewidth=1, label="before calibration")
     upper.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1.5, label="perfect calibration")
     upper.set_ylim(0, 1.02)
     upper.set_ylabel("accuracy")
     upper.legend(frameon=False, loc="upper left")
-    set_titles(upper, "Reliability", f"expected calibration error {expected_calibration_error(bins):.4f}")
+    set_titles(upper, "Reliability", _errors(bins, before))
     lower.bar(centres, [bin_.samples for bin_ in occupied], width * 0.92, color=GREY)
     lower.set_yscale("log")
     lower.set_ylabel("samples")
@@ -73,6 +81,11 @@ def draw_reliability(bins: list[Bin], path: Path) -> None:
     for axes in (upper, lower):
         style_axes(axes)
     save(figure, path)
+
+
+def _errors(bins: list[Bin], before: list[Bin] | None) -> str:
+    after = f"expected calibration error {expected_calibration_error(bins):.4f}"
+    return after if before is None else f"{after}, before {expected_calibration_error(before):.4f}"
 
 
 def draw_training(history: list[dict[str, float]], kept_epoch: int, path: Path) -> None:

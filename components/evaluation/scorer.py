@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from components.core.errors import NotFoundError
 from components.core.strict import Strict
 from components.evaluation.test_split import FrozenSplit
+from components.identity.answer_facts import DecisionFacts
 from components.identity.package import Signature
 from components.tasks.task import Prediction, Processor, Task
 
@@ -43,6 +44,19 @@ class PackagePredictor(Protocol):
 
     def answer(self, samples: Sequence[Arrays], parameters: Strict | None = None) -> list[Prediction]:
         """One prediction for each sample, in order."""
+
+
+def temperature_of(predictor: PackagePredictor) -> float:
+    """By which the graph of a classifier divides its logits: 1 without calibration."""
+    package = getattr(predictor, "package", None)
+    facts = None if package is None else package.facts.calibration
+    return 1.0 if facts is None else float(facts.temperature)
+
+
+def decision_of(predictor: PackagePredictor) -> DecisionFacts | None:
+    """The decision of a package; None: its likeliest class, or the thresholds of its processor."""
+    package = getattr(predictor, "package", None)
+    return None if package is None else package.facts.decision
 
 
 class Slice(NamedTuple):

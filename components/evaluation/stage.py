@@ -19,7 +19,7 @@ from components.core import atomic
 from components.core.errors import CorruptArtifactError, NotFiniteError
 from components.core.progress import Progress
 from components.core.stage_process import die_with_parent
-from components.evaluation import baselines, quantization, report, scorer
+from components.evaluation import baselines, choices, quantization, report, scorer
 from components.evaluation.card import card
 from components.evaluation.quantization import Quantized
 from components.evaluation.scorer import Scored
@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> None:
         data_digest=request.data_digest,
         lineage={**request.lineage, **parts.facts.get("lineage", {})},
         parameters=parts.facts.get("parameters"),
+        calibration=parts.facts.get("calibration"),
     )
     package = Package(trained, parts.model_copy(update={"facts": facts.model_dump(mode="json")}))
     scored = score(package, frozen)
@@ -61,12 +62,18 @@ def main(arguments: list[str]) -> None:
             quantization.log(outcome)
             facts = facts.model_copy(update={"quantization": outcome.facts})
             scored = outcome.scored or scored
+        final = package if outcome is None or outcome.folder is None else Package(outcome.folder, package.manifest)
+        answering = choices.chosen(request, final, facts, frozen)
+        if answering.decision is not None:
+            scored = score(choices.with_facts(final, answering), frozen)
+        facts = answering
         known = baselines.of(frozen)
         comparison = baselines.compare(scored.figures(), known, frozen)
         document = {**report.document("test", scored), **report.rounded(baselines.document(known, comparison))}
-        text = card(request, scored, frozen, data.facts, parts.facts, known, facts.quantization)
+        document |= report.rounded(choices.document(facts))
+        text = card(request, scored, frozen, data.facts, parts.facts, known, facts)
         int8_parts = None if outcome is None else outcome.folder
-        sealed = _seal(request, document, text, facts.model_dump(mode="json"), int8_parts)
+        sealed = _seal(request, document, text, facts, int8_parts)
     plots = Path(request.run_folder) / "plots"
     _draw(scored, trained, plots)
     (plots / "quantization.json").unlink(missing_ok=True)  # of another package of this training
@@ -112,7 +119,7 @@ def score(package: Package, frozen: FrozenSplit) -> Scored:
 
 
 def _seal(
-    request: TrainRequest, metrics: dict[str, Any], text: str, facts: dict[str, Any], int8_parts: Path | None
+    request: TrainRequest, metrics: dict[str, Any], text: str, facts: PackageFacts, int8_parts: Path | None
 ) -> manifest.Manifest:
     """Write trained parts, with int8 graphs if there are any, figures and model card to the package; atomic."""
     source = Path(request.run_folder) / "trained"
@@ -123,7 +130,8 @@ def _seal(
             shutil.copytree(int8_parts, fresh, ignore=ignored, dirs_exist_ok=True)
         manifest.write_json(fresh / "metrics.json", metrics)
         (fresh / "README.md").write_text(text, encoding="utf-8")
-        return manifest.seal(fresh, "package", facts)
+        choices.rewrite_golden(fresh, facts)
+        return manifest.seal(fresh, "package", facts.model_dump(mode="json"))
 
 
 def _verify_input(folder: Path, kind: manifest.Kind, request: TrainRequest) -> manifest.Manifest:

@@ -112,7 +112,7 @@ class NextTokenScorer(NamedTuple):
         for begin in range(0, len(windows), BATCH):
             batch = windows[begin : begin + BATCH]
             parts = [_tokens(frozen, window) for window in batch]
-            logits = _logits(predictor, parts)
+            logits = next_token_logits(predictor, parts)
             for window, tokens, rows in zip(batch, parts, logits, strict=True):
                 finite = bool(np.isfinite(rows[: len(tokens) - 1]).all())
                 if not finite:
@@ -123,18 +123,21 @@ class NextTokenScorer(NamedTuple):
         metrics = {"perplexity": view.perplexity, "next_token_accuracy": view.next_token_accuracy}
         return AdditiveScores(summands, metrics, view, len(not_finite))
 
-    def of_text(self, logits: NDArray[np.float32], tokens: NDArray[np.int64], first: int = 1) -> Real:
+    def of_text(
+        self, logits: NDArray[np.float32], tokens: NDArray[np.int64], first: int | NDArray[np.int64] = 1
+    ) -> Real:
         """Summands of a text (S,), from logits (T - 1, V) and the true tokens (T - 1,).
 
         Args:
-            first: position of the first of the tokens in its text.
+            first: position of the first of the tokens in its text; or the positions of all, (T - 1,).
         """
+        places = np.arange(first, first + len(tokens)) if isinstance(first, int) else first
         logits64 = logits.astype(np.float64)
         largest = logits64.max(axis=1, initial=0)
         normaliser = largest + np.log(np.exp(logits64 - largest[:, None]).sum(axis=1))
         nll = normaliser - logits64[np.arange(len(tokens)), tokens]
         correct = logits64.argmax(axis=1) == tokens if len(tokens) else np.zeros(0)
-        range_index = np.searchsorted(POSITION_RANGES, np.arange(first, first + len(tokens)), side="right") - 1
+        range_index = np.searchsorted(POSITION_RANGES, places, side="right") - 1
         count = len(POSITION_RANGES)
         columns = [np.bincount(range_index, values, count) for values in (nll, correct, np.ones(len(tokens)))]
         return np.stack(columns, axis=1).astype(np.float64).reshape(-1)
@@ -155,7 +158,7 @@ def _tokens(frozen: FrozenSplit, window: Window) -> NDArray[np.int64]:
     return whole[window.begin : window.end].astype(np.int64)
 
 
-def _logits(predictor: PackagePredictor, parts: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+def next_token_logits(predictor: PackagePredictor, parts: list[NDArray[np.int64]]) -> NDArray[np.float32]:
     """Logits (N, T, V) of token sequences."""
     inputs = predictor.processor.inputs()
     spec = ArraySpec(name="tokens", type="int64", shape=(), layout="ragged")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from components.evaluation import batched_prediction
 from components.evaluation.additive_metrics import AdditiveScores, share
-from components.evaluation.scorer import CardLines, PackagePredictor, Real, ReportSamples, Slice
+from components.evaluation.calibration import before_and_after, card_line, confidence_error, uncalibrated
+from components.evaluation.scorer import CardLines, PackagePredictor, Real, ReportSamples, Slice, temperature_of
 from components.evaluation.test_split import FrozenSplit
 from components.preprocessing import spans
 
@@ -28,11 +29,13 @@ class EntityView(NamedTuple):
 
     Args:
         names: the labels.
+        calibration: calibration error of the tags of words before and after the calibration; None without calibration.
         unread_samples, unread_words, unread_entities: what the network does not read, since it is past `max_length`:
             words, the entities that have one of them, the samples of these words. All of them count as missed.
     """
 
     names: tuple[str, ...]
+    calibration: dict[str, float] | None = None
     unread_samples: int = 0
     unread_words: int = 0
     unread_entities: int = 0
@@ -75,7 +78,8 @@ class EntityView(NamedTuple):
     def document(self, total: Real) -> dict[str, Any]:
         """Figures of each label, and what the network does not read."""
         unread = {"samples": self.unread_samples, "words": self.unread_words, "entities": self.unread_entities}
-        return {"per_type": self._rows(total), "past_max_length": unread}
+        calibration = {} if self.calibration is None else {"calibration": self.calibration}
+        return {"per_type": self._rows(total), "past_max_length": unread, **calibration}
 
     def draw(self, total: Real, folder: Path) -> None:
         """Precision and recall of each label."""
@@ -92,6 +96,8 @@ class EntityView(NamedTuple):
             f"| {row['type']} | {row['precision']:.4f} | {row['recall']:.4f} | {row['f1']:.4f} | {row['support']:,} |"
             for row in rows
         ]
+        if self.calibration is not None:
+            lines += ["", card_line(self.calibration)]
         weakest = min((row for row in rows if row["support"]), key=lambda row: row["f1"], default=None)
         limits = [f"- Weakest kind: {weakest['type']}, F1 {weakest['f1']:.4f}."] if weakest else []
         if self.unread_words:
@@ -127,6 +133,7 @@ class TokenClassificationScorer(NamedTuple):
         names = predictor.signature.classes
         view = EntityView(tuple(sorted({tag[2:] for tag in [*frozen.classes, *names] if tag != spans.OUTSIDE})))
         summands = np.zeros((len(frozen), 3 * len(view.names) + 2))
+        temperature, confidences = temperature_of(predictor), _Confidences([], [], [])
         not_finite, unread = 0, np.zeros(3, np.int64)  # of samples, words, entities
         for index, batch, outputs in batched_prediction.outputs(predictor, frozen.split, step, BATCH):
             tag_numbers = outputs["probabilities"].argmax(axis=-1)  # (B, T)
@@ -144,8 +151,16 @@ class TokenClassificationScorer(NamedTuple):
                 is_read = (places >= 0) & finite[row]  # (W,)
                 summands[number] = self.of_sample(view, truth, predicted_tags, is_read)
                 unread += _unread(truth, places >= 0)
-        samples, words, entities = unread.tolist()
-        view = view._replace(unread_samples=samples, unread_words=words, unread_entities=entities)
+                if temperature != 1 and is_read.any():
+                    correct = np.array([one == other for one, other in zip(truth, predicted_tags, strict=True)])
+                    confidences.add(outputs["probabilities"][row][places[is_read]], correct[is_read], temperature)
+        samples, left_out, entities = unread.tolist()
+        view = view._replace(
+            calibration=confidences.table(temperature) if confidences.correct else None,
+            unread_samples=samples,
+            unread_words=left_out,
+            unread_entities=entities,
+        )
         metrics = {
             "entity_f1": view.f1,
             "entity_precision": view.precision,
@@ -175,6 +190,26 @@ class TokenClassificationScorer(NamedTuple):
         equal = np.array([one == other for one, other in zip(truth, predicted_tags, strict=True)], np.bool_)
         correct = np.count_nonzero(equal if is_read is None else equal & is_read)
         return np.array([*per_kind, correct, len(truth)], np.float64)
+
+
+class _Confidences(NamedTuple):
+    """The probability of the answered tag of each word, with and without the temperature, and whether it is correct."""
+
+    after: list[Real]
+    before: list[Real]
+    correct: list[NDArray[np.bool_]]
+
+    def add(self, probabilities: NDArray[Any], correct: NDArray[np.bool_], temperature: float) -> None:
+        """Add words of a sample: probabilities (W, K), correct (W,)."""
+        self.after.append(probabilities.max(axis=1).astype(np.float64))
+        self.before.append(uncalibrated(probabilities, temperature).max(axis=1))
+        self.correct.append(correct)
+
+    def table(self, temperature: float) -> dict[str, float]:
+        """The table of metrics.json."""
+        correct = np.concatenate(self.correct)
+        after, before = ({"ece": confidence_error(np.concatenate(part), correct)} for part in (self.after, self.before))
+        return before_and_after(temperature, before, after)
 
 
 def _unread(truth: Sequence[str], is_read: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -4,6 +4,8 @@
     model.onnx          for serving; a task that samples has several graphs, each `<name>.onnx`
     model.safetensors   for continuing
     model.json          the model's spec, to build the network that the safetensors fit
+    config.json         of a network that is one of transformers' classes: transformers' config; images have
+                        preprocessor_config.json beside it
     processor.json      raw example -> arrays, with fitted statistics; a tokenizer lies beside it as tokenizer.json
     signature.json      what goes into each graph and what comes out (`Signature`)
     golden/             examples as files, and outputs.json with the training process's own answers to them
@@ -25,7 +27,10 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
 from components.identity import manifest as manifests
+from components.identity.answer_facts import ConformalFacts, DecisionFacts
+from components.identity.calibration_facts import CalibrationFacts
 
+HUB_CONFIG, HUB_PROCESSOR = "config.json", "preprocessor_config.json"
 BATCH = "batch"  # the free size that is the number of samples
 
 
@@ -79,6 +84,8 @@ class PackageFacts(Strict):
     Args:
         parameters: of the network; None: packages of earlier versions do not say.
         quantization: only where the pipeline asks for int8 graphs.
+        calibration: temperature scaling of a classifier; None: there was none to try.
+        decision, conformal: only where the pipeline asks for them.
     """
 
     pipeline: str
@@ -89,6 +96,9 @@ class PackageFacts(Strict):
     lineage: dict[str, str]
     parameters: int | None = Field(default=None, exclude_if=lambda count: count is None)
     quantization: QuantizationFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
+    calibration: CalibrationFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
+    decision: DecisionFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
+    conformal: ConformalFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
 
 
 class TensorSpec(Strict):

@@ -94,7 +94,7 @@ def parameters(wire: EndpointSchema, text: str) -> Strict:
         SampleError: the task has no parameters, or refuses the values.
     """
     if wire.parameters is None:
-        raise SampleError("this task takes no parameters", code="keys", got=PARAMETERS)
+        raise SampleError("this task takes no parameters", code="keys", got=text[:80])
     try:
         return wire.parameters.model_validate_json(text)
     except ValidationError as error:

@@ -3,7 +3,8 @@
 a row of a table (an object)      a column a property
 any other sample                  one column, named as the sample: text, base64 of a file, or JSON (or CSV) as text
 
-a prediction with probabilities   `label`, and a column a class with its probability
+a prediction with probabilities   `label`, and a column a class with its probability; `prediction_set`, JSON as text,
+                                  and `prediction_rejected` where the package answers with them
 any other prediction              `prediction`, JSON as text
 """
 
@@ -21,6 +22,7 @@ Row = Mapping[str, Any]
 
 _TYPES = {"number": "double", "string": "string", "integer": "long", "boolean": "boolean"}  # MLflow's names
 PREDICTION = "prediction"
+_FURTHER = {"set": ("prediction_set", "string"), "rejected": ("prediction_rejected", "boolean")}
 
 
 class SampleColumn(NamedTuple):
@@ -82,13 +84,28 @@ def values(endpoint: EndpointSchema, rows: Sequence[Row]) -> list[Any]:
 def answers(endpoint: EndpointSchema, predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     """Predictions as rows."""
     if has_classes(endpoint):
-        return [{"label": one["label"], **one["probabilities"]} for one in predictions]
+        return [{"label": one["label"], **one["probabilities"], **_further(one)} for one in predictions]
     return [{PREDICTION: json.dumps(one, ensure_ascii=False)} for one in predictions]
+
+
+def further(endpoint: EndpointSchema) -> dict[str, str]:
+    """The columns of a prediction with probabilities beside label and classes, with MLflow's types."""
+    properties = endpoint.prediction.get("properties", {})
+    return {name: kind for field, (name, kind) in _FURTHER.items() if field in properties}
 
 
 def has_classes(endpoint: EndpointSchema) -> bool:
     """Whether predictions have a column a class."""
     return "probabilities" in endpoint.prediction.get("properties", {})
+
+
+def _further(prediction: Prediction) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field, (name, kind) in _FURTHER.items():
+        if field in prediction:
+            value = prediction[field]
+            found[name] = json.dumps(value, ensure_ascii=False) if kind == "string" else value
+    return found
 
 
 def _single(endpoint: EndpointSchema, position: int, row: Row, *, is_text: bool) -> Any:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 FAR = math.inf
+_FROM_PROBABILITIES = ("label", "set", "rejected")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE = 0, 2, 3
@@ -24,7 +25,8 @@ def difference(expected: Any, answered: Any) -> float:
     """The largest difference between two JSON answers; inf where they differ in kind.
 
     A `label` beside `probabilities` is ignored: within a tolerance, the order of two nearly equal classes may change.
-    So are `labels` beside `scores`: a score that is nearly its threshold may be on either side.
+    So are the `set` of a conformal prediction and `rejected`, and `labels` beside `scores`: a score that is nearly its
+    threshold may be on either side.
     An `image` is a base64 PNG, compared by its pixels in units of 0..1; a `mask` is one of class numbers, compared by
     the share of differing pixels.
     """
@@ -46,7 +48,7 @@ def _of_mappings(expected: Mapping[str, Any], answered: Mapping[str, Any]) -> fl
         return FAR
     differences = [0.0]
     for key, value in expected.items():
-        if (key == "label" and "probabilities" in expected) or (key == "labels" and "scores" in expected):
+        if (key in _FROM_PROBABILITIES and "probabilities" in expected) or (key == "labels" and "scores" in expected):
             continue
         picture = key in ("image", "mask") and isinstance(value, str) and isinstance(answered[key], str)
         if picture:

@@ -13,6 +13,7 @@ from components.contracts.serving_spec import Device
 from components.core.errors import InferenceError, NotFiniteError, SampleError
 from components.core.strict import Strict
 from components.identity.package import Package
+from components.inference import postprocessing
 from components.inference.loaded_graph import DecodingState, LoadedGraph
 from components.tasks.task import EMBEDDING, Prediction, StreamedPart
 
@@ -51,7 +52,7 @@ class Predictor:
         self.max_pixels = max_pixels
         self.task = tasks.find(package.facts.task)
         self.processor = self.task.load(package.folder)
-        self.endpoint = self.processor.endpoint(self.signature.classes)
+        self.endpoint = postprocessing.endpoint(package.facts, self.processor.endpoint(self.signature.classes))
         self._graphs = {
             name: LoadedGraph(package.graph(name), spec, threads=threads, device=device, gpu_memory_mb=gpu_memory_mb)
             for name, spec in self.signature.graphs.items()
@@ -142,7 +143,12 @@ class Predictor:
         """
         if not samples:
             return []
-        return self.processor.answer(GraphRunner(self, check or _go_on), samples, self.signature.classes, parameters)
+        runner = GraphRunner(self, check or _go_on)
+        found = self.processor.answer(runner, samples, self.signature.classes, parameters)
+        facts = self.package.facts
+        if facts.decision is None and facts.conformal is None:
+            return found
+        return [postprocessing.answer(facts, one) for one in found]
 
     def stream(self, sample: Arrays, parameters: Strict | None = None) -> Stream | None:
         """The answer to one sample in parts, as it is computed; None if the task has no such answers.

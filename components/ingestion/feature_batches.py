@@ -21,9 +21,11 @@ from components.ingestion.targets import Targets
 
 
 def is_possible(layout: TableLayout) -> bool:
-    """Whether the samples are rows of features of a text table or Parquet file, without a time or sets of labels."""
+    """Whether the samples are rows of features of a text table or Parquet file, without a time, sets of labels
+    or weights."""
     is_table = layout.kind in ("csv", "tsv", "parquet")
-    return bool(layout.features) and is_table and layout.time is None and layout.labels is None
+    is_plain = layout.time is None and layout.labels is None and layout.weight is None
+    return bool(layout.features) and is_table and is_plain
 
 
 class Reader:

@@ -1,4 +1,4 @@
-"""Data of language models: instructions, prompts and messages become texts by a template."""
+"""Data of language models: instructions, prompts and messages become texts by a template, or lists of messages."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from components.ingestion.sample import Sample
 _PLACE = re.compile(r"\{(\w+)\}")
 ROLE_KEYS = ("role", "from")  # of a message, as OpenAI and as ShareGPT write it
 CONTENT_KEYS = ("content", "value")
+Messages = list[dict[str, str]]
 _ANSWER = "assistant"  # what stands for the role of the model
 
 
 def samples(layout: InstructionLayout, folder: Path, remarks: Remarks) -> Iterator[Sample]:
-    """The texts of each file, in order; ids are `<split>/<number>`.
+    """The texts or conversations of each file, in order; ids are `<split>/<number>`.
 
     Objects without an instruction, prompt or output, and conversations without an answer, are left out and counted.
 
@@ -35,7 +36,8 @@ def samples(layout: InstructionLayout, folder: Path, remarks: Remarks) -> Iterat
         text = made(layout, document, where, remarks)
         if text is not None:
             group = {} if layout.group is None else {"group": _group(layout.group, document, where)}
-            yield Sample(f"{prefix}/{number:06d}", split, {"text": text, **group})
+            (field, *_) = layout.fields
+            yield Sample(f"{prefix}/{number:06d}", split, {field: text, **group})
 
 
 def _group(key: str, document: Document, where: str) -> str:
@@ -49,7 +51,7 @@ def _group(key: str, document: Document, where: str) -> str:
     return text
 
 
-def _filled(layout: InstructionLayout, document: Document, where: str, remarks: Remarks) -> str | None:
+def _filled(layout: InstructionLayout, document: Document, where: str, remarks: Remarks) -> str | Messages | None:
     parts: dict[str, str] = {}
     for part in layout.parts:
         key = layout.key(part)
@@ -64,16 +66,20 @@ def _filled(layout: InstructionLayout, document: Document, where: str, remarks: 
         if part != "input" and not value.strip():
             remarks.add(f"samples with an empty {part} are left out", where)
             return None
+    if layout.template is None:
+        asked, answer = (value for name, value in parts.items() if name != "input")
+        content = f"{asked}\n\n{parts['input']}" if parts.get("input", "").strip() else asked
+        return [{"role": "user", "content": content}, {"role": _ANSWER, "content": answer}]
     is_without = layout.template_without_input is not None and not parts.get("input", "").strip()
     return _placed((layout.template_without_input if is_without else None) or layout.template, parts)
 
 
-def _conversation(layout: InstructionLayout, document: Document, where: str, remarks: Remarks) -> str | None:
+def _conversation(layout: InstructionLayout, document: Document, where: str, remarks: Remarks) -> str | Messages | None:
     key = layout.key("messages")
     messages = document.get(key)
     if not isinstance(messages, list):
         raise SourceError("no list of messages", where=where, got=", ".join(document), expected=f"a list under {key!r}")
-    texts: list[str] = []
+    read: Messages = []
     has_answer = False
     for message in messages:
         if not isinstance(message, dict):
@@ -88,14 +94,15 @@ def _conversation(layout: InstructionLayout, document: Document, where: str, rem
             remarks.add("messages without text are left out", where)
             continue
         has_answer |= layout.roles[role] == _ANSWER
-        texts.append(_placed(layout.template, {"role": layout.roles[role], "content": content}))
+        read.append({"role": layout.roles[role], "content": content})
     if not has_answer and _ANSWER in layout.roles.values():
         remarks.add("conversations without an answer are left out", where)
         return None
-    if not texts:
+    if not read:
         remarks.add("conversations without a message are left out", where)
         return None
-    return "".join(texts)
+    template = layout.template
+    return read if template is None else "".join(_placed(template, message) for message in read)
 
 
 def _content(message: Mapping[str, Any], where: str, remarks: Remarks) -> str:

@@ -24,6 +24,7 @@ from components.ingestion.sample import Sample, split_name
 from components.ingestion.sample_batch import FeatureSamples, SampleBatch
 from components.ingestion.targets import Targets
 from components.ingestion.times import TimeReader
+from components.ingestion.weights import Weights
 
 
 def _print(text: str) -> None:
@@ -96,6 +97,7 @@ class _Table:
             raise SourceError("no such file in the source", where=str(self.path))
         self._layout, self._folder, self._prefix, self._split = layout, folder, prefix, split
         single = [layout.label, layout.target, layout.split, layout.time, layout.image, layout.text, layout.group]
+        single.append(layout.weight)
         label_columns = [layout.labels] if isinstance(layout.labels, str) else layout.labels or []
         self._single = [*(column for column in single if column is not None), *label_columns]
         try:
@@ -142,7 +144,7 @@ class _Table:
     ) -> Iterator[Sample]:  # fmt: skip
         layout = self._layout
         numbers, images = Numbers(layout, self.values), Images(layout, self.path, self._folder)
-        features = FeatureCells(layout)
+        features, weights = FeatureCells(layout), Weights(layout)
         where = f"{self.path} {self._unit}"
         places = {column: self._single.index(column) for column in self._single}
         content = len(self._single)  # place of the first cell of values, or of the drawn image
@@ -167,6 +169,8 @@ class _Table:
                 fields["time"] = times.text(str(cells[places[layout.time]]), where, place)
             if layout.group is not None:
                 fields["group"] = str(cells[places[layout.group]] or "").strip()
+            if layout.weight is not None:
+                fields["weight"] = weights.of(cells[places[layout.weight]], where, place)
             if layout.text is not None:
                 fields["text"] = _text(cells[places[layout.text]], where, place)
             elif layout.values is not None:

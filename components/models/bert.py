@@ -5,9 +5,7 @@ Legend: N batch, T length, D width, K classes.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +16,8 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from components.contracts.architectures.text import BertSpec
 from components.contracts.shapes import ClassesOutput, TokenClassesOutput, TokensInput
-from components.core import outward
-from components.core.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
+from components.core.errors import CorruptArtifactError, NotFoundError, UsageError
+from components.identity import hub_folder
 from components.models import masks
 from components.models.pooling import pooling
 
@@ -85,7 +83,7 @@ def configure(config: BertSpec, input_spec: TokensInput) -> PretrainedConfig:
                 where=f"model.config, {place}",
                 got=f"model_type {kind}",
                 expected=", ".join(SUPPORTED),
-                next_step="choose weights of one of these kinds",
+                next_step="choose weights of one of these kinds, or `name: hub-encoder`, which takes more",
             )
         try:
             hf_config = AutoConfig.for_model(kind, **document)
@@ -165,46 +163,8 @@ def find(source: str) -> Path:
     Raises:
         NotFoundError, SourceError: the file is missing.
     """
-    kind, _, name = source.partition(":")
-    if kind == "folder":
-        places = [Path(name).expanduser() / "config.json"]
-    elif kind == "package":
-        module = importlib.util.find_spec(name.replace("-", "_"))
-        roots = [] if module is None else list(module.submodule_search_locations or [])
-        found = [path for root in roots for path in Path(root).rglob("config.json")]
-        places = sorted(found, key=lambda path: (len(path.parts), path))
-    else:
-        return _of_hub(name)
-    for place in places:
-        if place.is_file():
-            return place
-    next_step = f"install the package {name}" if kind == "package" else "correct model.config"
-    raise NotFoundError("the config.json is missing", where=source, next_step=next_step)
-
-
-def _of_hub(name: str) -> Path:
-    """The config.json of a Hugging Face model: from the mirror, from the cache, or fetched, in this order."""
-    model, _, revision = name.partition("@")
-    mirror = os.environ.get("MODELYARD_MIRROR")
-    if mirror:
-        for folder in (Path(mirror) / model, *sorted(Path(mirror).glob(f"*/{model}"))):
-            if (folder / "config.json").is_file():
-                return folder / "config.json"
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    trouble: Exception | None = None
-    with outward.restored():
-        for only_here in (True, False):
-            try:
-                return Path(
-                    hf_hub_download(model, "config.json", revision=revision or None, local_files_only=only_here)
-                )
-            except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
-                trouble = error
-    raise SourceError(
-        "the model is not in the cache and cannot be fetched",
-        where=f"hub:{name}",
-        got=trouble,
-        next_step=f"put its files into $MODELYARD_MIRROR/{model}, or connect to the network once",
-    ) from trouble
+    folder = hub_folder.find(source, weights=False)
+    path = folder.file(hub_folder.CONFIG)
+    if path is None:
+        raise NotFoundError("the config.json is missing", where=source, next_step="correct model.config")
+    return path

@@ -11,6 +11,7 @@ from components.contracts.architectures.custom import CustomSpec
 from components.contracts.shapes import InputSpec, OutputSpec
 from components.core.errors import UsageError
 from components.models.dropout import use_fast_dropout
+from components.models.sigmoid_head import use_sigmoid_head
 
 
 def build(config: ArchitectureSpec, input_spec: InputSpec, output_spec: OutputSpec) -> nn.Module:
@@ -37,6 +38,8 @@ def build(config: ArchitectureSpec, input_spec: InputSpec, output_spec: OutputSp
                 next_step="choose another model for this task; `modelyard schema` lists them",
             )
     network: nn.Module = importlib.import_module(config.module).build(config, input_spec, output_spec)
+    if config.head == "sigmoid":
+        use_sigmoid_head(network, output_spec)
     if not isinstance(config, CustomSpec):  # a custom network is not changed
         use_fast_dropout(network)
     return network

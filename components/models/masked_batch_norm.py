@@ -5,6 +5,8 @@ Legend: N batch, C channels, ... positions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,7 @@ class MaskedBatchNorm(nn.Module):
 
     running_mean: Tensor
     running_var: Tensor
+    total: Callable[[Tensor], Tensor] | None = None  # adds up sums over the processes of a training, with a gradient
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
@@ -45,9 +48,13 @@ class MaskedBatchNorm(nn.Module):
         """Mean and variance (C,) over the real positions; updates the running statistics."""
         others = [axis for axis in range(features.ndim) if axis != 1]
         places = weights.expand_as(features[:, :1]).sum()  # ()
-        mean = (features * weights).sum(dim=others) / places  # (C,)
+        sums = (features * weights).sum(dim=others)  # (C,)
+        if self.total is not None:
+            sums, places = self.total(torch.cat([sums, places[None]])).tensor_split([-1])
+        mean = sums / places  # (C,)
         centred = (features - mean.view(1, -1, *([1] * (features.ndim - 2)))) * weights  # (N, C, ...)
-        variance = centred.square().sum(dim=others) / places  # (C,)
+        squares = centred.square().sum(dim=others)  # (C,)
+        variance = (squares if self.total is None else self.total(squares)) / places  # (C,)
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             unbiased = variance * places / (places - 1).clamp(min=1)  # (C,)

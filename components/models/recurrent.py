@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from components.contracts.architectures.rnn import RecurrentSpec
 from components.contracts.shapes import ClassesOutput, ForecastOutput, SeriesInput, TokenClassesOutput, TokensInput
 from components.core.errors import UsageError
-from components.models import masks
+from components.models import initialisation, masks
 from components.models.embedding import TokenEmbedding
 from components.models.instance_norm import InstanceNorm
 from components.models.pooling import pooling
@@ -34,11 +34,16 @@ def build(
     Raises:
         UsageError: a forecast from anything but series of one length.
     """
+    network: nn.Module
     if not isinstance(output_spec, ForecastOutput):
-        return RecurrentClassifier(config, input_spec, output_spec)
-    if not isinstance(input_spec, SeriesInput) or not input_spec.fixed:
+        network = RecurrentClassifier(config, input_spec, output_spec)
+    elif not isinstance(input_spec, SeriesInput) or not input_spec.fixed:
         raise UsageError("a forecast is made from series of one length", where="model.name", got=input_spec.kind)
-    return RecurrentForecaster(config, input_spec, output_spec)
+    else:
+        network = RecurrentForecaster(config, input_spec, output_spec)
+    if config.initialisation == "glorot":
+        initialisation.glorot(network)
+    return network
 
 
 class Steps(nn.Module):
@@ -147,5 +152,6 @@ class RecurrentForecaster(nn.Module):
 
 def _layers(config: RecurrentSpec, in_features: int) -> RecurrentLayers:
     return RecurrentLayers(
-        config.name, in_features, config.width, config.depth, bidirectional=config.bidirectional, dropout=config.dropout
-    )
+        config.name, in_features, config.width, config.depth, bidirectional=config.bidirectional,
+        dropout=config.dropout, activation=config.activation, biases=config.biases,
+    )  # fmt: skip

@@ -30,6 +30,8 @@ class RecurrentLayers(nn.Module):
         depth: number of layers.
         bidirectional: whether a second cell of each layer reads from the end.
         dropout: dropout rate of the states between layers.
+        activation: of the plain cell.
+        biases: trained bias vectors of a cell; with 1 the second one is a buffer of zeros.
     """
 
     def __init__(
@@ -41,6 +43,8 @@ class RecurrentLayers(nn.Module):
         *,
         bidirectional: bool,
         dropout: float,
+        activation: Literal["tanh", "relu"] = "tanh",
+        biases: Literal[1, 2] = 2,
     ) -> None:
         super().__init__()
         self.width = 2 * width if bidirectional else width
@@ -48,8 +52,10 @@ class RecurrentLayers(nn.Module):
         for layer in range(depth):
             directions = nn.ModuleList()
             for _ in range(2 if bidirectional else 1):
-                cells = CELLS[kind](in_features if layer == 0 else self.width, width, batch_first=True)
-                directions.append(forget_gate_bias(cells) if isinstance(cells, nn.LSTM) else cells)
+                options = {"nonlinearity": activation} if kind == "rnn" else {}
+                cells = CELLS[kind](in_features if layer == 0 else self.width, width, batch_first=True, **options)
+                cells = forget_gate_bias(cells) if isinstance(cells, nn.LSTM) else cells
+                directions.append(cells if biases == 2 else _with_one_bias(cells))
             self.layers.append(directions)
         self.dropout = nn.Dropout(dropout)
 
@@ -85,6 +91,16 @@ def reverse_padded(ends: Tensor, max_length: int) -> Tensor:
 def _at(features: Tensor, places: Tensor) -> Tensor:
     """(N, T, D) at positions (N, P, 1): (N, P, D)."""
     return features.gather(1, places.expand(-1, -1, features.shape[2]))
+
+
+def _with_one_bias(cells: nn.RNNBase) -> nn.RNNBase:
+    """The cell with its recurrent bias fixed at zero: a buffer, since torch's kernels need the vector."""
+    for name in [name for name, _ in cells.named_parameters() if name.startswith("bias_hh")]:
+        zeros = torch.zeros_like(cells.get_parameter(name))
+        delattr(cells, name)
+        cells.register_buffer(name, zeros)
+    cells._init_flat_weights()  # the list of weights that the kernels read
+    return cells
 
 
 def forget_gate_bias(cells: nn.LSTM) -> nn.LSTM:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from components.contracts.architectures.cnn import TextbookCnnSpec
 from components.contracts.shapes import ClassesOutput, ImageInput
 from components.core.errors import UsageError
+from components.models import initialisation
 from components.models.standardise import Standardise
 
 
@@ -48,7 +49,7 @@ class TextbookCnn(nn.Module):
         self, config: TextbookCnnSpec, standardise: Standardise, height: int, width: int, classes: int
     ) -> None:
         super().__init__()
-        rows, columns = height >> config.depth, width >> config.depth
+        rows, columns = _size_after(height, config), _size_after(width, config)
         if rows < 1 or columns < 1:
             raise ValueError(f"an image of {height}x{width} pixels is too small for {config.depth} blocks")
         self.standardise = standardise
@@ -56,15 +57,18 @@ class TextbookCnn(nn.Module):
         channels = standardise.mean.numel()
         for index in range(config.depth):
             out_features = config.width << index
-            blocks.append(_block(channels, out_features, config.convolutions))
+            blocks.append(_block(channels, out_features, config))
             channels = out_features
         self.blocks = nn.Sequential(*blocks)
         features = channels * rows * columns
-        head: list[nn.Module] = [nn.Flatten(), nn.Dropout(config.dropout)]
+        flat = config.dropout if config.flatten_dropout is None else config.flatten_dropout
+        head: list[nn.Module] = [nn.Flatten(), nn.Dropout(flat)]
         if config.hidden is not None:
             head += [nn.Linear(features, config.hidden), nn.ReLU(inplace=True), nn.Dropout(config.dropout)]
             features = config.hidden
         self.head = nn.Sequential(*head, nn.Linear(features, classes))
+        if config.initialisation == "glorot":
+            initialisation.glorot(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, H, W, C) of 0..255 to logits (N, K)."""
@@ -73,14 +77,20 @@ class TextbookCnn(nn.Module):
         return logits
 
 
-def _block(in_features: int, out_features: int, convolutions: int) -> nn.Sequential:
-    """(N, in_features, H, W) to (N, out_features, H // 2, W // 2)."""
+def _size_after(side: int, config: TextbookCnnSpec) -> int:
+    """Height or width after all blocks; below 1 if the image is too small."""
+    for _ in range(config.depth):
+        side = (side - (2 * config.convolutions if config.padding == "valid" else 0)) // 2
+    return side
+
+
+def _block(in_features: int, out_features: int, config: TextbookCnnSpec) -> nn.Sequential:
+    """(N, in_features, H, W) to (N, out_features, h // 2, w // 2), h and w the size after the convolutions."""
     layers: list[nn.Module] = []
-    for index in range(convolutions):
-        # No bias: batch normalisation has one.
-        layers.append(
-            nn.Conv2d(in_features if index == 0 else out_features, out_features, kernel_size=3, padding=1, bias=False)
-        )
-        layers.append(nn.BatchNorm2d(out_features))
-        layers.append(nn.ReLU(inplace=True))
+    for index in range(config.convolutions):
+        channels = in_features if index == 0 else out_features
+        layers.append(nn.Conv2d(channels, out_features, 3, padding=config.padding, bias=config.bias))
+        norm = nn.BatchNorm2d(out_features, eps=config.norm_epsilon, momentum=config.norm_momentum)
+        activation = nn.ReLU(inplace=True)
+        layers += [norm, activation] if config.order == "norm-activation" else [activation, norm]
     return nn.Sequential(*layers, nn.MaxPool2d(2))

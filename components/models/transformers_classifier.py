@@ -31,6 +31,12 @@ class TransformersClassifier(nn.Module):
         self.standardise = Standardise(input_spec.mean, input_spec.std)
         self.body = AutoModelForImageClassification.from_config(hf_config)
 
+    @property
+    def hf_config(self) -> PretrainedConfig:
+        """transformers' config, which an export writes."""
+        config: PretrainedConfig = self.body.config
+        return config
+
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, H, W, C) of 0..255 to logits (N, K)."""
         logits: Tensor = self.body(self.standardise(images)).logits  # (N, K)

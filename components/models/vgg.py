@@ -18,6 +18,7 @@ from components.models.standardise import Standardise
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 WIDTHS = (64, 128, 256, 512, 512)
 DENSE = 4096
+TIMM_NAMES = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
 
 
 def build(config: VggSpec, input_spec: ImageInput, output_spec: ClassesOutput) -> Vgg:
@@ -79,6 +80,17 @@ class Vgg(nn.Module):
             elif isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
+
+    def fit_pretrained(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of a file under torchvision's names; timm's dense layers are convolutions with other names."""
+        renamed = {}
+        for name, value in weights.items():
+            for theirs, ours in TIMM_NAMES.items():
+                if name.startswith(f"{theirs}."):
+                    name = name.replace(theirs, ours, 1)
+                    value = value.flatten(1) if value.ndim == 4 else value  # (O, F, P, P) to (O, F * P * P)
+            renamed[name] = value
+        return renamed
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, H, W, C) of 0..255 to logits (N, K)."""

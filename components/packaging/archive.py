@@ -26,7 +26,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from components.core import atomic, disk_space
-from components.core.errors import CorruptArtifactError, NotFoundError, SourceError
+from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, SourceError, UsageError
 from components.core.strict import Strict
 from components.identity import manifest as manifests
 from components.identity.digest import short
@@ -104,11 +104,12 @@ def write(
 
     Raises:
         CorruptArtifactError: the bundle is not as sealed.
+        UsageError: no file can be written there.
         DiskFullError: there is no space left.
     """
     sealed = bundle.verify()
     bento = manifests.verify(bundle.folder, "bento", BENTO_BESIDE)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    check_target(target)
     with (
         disk_space.reported(target.parent),
         tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary,
@@ -148,6 +149,30 @@ def write(
         return Archive(folder, manifest, facts)
 
 
+def check_target(target: Path) -> None:
+    """Make the folder of an archive, unless it is there.
+
+    Raises:
+        UsageError: no file can be written there.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+        reason = "this is a folder" if target.is_dir() else None
+    except OSError as error:
+        if disk_space.is_full(error):
+            raise disk_space.as_error(error, target.parent) from error
+        reason = error.strerror
+    if reason is not None:
+        raise UsageError(
+            "the archive cannot be written",
+            where=str(target),
+            got=reason,
+            next_step="name a file in a folder that you may write to",
+        )
+
+
 def pack(folder: Path, target: Path) -> None:
     """Write all files of a folder to a tar file, below the folder's name: the same files give the same bytes."""
     with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as packed:
@@ -184,7 +209,19 @@ def unpacked(file: Path, beside: Path | None = None) -> Iterator[Archive]:
                 got=", ".join(sorted(path.name for path in folders)[:5]) or "no files",
                 expected=_EXPECTED,
             )
-        yield read(folders[0])
+        try:
+            yield read(folders[0])
+        except ModelyardError as error:  # the folder is gone when this is read
+            error.where = in_archive(file, folders[0], error.where)
+            raise
+
+
+def in_archive(file: Path, folder: Path, where: str | None) -> str | None:
+    """A place in the folder that an archive was unpacked to, as `FILE: PATH IN IT`; any other place as it is."""
+    if where is None or not Path(where).is_relative_to(folder):
+        return where
+    inner = Path(where).relative_to(folder)
+    return str(file) if inner == Path() else f"{file}: {inner.as_posix()}"
 
 
 _PIECE = 1 << 20

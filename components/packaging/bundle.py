@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.contracts.serving_spec import SPEC_FORMAT
-from components.core.errors import ServingError
+from components.core.errors import BundleError
 from components.identity import digest
 from components.identity import manifest as manifests
 
@@ -57,11 +57,11 @@ class Bundle:
 
         Raises:
             NotFoundError, CorruptArtifactError: there is no such bundle, or its manifest is not as sealed.
-            ServingError: it was built by a Modelyard that is too old, or newer than this one.
+            BundleError: it was built by a Modelyard that is too old, or newer than this one.
         """
         present = manifests.load(self.source, "bundle").facts.get("spec_format", 0)
         if present != SPEC_FORMAT:
-            raise ServingError(
+            raise BundleError(
                 "the service of this bundle does not read the specs of this version of Modelyard",
                 where=str(self.folder),
                 got=f"spec format {present}",

@@ -42,12 +42,12 @@ def inputs(
 ) -> dict[str, Any]:
     """What a bundle is made of; the digest of this is its key.
 
-    Quantization is the package's, whose digest is among the inputs.
+    Quantization and conformal prediction are the package's, whose digest is among the inputs.
 
     Args:
         hashes: by name of a requirement, the sha256 of the files that may be installed.
     """
-    settings = serving.model_dump(mode="json", exclude={"quantize", "quantize_max_loss"})
+    settings = serving.model_dump(mode="json", exclude={"quantize", "quantize_max_loss", "conformal"})
     return {
         "package": package_digest,
         "version": version,

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from components.core import atomic, file_lock
-from components.core.errors import CorruptArtifactError, NotFoundError, ServingError
+from components.core.errors import BundleError, CorruptArtifactError, NotFoundError
 from components.core.log import Log
 from components.identity import manifest as manifests
 from components.packaging.bundle import BENTO_BESIDE, BESIDE, Bundle
@@ -53,7 +53,7 @@ def place(built: Path, bundle: Bundle, log: Log | None = None) -> None:
     damaged is moved to `damaged/`, where a process that runs from it still finds its files.
 
     Raises:
-        ServingError: the bundle that is there is as sealed, and another one.
+        BundleError: the bundle that is there is as sealed, and another one.
     """
     fresh = manifests.verify(built / "src", "bundle", BESIDE)
     target = bundle.folder
@@ -68,7 +68,7 @@ def place(built: Path, bundle: Bundle, log: Log | None = None) -> None:
             _tell(log, f"bundle {bundle.tag} was not as sealed ({damage.what}: {damage.where}); it is now {aside}")
         else:
             if present.digest != fresh.digest:
-                raise ServingError(
+                raise BundleError(
                     "a bundle of the same key is there and sealed with another digest; it stays, as it may be in use",
                     where=str(target),
                     got=fresh.digest,

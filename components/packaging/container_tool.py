@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.core.errors import ServingError, UsageError
+from components.core.errors import BundleError, UsageError
 from components.core.log import Log
 from components.packaging import image_config
 
@@ -51,14 +51,14 @@ class ContainerTool:
         """The digest of an image, fetched if it is not here.
 
         Raises:
-            ServingError: it cannot be fetched.
+            BundleError: it cannot be fetched.
         """
         if (found := self.image_id(image)) is not None:
             return found
         done = self.run("pull", "--quiet", image)
         found = self.image_id(image)
         if done.returncode or found is None:
-            raise ServingError(
+            raise BundleError(
                 "the base image is not here and cannot be fetched",
                 where=image,
                 got=_end(done.stderr),
@@ -70,7 +70,7 @@ class ContainerTool:
         """Build an image without a network and with no times of its own; returns its digest.
 
         Raises:
-            ServingError: the build failed; holds the end of its output.
+            BundleError: the build failed; holds the end of its output.
         """
         words = ["build", "--network", "none", "--tag", tag, "--file", str(containerfile)]
         if self.name == "podman":
@@ -84,7 +84,7 @@ class ContainerTool:
             done = self._make_reproducible(tag, context)
         built = self.image_id(tag) if done.returncode == 0 else None
         if built is None:
-            raise ServingError(
+            raise BundleError(
                 f"{self.name} could not build the image",
                 where=tag,
                 got=_end(done.stdout + done.stderr),
@@ -115,7 +115,7 @@ def find(name: str | None, arguments: str | None) -> ContainerTool:
         arguments: options before each command, as in a shell; None: those of `MODELYARD_CONTAINER_ARGS`.
 
     Raises:
-        ServingError: there is none, or it does not work.
+        BundleError: there is none, or it does not work.
         UsageError: the options cannot be read.
     """
     options = words(arguments if arguments is not None else os.environ.get(TOOL_ARGS, ""))
@@ -129,7 +129,7 @@ def find(name: str | None, arguments: str | None) -> ContainerTool:
         if done.returncode == 0:
             return tool
         reasons.append(f"{candidate} does not work: {_end(done.stderr, 1)}")
-    raise ServingError(
+    raise BundleError(
         "no tool that builds images",
         got="; ".join(reasons),
         expected="docker or podman",

@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import ServingError
+from components.core.errors import BundleError
 
 _MANIFEST = "manifest.json"
 
@@ -23,7 +23,7 @@ def without_random_names(saved: Path, target: Path) -> None:
     """Copy an archive of an image in Docker's format, its configuration without the names of the build's container.
 
     Raises:
-        ServingError: the archive has another layout than expected.
+        BundleError: the archive has another layout than expected.
     """
     try:
         with tarfile.open(saved) as source, tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as copy:
@@ -41,7 +41,7 @@ def without_random_names(saved: Path, target: Path) -> None:
                 else:
                     copy.addfile(member, source.extractfile(member) if member.isreg() else None)
     except (tarfile.TarError, KeyError, TypeError, ValueError) as error:
-        raise ServingError("the saved image has another layout than expected", where=str(saved), got=error) from error
+        raise BundleError("the saved image has another layout than expected", where=str(saved), got=error) from error
 
 
 def _rewritten(content: bytes) -> bytes:

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from components.core import atomic
-from components.core.errors import ServingError
+from components.core.errors import BundleError
 from components.identity import digest, lock_file
 
 # httptools and uvloop are what uvicorn takes where they are there: a third more requests a second.
@@ -25,7 +25,7 @@ def kept(lock: Path, cache: Path, libraries: Sequence[str]) -> list[str]:
     """`pinned`, found once for a lock file and kept in a folder: it reads the metadata of seventy libraries.
 
     Raises:
-        ServingError: as `pinned`.
+        BundleError: as `pinned`.
     """
     place = cache / f"serving-requirements-{digest.of_value([digest.of_file(lock), *ROOTS, *libraries])[:16]}"
     try:
@@ -40,7 +40,7 @@ def pinned(lock: Path, libraries: Sequence[str]) -> list[str]:
     """`name==version` of the roots, a task's libraries and everything they need, as the lock file pins them, sorted.
 
     Raises:
-        ServingError: something needed is not in the lock, or is not installed.
+        BundleError: something needed is not in the lock, or is not installed.
     """
     versions = locked(lock)
     needed: dict[str, str] = {}
@@ -52,14 +52,14 @@ def pinned(lock: Path, libraries: Sequence[str]) -> list[str]:
         if known in needed:
             continue
         if name not in versions:
-            raise ServingError(
+            raise BundleError(
                 "a library that serving needs is not locked", where=str(lock), got=name, next_step="make lock"
             )
         needed[known] = f"{name}=={versions[name]}"
         try:
             wanted = importlib.metadata.requires(name) or []
         except importlib.metadata.PackageNotFoundError as error:
-            raise ServingError("a locked library is not installed", got=name, next_step="make install") from error
+            raise BundleError("a locked library is not installed", got=name, next_step="make install") from error
         for inner in map(Requirement, wanted):
             markers = [{"extra": extra} for extra in ("", *requirement.extras)]
             if inner.marker is None or any(inner.marker.evaluate(marker) for marker in markers):
@@ -98,12 +98,12 @@ def hashes(lock: Path, pins: Sequence[str]) -> dict[str, list[str]]:
     """For each pin `name==version`, the sha256 of every file of that release that the lock file admits, sorted.
 
     Raises:
-        ServingError: the lock file has no hashes for a pin.
+        BundleError: the lock file has no hashes for a pin.
     """
     admitted = {f"{canonicalize_name(pin.name)}=={pin.version}": sorted(pin.hashes) for pin in lock_file.read(lock)}
     for pin in pins:
         if not admitted.get(pin):
-            raise ServingError(
+            raise BundleError(
                 "a library that serving needs is locked without hashes", where=str(lock), got=pin, next_step="make lock"
             )
     return {pin.partition("==")[0]: admitted[pin] for pin in pins}

@@ -13,7 +13,7 @@ from pathlib import Path
 from components.contracts.prediction_log import LogSpec
 from components.contracts.serving_spec import SPEC_FORMAT
 from components.core import atomic, disk_space
-from components.core.errors import ServingError
+from components.core.errors import BundleError
 from components.identity import manifest as manifests
 from components.identity import user_source
 from components.identity.package import Package
@@ -38,7 +38,7 @@ def build(request: BundleRequest, bundle: Bundle) -> None:
 
     Raises:
         CorruptArtifactError: the package is not as sealed.
-        ServingError: BentoML could not build, or another bundle of the same key is there.
+        BundleError: BentoML could not build, or another bundle of the same key is there.
         DiskFullError: there is no space left; nothing half-made stays.
     """
     package = Package.open(Path(request.package))
@@ -127,7 +127,7 @@ def _bento(context: Path, request: BundleRequest, bundle: Bundle) -> None:
             python={"packages": request.requirements, "lock_packages": False},
         )
     except BentoMLException as error:
-        raise ServingError("BentoML could not build the bundle", where=bundle.tag, got=error) from error
+        raise BundleError("BentoML could not build the bundle", where=bundle.tag, got=error) from error
 
 
 def _make_reproducible(built: Path, request: BundleRequest) -> None:
@@ -135,7 +135,7 @@ def _make_reproducible(built: Path, request: BundleRequest) -> None:
     record = built / "bento.yaml"
     text, replaced = re.subn(r"(?m)^creation_time: .*$", f"creation_time: '{CREATED}'", record.read_text())
     if replaced != 1:
-        raise ServingError("BentoML wrote a record without its time", where=str(record), expected="creation_time")
+        raise BundleError("BentoML wrote a record without its time", where=str(record), expected="creation_time")
     atomic.write_text(record, text)
     pinned = requirements.as_text(request.requirements, request.hashes)
     atomic.write_text(built / "env" / "python" / "requirements.txt", pinned)

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from components.core.errors import ServingError
+from components.core.errors import BundleError
 from components.core.log import Log
 from components.identity import digest
 from components.packaging import requirements
@@ -45,10 +45,10 @@ def collect(
         find_links: folders to look in before the package index.
 
     Raises:
-        ServingError: a pin has no hashes, or pip did not find a wheel with such a hash.
+        BundleError: a pin has no hashes, or pip did not find a wheel with such a hash.
     """
     if unhashed := [pin for pin in pins if not hashes.get(pin.partition("==")[0])]:
-        raise ServingError(
+        raise BundleError(
             "the bundle's requirements have no hashes: an earlier Modelyard built it, or it is for CUDA",
             got=", ".join(unhashed[:3]),
             next_step="`modelyard run` builds one of today, `modelyard promote MODEL VERSION` releases it",
@@ -65,7 +65,7 @@ def collect(
         present = _present([*present.values(), *sorted(cache.glob("*.whl"))], admitted)
     names = [pin.partition("==")[0] for pin in pins]
     if absent := [name for name in names if name not in present]:
-        raise ServingError("pip fetched no wheel for a library", got=", ".join(absent), where=str(cache))
+        raise BundleError("pip fetched no wheel for a library", got=", ".join(absent), where=str(cache))
     target.mkdir(parents=True, exist_ok=True)
     return [Path(shutil.copy(present[name], target / present[name].name)) for name in names]
 
@@ -92,7 +92,7 @@ def _download(pins: Sequence[str], hashes: Mapping[str, Sequence[str]], cache: P
         words += [word for link in find_links for word in ("--find-links", link)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise ServingError(
+            raise BundleError(
                 "pip could not fetch the libraries of the bundle",
                 got="\n".join(done.stderr.strip().splitlines()[-_LAST_LINES:]),
                 next_step="check the network and pip's configuration, or name a folder with the wheels: --find-links",

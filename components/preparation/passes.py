@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from components.contracts.array_spec import SAMPLE_WEIGHTS, ArraySpec
 from components.contracts.dataset import DatasetSpec
 from components.preparation.decoding import Index
 from components.tasks.task import Processor, Task
@@ -33,6 +34,12 @@ class Windows(NamedTuple):
 
     look_back: int
     length: int
+
+
+def arrays_of(processor: Processor, spec: DatasetSpec) -> tuple[ArraySpec, ...]:
+    """The arrays of the prepared splits: the processor's, and the weights of the samples if the source has them."""
+    weighted = "weight" in spec.source_fields()
+    return (*processor.arrays(), SAMPLE_WEIGHTS) if weighted else processor.arrays()
 
 
 class Passes(Protocol):

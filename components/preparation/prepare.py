@@ -28,7 +28,7 @@ from components.ingestion import sample_file
 from components.ingestion.sample_batch import OtherRowsError
 from components.preparation import golden, near_table, row_passes, split_summary, splits
 from components.preparation.decoding import Index
-from components.preparation.passes import Passes, RawFile, Windows
+from components.preparation.passes import Passes, RawFile, Windows, arrays_of
 from components.preparation.row_passes import RowPasses
 from components.preparation.sample_passes import SamplePasses
 from components.tasks.dataset_file import open_dataset
@@ -83,7 +83,7 @@ def prepare(folder: Path) -> manifest.Manifest:
             "validated_digest": validated.digest,
             "classes": index.classes,
             "counts": counts,
-            "arrays": [array.model_dump(mode="json") for array in processor.arrays()],
+            "arrays": [array.model_dump(mode="json") for array in arrays_of(processor, spec)],
             **_dependence(index, assigned, spec, fresh),
         }
         if index.near is not None:

@@ -9,11 +9,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from components.contracts.array_spec import SAMPLE_WEIGHTS, ArraySpec
 from components.core.errors import SampleError
 from components.core.progress import Progress
 from components.ingestion import sample_file
 from components.preparation import decoding, splits
-from components.preparation.passes import RawFile, Windows
+from components.preparation.passes import RawFile, Windows, arrays_of
 from components.preparation.scratch import Scratch
 from components.preparation.split_files import SampleList, SplitFiles
 from components.preprocessing.batch import Arrays
@@ -54,7 +55,8 @@ class SamplePasses:
     def encode(self, processor: Processor, assigned: NDArray[np.uint8], windows: Windows, folder: Path) -> None:
         """Write the samples."""
         raw, keys = self._raw, self.index.draw.keys
-        _encode(raw.path, folder, raw.task, processor, self._scratch, assigned, keys, windows, raw.spec.name)
+        arrays = arrays_of(processor, raw.spec)
+        _encode(raw.path, folder, raw.task, processor, arrays, self._scratch, assigned, keys, windows, raw.spec.name)
 
 
 def _read_samples(table: Path, task: Task, scratch: Scratch) -> Iterator[list[tuple[str, RawSample]]]:
@@ -74,14 +76,14 @@ def _train(table: Path, task: Task, scratch: Scratch, assigned: NDArray[np.uint8
 
 
 def _encode(
-    table: Path, fresh: Path, task: Task, processor: Processor, scratch: Scratch, assigned: NDArray[np.uint8],
-    keys: NDArray[np.uint64], windows: Windows, name: str,
+    table: Path, fresh: Path, task: Task, processor: Processor, arrays: tuple[ArraySpec, ...], scratch: Scratch,
+    assigned: NDArray[np.uint8], keys: NDArray[np.uint64], windows: Windows, name: str,
 ) -> None:  # fmt: skip
     stored = _stored_rows(assigned, windows.look_back)  # (3, N)
     ids: list[list[str]] = [[] for _ in splits.SPLITS]  # of the table's rows, for samples that are windows
     start = 0
     with (
-        SplitFiles(fresh, processor.arrays()) as files,
+        SplitFiles(fresh, arrays) as files,
         SampleList(fresh) as listed,
         Progress(f"encoding {name}", len(assigned)) as progress,
     ):
@@ -91,6 +93,9 @@ def _encode(
             used = [entry for entry, is_needed in zip(group, needed, strict=True) if is_needed]
             used_splits = assigned[group_rows][needed]
             encoded = encode_group(processor, used)
+            if SAMPLE_WEIGHTS in arrays:
+                for sample, (_, raw) in zip(encoded, used, strict=True):
+                    sample[SAMPLE_WEIGHTS.name] = np.asarray(raw.values["weight"][0], np.float32)
             rows = np.zeros(len(used), np.int64)
             for number, mask in enumerate(stored[:, group_rows][:, needed]):
                 chosen = np.flatnonzero(mask).tolist()

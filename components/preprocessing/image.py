@@ -37,6 +37,8 @@ class Decoding(NamedTuple):
         resize: how an image is fitted into height and width.
         reduce_above: JPEG files of more pixels are decoded at a part of their size: in a service those that were in
             training.
+        shortest_edge: of a crop: the shorter side before it; None: the largest part is kept.
+        resample: filter of the resize.
     """
 
     max_pixels: int = MAX_PIXELS
@@ -44,6 +46,8 @@ class Decoding(NamedTuple):
     levels: tuple[float, float] | None = None
     resize: Resize = "stretch"
     reduce_above: int = MAX_PIXELS
+    shortest_edge: int | None = None
+    resample: resizing.Resample = "bilinear"
 
 
 class DecodedImage(NamedTuple):
@@ -62,15 +66,20 @@ def decode(
 
 
 def read(content: bytes, height: int, width: int, channels: int, how: Decoding) -> DecodedImage:
-    """Decode an image file to uint8 (H, W, C): EXIF rotation applied, transparency over black, resized bilinearly.
+    """Decode an image file to uint8 (H, W, C): EXIF rotation applied, transparency over black, resized.
 
     Raises:
         SampleError: the content is no image, is damaged, has too many pixels, or levels without a range.
     """
     target = (width, height)
-    found = _picture(content, target, how)
+    edge = how.shortest_edge
+    found = _picture(content, target if edge is None else (max(edge, width), max(edge, height)), how)
     image = _in_mode(found.image, "L" if channels == 1 else "RGB", how.levels)
-    image = resizing.resized(image, resizing.frame(found.width, found.height, target, how.resize), target)
+    if edge is not None:
+        image = resizing.center_cropped(image, edge, target, resizing.FILTERS[how.resample])
+    else:
+        place = resizing.frame(found.width, found.height, target, how.resize)
+        image = resizing.resized(image, place, target, resizing.FILTERS[how.resample])
     return DecodedImage(np.array(image, np.uint8).reshape(height, width, channels), found.width, found.height)
 
 

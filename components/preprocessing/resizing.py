@@ -12,6 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Resize = Literal["stretch", "crop", "pad"]
+Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+FILTERS: dict[Resample, Image.Resampling] = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 
 
 class Frame(NamedTuple):
@@ -73,3 +80,22 @@ def resized(
     left, top = -place.left / place.width * image.width, -place.top / place.height * image.height
     right, bottom = image.width - left, image.height - top
     return image.resize(target, how, box=(max(0.0, left), max(0.0, top), right, bottom))
+
+
+def center_cropped(
+    image: Image.Image, shortest_edge: int, target: tuple[int, int], how: Image.Resampling = Image.Resampling.BILINEAR
+) -> Image.Image:
+    """The image with a shorter side of `shortest_edge` pixels, of which the middle of `target` (width, height) is kept.
+
+    Two steps with whole pixels between them, as transformers' image processors evaluate ImageNet weights: the longer
+    side and the borders of the crop are rounded down. (torchvision rounds a border of half a pixel to the even one.)
+
+    Args:
+        shortest_edge: at least the width and height of `target`.
+    """
+    short, long = sorted(image.size)
+    longer = shortest_edge * long // short
+    size = (shortest_edge, longer) if image.width <= image.height else (longer, shortest_edge)
+    whole = image if image.size == size else image.resize(size, how)
+    left, top = (size[0] - target[0]) // 2, (size[1] - target[1]) // 2
+    return whole.crop((left, top, left + target[0], top + target[1]))

@@ -1,8 +1,8 @@
 """From texts to token numbers and back. Training and serving share this code.
 
-There are three kinds of tokenizer: whole words and byte-level BPE, which are trained on the train split, and a
-pretrained WordPiece tokenizer. The first two have the special tokens [PAD] 0, [UNK] 1, [BEGIN] 2, [END] 3. "[END]" in a
-text is ordinary text.
+There are four kinds of tokenizer: whole words and byte-level BPE, which are trained on the train split, a pretrained
+WordPiece tokenizer, and the tokenizer of any pretrained model (pretrained_tokenizer.py). The first two have the special
+tokens [PAD] 0, [UNK] 1, [BEGIN] 2, [END] 3. "[END]" in a text is ordinary text, but for the last kind.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from tokenizers import BertWordPieceTokenizer, Regex, decoders, models, normaliz
 
 from components.core.errors import SampleError, UsageError
 from components.core.words import words as words
-from components.preprocessing.tokenizer_spec import TOKENIZER_FILES, TokenizerSpec, WordLevel, WordPiece
+from components.preprocessing.tokenizer_spec import TOKENIZER_FILES, Pretrained, TokenizerSpec, WordLevel, WordPiece
 
 PAD, UNKNOWN, BEGIN, END = range(4)
 SPECIAL = ["[PAD]", "[UNK]", "[BEGIN]", "[END]"]
+PRETRAINED_MARK = '{"pretrained":'  # how the JSON of a `PretrainedTokenizer` begins
 WINDOW = 8  # tokens that are decoded again for each next one
 REPLACEMENT = "\ufffd"  # put in place of invalid UTF-8 by a lenient decoder
 
@@ -60,6 +61,10 @@ class Tokenizer:
         self.vocabulary = inner.get_vocab_size(with_added_tokens=True)
         self.pad = _number(inner, "[PAD]", "<pad>") or 0
         self.unknown = _number(inner, "[UNK]", "<unk>")
+        self.mask = _number(inner, "[MASK]", "<mask>")
+        self.special = tuple(
+            sorted(number for number, token in inner.get_added_tokens_decoder().items() if token.special)
+        )
         self._ends = inner.num_special_tokens_to_add(False)  # [CLS] and [SEP] of a pretrained tokenizer
 
     @staticmethod
@@ -69,9 +74,13 @@ class Tokenizer:
         Raises:
             UsageError: there is no such pretrained tokenizer.
         """
-        if isinstance(spec, WordPiece):
+        if isinstance(spec, WordPiece | Pretrained):
             for _ in texts:  # consume the iterator: the caller may collect something on the way
                 pass
+            if isinstance(spec, Pretrained):
+                from components.preprocessing.pretrained_tokenizer import PretrainedTokenizer
+
+                return PretrainedTokenizer.load(spec.source)
             return Tokenizer(_pretrained(spec.source))
         lower = [normalizers.Lowercase()] if spec.lower else []
         inner: tokenizers.Tokenizer
@@ -107,6 +116,10 @@ class Tokenizer:
         Raises:
             ValueError: the text is no tokenizer.
         """
+        if text.startswith(PRETRAINED_MARK):
+            from components.preprocessing.pretrained_tokenizer import PretrainedTokenizer
+
+            return PretrainedTokenizer.parse(text)
         try:
             return Tokenizer(tokenizers.Tokenizer.from_str(text))
         except Exception as error:  # the library raises the bare class
@@ -115,6 +128,15 @@ class Tokenizer:
     def json(self) -> str:
         """The tokenizer as JSON; equal tokenizers give equal texts."""
         return self._inner.to_str()
+
+    def library_tokenizer(self) -> tokenizers.Tokenizer:
+        """A copy of the tokenizer, of the library's own class."""
+        found: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(self._inner.to_str())
+        return found
+
+    def numbers(self) -> dict[str, int]:
+        """The number of each token."""
+        return self._inner.get_vocab(with_added_tokens=True)
 
     def encode(self, texts: Sequence[str], max_length: int) -> list[NDArray[np.int64]]:
         """Token numbers of each text, (T,) with 1 <= T <= max_length; longer texts are truncated.

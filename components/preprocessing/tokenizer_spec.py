@@ -53,4 +53,18 @@ class WordPiece(Strict):
     source: str = Field(pattern=r"^(package|folder):.+$")
 
 
-TokenizerSpec = Annotated[WordLevel | Bpe | WordPiece, Field(discriminator="kind")]
+class Pretrained(Strict):
+    """The tokenizer of a pretrained model, of any kind, as transformers' AutoTokenizer loads it.
+
+    Its special tokens, added tokens and normalisation are used as they are; a special token in a text, such as [MASK],
+    is that token. The data is prepared with transformers, and answered with the `tokenizers` library alone.
+
+    Args:
+        source: `hub:<name>[@<revision>]`, `folder:<path>` or `package:<python package>` with the files of the model.
+    """
+
+    kind: Literal["pretrained"]
+    source: str = Field(pattern=r"^(hub|package|folder):\S.*$")
+
+
+TokenizerSpec = Annotated[WordLevel | Bpe | WordPiece | Pretrained, Field(discriminator="kind")]

@@ -19,7 +19,7 @@ import yaml
 from components import tasks
 from components.identity import user_source
 from components.identity.package import Package
-from components.inference import body, columns
+from components.inference import body, columns, postprocessing
 from components.tasks.task import EndpointSchema
 
 ENTRY = "components.registry.pyfunc_model"
@@ -47,7 +47,7 @@ def write(package: Package, target: Path, source_root: Path, requirements: str) 
     environment = {"python": PYTHON_VERSION, "dependencies": ["-r requirements.txt"]}
     (target / "python_env.yaml").write_text(yaml.safe_dump(environment))
     processor, classes = tasks.find(package.facts.task).load(package.folder), package.signature().classes
-    endpoint = processor.endpoint(classes)
+    endpoint = postprocessing.endpoint(package.facts, processor.endpoint(classes))
     example = package.golden()[0]
     value = body.value(endpoint, (package.folder / "golden" / example.file).read_bytes(), example.media)
     split = _split(endpoint, value)
@@ -76,7 +76,8 @@ def _outputs(endpoint: EndpointSchema, classes: list[str]) -> list[dict[str, Any
     if not columns.has_classes(endpoint):
         return [{"type": "string", "name": columns.PREDICTION, "required": True}]
     label = {"type": "string", "name": "label", "required": True}
-    return [label, *({"type": "double", "name": name, "required": True} for name in classes)]
+    further = ({"type": kind, "name": name, "required": True} for name, kind in columns.further(endpoint).items())
+    return [label, *({"type": "double", "name": name, "required": True} for name in classes), *further]
 
 
 def _parameters(endpoint: EndpointSchema) -> list[dict[str, Any]]:

@@ -144,6 +144,11 @@ def log_plots(api: Api, run: Run, folder: Path) -> None:
     api.upload_folder(f"{run.artifact_uri}/plots", folder)
 
 
+def log_profile(api: Api, run: Run, folder: Path) -> None:
+    """Upload what says where the time of a training goes as artifacts under `profile/`."""
+    api.upload_folder(f"{run.artifact_uri}/profile", folder)
+
+
 def log_data(api: Api, run: Run, dataset: Path) -> None:
     """Upload manifests and verdicts of the run's data to `data/`, so that they outlive the local data."""
     for name in DATA_FILES:

@@ -20,6 +20,7 @@ MODULES = {
     "token-classification": "components.tasks.token_classification",
     "translation": "components.tasks.translation",
     "text-generation": "components.tasks.text_generation",
+    "chat-completion": "components.tasks.chat_completion",
     "object-detection": "components.tasks.object_detection",
     "image-generation": "components.tasks.image_generation",
     "tabular-classification": "components.tasks.tabular_classification",

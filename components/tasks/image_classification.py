@@ -46,7 +46,7 @@ class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
     def input_spec(self) -> ImageInput:
         """uint8 images (N, H, W, C)."""
         shape = self.model_dump(include={"height", "width", "channels", "mean", "std"})
-        return ImageInput(**shape, normalise=self.normalisation())
+        return ImageInput(**shape, normalise=self.normalisation(), framing=self.framing())
 
     def output_spec(self) -> ClassesOutput:
         """Logits (N, K)."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from components.contracts.shapes import ImageFraming, Resample
 from components.core.strict import Strict
 from components.tasks.task_defaults import SourceProfile
 
@@ -26,7 +27,10 @@ LIBRARIES = ("pillow", "pillow-heif")
 REQUEST_LIMIT = "serving.max_image_megapixels of the pipeline"
 FEW_LEVELS = 32  # a span below this is noted: an eighth of the range
 # Keys that datasets and packages of earlier versions do not have; left out at these values, so that digests are kept.
-_LATER = {"max_megapixels": 25.0, "levels": None, "resize": "stretch", "normalise": None}
+_LATER = {
+    "max_megapixels": 25.0, "levels": None, "resize": "stretch", "normalise": None, "shortest_edge": None,
+    "resample": "bilinear", "processor": None,
+}  # fmt: skip
 # Of the images of ImageNet, as of torchvision's and most other public weights.
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
@@ -42,6 +46,11 @@ class ImageClassificationSettings(Strict):
         normalise: mean and standard deviation of each channel, in units of 0..1, by which the network normalises:
             `imagenet`; `dataset`, those of the train split; or [mean, std], two lists. Without it those of the train
             split, or those of pretrained weights that say theirs.
+        shortest_edge: with `resize: crop`: the shorter side in pixels before the crop to height and width, as of most
+            ImageNet weights (256 before 224); without it the largest part of the image is kept.
+        resample: filter of the resize.
+        processor: `dataset` keeps these sizes and this resize where the image processor of pretrained weights has
+            others; without it a training from such weights is refused.
     """
 
     height: int = Field(ge=1, le=4096)
@@ -51,6 +60,9 @@ class ImageClassificationSettings(Strict):
     levels: list[float] | None = None
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     normalise: Literal["imagenet", "dataset"] | list[list[float]] | None = None
+    shortest_edge: int | None = Field(default=None, ge=1, le=8192)
+    resample: Resample = "bilinear"
+    processor: Literal["dataset"] | None = None
 
     @field_validator("levels")
     @classmethod
@@ -72,6 +84,14 @@ class ImageClassificationSettings(Strict):
                 raise ValueError("normalise is in units of 0..1: means of 0 to 1, standard deviations above 0")
         return self
 
+    @model_validator(mode="after")
+    def _shortest_edge_is_cropped(self) -> Self:
+        if self.shortest_edge is not None and self.resize != "crop":
+            raise ValueError("shortest_edge goes with resize: crop")
+        if self.shortest_edge is not None and self.shortest_edge < max(self.height, self.width):
+            raise ValueError("shortest_edge is at least height and width, which are cropped from it")
+        return self
+
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in handler(self).items() if key not in _LATER or value != _LATER[key]}
@@ -90,6 +110,15 @@ class ImageClassificationSettings(Strict):
         """Where the statistics are from, for `ImageInput`."""
         return "auto" if self.normalise is None else "dataset" if self.normalise == "dataset" else "stated"
 
+    def framing(self) -> ImageFraming:
+        """How an image is fitted into height and width, for `ImageInput`."""
+        return ImageFraming(
+            resize=self.resize,
+            shortest_edge=self.shortest_edge,
+            resample=self.resample,
+            stated=self.processor == "dataset",
+        )
+
     def decoding(self) -> Decoding:
         """How files of the dataset are decoded."""
         from components.preprocessing.image import Decoding
@@ -97,7 +126,10 @@ class ImageClassificationSettings(Strict):
 
         limit = int(self.max_megapixels * 1_000_000)
         levels = None if self.levels is None else (self.levels[0], self.levels[1])
-        return Decoding(limit, levels=levels, resize=self.resize, reduce_above=min(limit, MAX_PIXELS))
+        return Decoding(
+            limit, levels=levels, resize=self.resize, reduce_above=min(limit, MAX_PIXELS),
+            shortest_edge=self.shortest_edge, resample=self.resample,
+        )  # fmt: skip
 
     def request_decoding(self, max_pixels: int) -> Decoding:
         """How files of requests are decoded: as those of the dataset, with the service's own limit."""

@@ -14,7 +14,7 @@ from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import classification
 from components.tasks.processor import BaseProcessor
-from components.tasks.task import LOSS, Metric, Prediction, ValidationMetric, Values
+from components.tasks.task import Metric, Prediction, ValidationMetric, Values
 from components.tasks.task_defaults import TaskDefaults
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class ManyLabels(TaskDefaults):
 
     output_type: ClassVar[type[OutputSpec]] = LabelsOutput
     objective: ClassVar[str] = "components.training.objectives.labels:LabelsObjective"
-    validation_metric: ClassVar[ValidationMetric] = LOSS
+    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("macro_f1", higher_is_better=True)
     scorer: ClassVar[str] = "components.evaluation.multi_label:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "macro_f1": Metric(True, "mean F1 of the labels"),

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from components.preprocessing.resizing import Frame
     from components.tasks.task import Arrays, RunGraph
 
+MAX_SHIFT = 64  # pixels, of the training of a draft
 MAX_SIDE = 320  # of a drafted dataset's images
 _ABOVE_ZERO = 1e-30
 _SCORED = {"score_threshold": _ABOVE_ZERO, "iou_threshold": 0.5, "max_detections": 200}  # what is scored: sure or not
@@ -82,7 +83,7 @@ class ObjectDetectionProcessor(BaseProcessor, ObjectDetectionSettings):
     def input_spec(self) -> ImageInput:
         """uint8 images (N, H, W, C)."""
         shape = self.model_dump(include={"height", "width", "channels", "mean", "std"})
-        return ImageInput(**shape, normalise=self.normalisation())
+        return ImageInput(**shape, normalise=self.normalisation(), framing=self.framing())
 
     def output_spec(self) -> BoxesOutput:
         """Boxes of K classes."""
@@ -242,6 +243,12 @@ class ObjectDetection(TaskDefaults):
     def draft_notes(self, profile: SourceProfile, settings: Mapping[str, Any]) -> list[str]:
         """The range of levels, and images of few levels."""
         return image_settings.draft_notes(profile, settings)
+
+    def draft_training(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Images and boxes shifted, and mirrored if the images are photos: a detector overfits without."""
+        shift = min(MAX_SHIFT, int(settings["height"]) // 8)
+        augment = {"flip": settings.get("channels") == 3, "shift_pixels": shift}
+        return {**super().draft_training(samples, settings), "augment": augment}
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""

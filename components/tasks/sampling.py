@@ -5,7 +5,7 @@ Legend: N samples, n samples that are not finished, T tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +46,7 @@ def write(
     prompts: Sequence[Tokens],
     choice: SamplingSettings,
     *,
-    end: int,
+    ends: Collection[int],
     never: Sequence[int],
     max_tokens: int,
     seed: int,
@@ -58,7 +58,7 @@ def write(
 
     Args:
         step: maps texts of unequal lengths to the logits of their next tokens.
-        end: the token that ends a text; it is not part of the continuation.
+        ends: the tokens that end a text; they are not part of the continuation.
         never: tokens that are never sampled.
         max_tokens: largest length of a continuation.
         stop: maps the number of a prompt and its next token, to be called once for each, to whether its text ends.
@@ -81,7 +81,7 @@ def write(
             token = (
                 int(likeliest[place]) if choice.temperature == 0 else choose(line.astype(np.float64), choice, rng[row])
             )
-            if token == end:
+            if token in ends:
                 found[row] = found[row]._replace(stopped="end")
                 continue
             tokens, score, _ = found[row]

@@ -26,6 +26,7 @@ from components.tasks.task import (
     Metric,
     Prediction,
     RawSample,
+    ValidationMetric,
     Values,
 )
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults
@@ -63,7 +64,7 @@ class SegmentationProcessor(BaseProcessor, SegmentationSettings):
     def input_spec(self) -> ImageInput:
         """uint8 images (N, H, W, C)."""
         shape = self.model_dump(include={"height", "width", "channels", "mean", "std"})
-        return ImageInput(**shape, normalise=self.normalisation())
+        return ImageInput(**shape, normalise=self.normalisation(), framing=self.framing())
 
     def output_spec(self) -> MaskOutput:
         """Logits (N, K, H, W)."""
@@ -176,6 +177,7 @@ class SemanticSegmentation(TaskDefaults):
     output_type: ClassVar[type[OutputSpec]] = MaskOutput
     objective: ClassVar[str] = "components.training.objectives.segmentation:SegmentationObjective"
     scorer: ClassVar[str] = "components.evaluation.segmentation:SCORER"
+    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("mean_iou", higher_is_better=True)
     metrics: ClassVar[dict[str, Metric]] = {
         "mean_iou": Metric(True, "mean over the classes of the intersection over union of their pixels"),
         "mean_dice": Metric(True, "mean over the classes of the Dice coefficient (F1) of their pixels"),

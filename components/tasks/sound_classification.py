@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from components.contracts.shapes import InputSpec, SeriesInput
+from components.contracts.shapes import InputSpec, SpectrogramInput
 from components.core.strict import Strict
 from components.tasks import classification, items
 from components.tasks.series_processor import PREPARED_COLUMNS, SeriesClassifier, describe_prepared
@@ -30,6 +30,7 @@ class SoundClassificationSettings(Strict):
     """How sounds become frames.
 
     Args:
+        features: log-mel frames; or the waveform itself, one channel, for networks that read it.
         rate: sampling rate in Hz; sounds of another rate are resampled. Several channels are averaged; if they cancel
             out, the channel of most power is taken.
         bands: number of mel bands.
@@ -39,6 +40,7 @@ class SoundClassificationSettings(Strict):
         trim_db: level below the loudest 10 ms under which both ends are cut as silence; null for no trimming.
     """
 
+    features: Literal["log-mel", "waveform"] = Field(default="log-mel", exclude_if=lambda name: name == "log-mel")
     rate: int = Field(default=16_000, ge=1_000, le=192_000)
     bands: int = Field(default=40, ge=4, le=256)
     window_ms: float = Field(default=25.0, ge=1, le=1_000)
@@ -48,9 +50,11 @@ class SoundClassificationSettings(Strict):
     resampler: Literal["soxr", "kaiser"] = "soxr"
 
     def frames(self) -> int:
-        """Number of frames of the longest sound."""
+        """Number of frames, or of samples of the waveform, of the longest sound."""
         from components.preprocessing import sound
 
+        if self.features == "waveform":
+            return self.max_samples()
         window, hop = sound.frame_sizes(self.rate, self.window_ms, self.hop_ms)
         return 1 + max(0, self.max_samples() - window) // hop
 
@@ -59,7 +63,7 @@ class SoundClassificationSettings(Strict):
         return max(1, round(self.max_seconds * self.rate))
 
     def series(self, content: bytes) -> NDArray[Any]:
-        """A sound file as log-mel frames float32 (T, B)."""
+        """A sound file as log-mel frames float32 (T, B), or as waveform (T, 1)."""
         from components.preprocessing import resampling, sound, sound_file
 
         # With a second to spare, which resampling sees beyond the last sample.
@@ -67,6 +71,8 @@ class SoundClassificationSettings(Strict):
         samples = resampling.resampled(recorded.samples, recorded.rate, self.rate, self.resampler)
         if self.trim_db is not None:
             samples = sound.trimmed(samples, self.rate, self.trim_db)
+        if self.features == "waveform":
+            return samples[: self.max_samples(), None]
         return sound.log_mel(
             samples[: self.max_samples()], self.rate, bands=self.bands, window_ms=self.window_ms, hop_ms=self.hop_ms
         )
@@ -81,9 +87,9 @@ class SoundClassificationProcessor(SeriesClassifier, SoundClassificationSettings
 
     resampler: Literal["soxr", "kaiser"] = "kaiser"
 
-    def input_spec(self) -> SeriesInput:
+    def input_spec(self) -> SpectrogramInput:
         """Frames (N, T, B) and their lengths."""
-        return self.shaped(self.frames(), fixed=False)
+        return SpectrogramInput(**self.shaped(self.frames(), fixed=False).model_dump())
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Frames and label numbers."""
@@ -121,7 +127,7 @@ class SoundClassification(classification.OneClass):
     fields: ClassVar[dict[str, FieldKind]] = {"sound": "binary", "label": "text"}
     payload_field: ClassVar[str] = "sound"
     settings: ClassVar[type[Strict]] = SoundClassificationSettings
-    input_type: ClassVar[type[InputSpec]] = SeriesInput
+    input_type: ClassVar[type[InputSpec]] = SpectrogramInput
     libraries: ClassVar[tuple[str, ...]] = ("soundfile", "soxr")
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "seconds", "rate", "channels", "peak", "rms", "silent",

@@ -184,8 +184,14 @@ class ValidationMetric(NamedTuple):
 LOSS = ValidationMetric("loss", higher_is_better=False)
 
 
-def validation_metric(task: Task) -> ValidationMetric:
-    """The figure of a task that epochs are kept by: its `validation_metric`, else the loss, which all have."""
+def validation_metric(task: Task, keep_metric: str | None = None) -> ValidationMetric:
+    """The figure of a task that epochs are kept by: its `validation_metric`, else the loss, which all have.
+
+    Args:
+        keep_metric: `train.keep_metric` of the pipeline, which replaces it.
+    """
+    if keep_metric is not None:
+        return ValidationMetric(keep_metric, keep_metric not in ("loss", "mse"))
     own: ValidationMetric = getattr(task, "validation_metric", LOSS)
     return own
 

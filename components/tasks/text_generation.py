@@ -17,7 +17,8 @@ from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import InputSpec, NextTokenOutput, OutputSpec, TokensInput
 from components.core.errors import InferenceError
 from components.core.strict import Strict
-from components.preprocessing.tokenizer_spec import Bpe, WordLevel
+from components.preprocessing.special_tokens import SpecialTokens
+from components.preprocessing.tokenizer_spec import Bpe, Pretrained, WordLevel
 from components.tasks import items
 from components.tasks.decoding import next_token_logits
 from components.tasks.growing_text import GrowingText
@@ -51,7 +52,7 @@ class TextGenerationSettings(Strict):
         max_length: the context window of the network. Training reads all tokens, in blocks of this length.
     """
 
-    tokenizer: Annotated[WordLevel | Bpe, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
+    tokenizer: Annotated[WordLevel | Bpe | Pretrained, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
     max_length: int = Field(default=128, ge=4, le=8192)
 
 
@@ -76,7 +77,21 @@ class TextGenerationParameters(Strict):
 
 
 class TextGenerationProcessor(Tokenized):
-    """The tokenizer."""
+    """The tokenizer.
+
+    Args:
+        special: of a pretrained tokenizer, which puts what it begins texts with before them itself; None: those of a
+            trained tokenizer.
+    """
+
+    special: SpecialTokens | None = Field(default=None, exclude_if=lambda special: special is None)
+
+    def special_tokens(self) -> SpecialTokens:
+        """The tokens that begin and end texts, and those that an answer never has."""
+        from components.preprocessing import text
+
+        own = SpecialTokens(names={}, begin=text.BEGIN, ends=[text.END], never=[text.PAD, text.UNKNOWN, text.BEGIN])
+        return self.special or own
 
     def output_spec(self) -> NextTokenOutput:
         """Logits (N, T, V)."""
@@ -101,8 +116,8 @@ class TextGenerationProcessor(Tokenized):
         from components.preprocessing import text
 
         texts = items.each(lambda raw: text.checked(raw.values["text"]), samples)
-        begin, end = np.asarray([text.BEGIN]), np.asarray([text.END])
-        whole = [np.concatenate([begin, tokens, end]) for tokens in self.tokenizer.encode(texts, sys.maxsize)]
+        end = np.asarray(self.special_tokens().ends[:1])
+        whole = [np.concatenate([self._begun(tokens), end]) for tokens in self.tokenizer.encode(texts, sys.maxsize)]
         return [
             {"tokens": tokens[: self.max_length].copy(), "text_tokens": tokens.astype(np.int32)} for tokens in whole
         ]
@@ -115,7 +130,16 @@ class TextGenerationProcessor(Tokenized):
 
         prompt = text.read(item)
         tokens = self.tokenizer.encode([prompt], len(prompt.encode()) + 1)[0] if prompt else np.zeros(0, np.int64)
-        return {"tokens": np.concatenate([np.asarray([text.BEGIN]), tokens])}
+        return {"tokens": self._begun(tokens)}
+
+    def _begun(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A text after its begin token: a pretrained tokenizer has put it there, if the model knows one."""
+        import numpy as np
+
+        special = self.special_tokens()
+        if self.special is not None and len(tokens):
+            return tokens
+        return np.concatenate([np.asarray([special.ends[0] if special.begin is None else special.begin]), tokens])
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
         """The items of `prompt` or `prompts`."""
@@ -126,7 +150,7 @@ class TextGenerationProcessor(Tokenized):
     ) -> list[Prediction]:
         """The continuation of each prompt, the mean log-probability of its tokens, and the reason of its end."""
         chosen = parameters if isinstance(parameters, TextGenerationParameters) else TextGenerationParameters()
-        growing = [GrowingText(self.tokenizer, sample["tokens"], chosen.stop) for sample in samples if chosen.stop]
+        growing = [self._growing(sample["tokens"], chosen.stop) for sample in samples if chosen.stop]
         found = deque(self._write(run, samples, chosen, growing), maxlen=1).pop()  # the last step's
         return [self._prediction(sample, one, chosen) for sample, one in zip(samples, found, strict=True)]
 
@@ -139,7 +163,7 @@ class TextGenerationProcessor(Tokenized):
             InferenceError: the parts are not the begin of the whole text.
         """
         chosen = parameters if isinstance(parameters, TextGenerationParameters) else TextGenerationParameters()
-        growing = GrowingText(self.tokenizer, sample["tokens"], chosen.stop)
+        growing = self._growing(sample["tokens"], chosen.stop)
         count, emitted = self.count_tokens(sample), 0
         found: Sequence[Continuation] = []
         for found in self._write(run, [sample], chosen, [growing]):
@@ -153,7 +177,7 @@ class TextGenerationProcessor(Tokenized):
 
     def count_tokens(self, sample: Arrays) -> int:
         """Number of tokens of a prompt; the network sees the last ones of more than `max_length` - 1."""
-        return len(sample["tokens"]) - 1
+        return len(sample["tokens"]) - (self.special is None)
 
     def _write(
         self,
@@ -167,8 +191,9 @@ class TextGenerationProcessor(Tokenized):
         Args:
             growing: the texts of the continuations, which grow with them; none if nobody looks at them.
         """
-        from components.preprocessing import text
         from components.tasks import sampling
+
+        special = self.special_tokens()
 
         def stop(row: int, token: int) -> bool:
             if growing:
@@ -179,8 +204,8 @@ class TextGenerationProcessor(Tokenized):
             next_token_logits(run, self.inputs(), self.max_length, self.tokenizer.pad),
             [sample["tokens"] for sample in samples],
             sampling.SamplingSettings(chosen.temperature, chosen.top_k, chosen.top_p),
-            end=text.END,
-            never=(text.PAD, text.UNKNOWN, text.BEGIN),
+            ends=special.ends,
+            never=special.never,
             max_tokens=chosen.max_tokens,
             seed=chosen.seed,
             stop=stop,
@@ -204,6 +229,10 @@ class TextGenerationProcessor(Tokenized):
         before = self.tokenizer.decode(prompt)
         whole = self.tokenizer.decode(np.concatenate([prompt, tokens]))
         return whole[len(before) :] if whole.startswith(before) else self.tokenizer.decode(tokens)
+
+    def _growing(self, prompt: NDArray[np.int64], stop: Sequence[str]) -> GrowingText:
+        """The text of `_continuation`, while its tokens come."""
+        return GrowingText(self.tokenizer, prompt, stop)
 
     def _before_stop(self, continuation: str, stop: Sequence[str]) -> str:
         """The continuation up to the first of the stop texts."""
@@ -307,9 +336,15 @@ class TextGeneration(TaskDefaults):
     def fit(
         self, settings: TextGenerationSettings, train: Iterator[RawSample], classes: Sequence[str]
     ) -> TextGenerationProcessor:
-        """Train the tokenizer."""
+        """Train the tokenizer, or read that of a pretrained model."""
         from components.preprocessing.text import Tokenizer
 
+        if isinstance(settings.tokenizer, Pretrained):
+            from components.preprocessing import generation_tokenizer
+
+            deque(train, maxlen=0)  # consume the iterator: the caller may collect something on the way
+            hub = generation_tokenizer.read(settings.tokenizer.source)
+            return TextGenerationProcessor.of(hub.tokenizer, max_length=settings.max_length, special=hub.special)
         tokenizer = Tokenizer.fit(settings.tokenizer, (raw.values["text"] for raw in train))
         return TextGenerationProcessor.of(tokenizer, max_length=settings.max_length)
 

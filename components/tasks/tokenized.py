@@ -42,7 +42,14 @@ class Tokenized(BaseProcessor):
 
     def input_spec(self) -> TokensInput:
         """Token numbers (N, T) and their lengths (N,)."""
-        return TokensInput(vocabulary=self.tokenizer.vocabulary, max_length=self.max_length, pad=self.tokenizer.pad)
+        tokenizer = self.tokenizer
+        return TokensInput(
+            vocabulary=tokenizer.vocabulary,
+            max_length=self.max_length,
+            pad=tokenizer.pad,
+            mask=tokenizer.unknown if tokenizer.mask is None else tokenizer.mask,
+            special=tokenizer.special,
+        )
 
     def save(self, folder: Path) -> None:
         """Write processor.json and tokenizer.json."""

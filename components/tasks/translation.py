@@ -6,17 +6,19 @@ Legend: N samples, S source tokens, T target tokens, D width, V vocabulary of th
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
 from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import InputSpec, OutputSpec, TextOutput, TokensInput
 from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
-from components.preprocessing.tokenizer_spec import Bpe, WordLevel
+from components.preprocessing.special_tokens import SpecialTokens
+from components.preprocessing.tokenizer_spec import Bpe, Pretrained, WordLevel
 from components.tasks import items
 from components.tasks.processor import BaseProcessor
 from components.tasks.task import (
@@ -26,6 +28,7 @@ from components.tasks.task import (
     Metric,
     Prediction,
     RawSample,
+    ValidationMetric,
     Values,
 )
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
@@ -46,11 +49,19 @@ class TranslationSettings(Strict):
         tokenizer: of both languages.
         shared: whether both languages have one vocabulary.
         max_length: longer sources and targets are truncated to so many tokens.
+        source_prefix: put before each source, such as "translate English to German: " of T5.
     """
 
-    tokenizer: Annotated[WordLevel | Bpe, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
+    tokenizer: Annotated[WordLevel | Bpe | Pretrained, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
     shared: bool = True
     max_length: int = Field(default=128, ge=4, le=4096)
+    source_prefix: str = ""
+
+    @model_validator(mode="after")
+    def _a_pretrained_tokenizer_says_what_is_shared(self) -> Self:
+        if isinstance(self.tokenizer, Pretrained) and not self.shared:
+            raise ValueError("shared: a pretrained tokenizer says itself whether both languages share it; leave it out")
+        return self
 
 
 class TranslationParameters(Strict):
@@ -68,10 +79,17 @@ class TranslationParameters(Strict):
 
 
 class TranslationProcessor(BaseProcessor):
-    """Two tokenizers, or one for both languages."""
+    """Two tokenizers, or one for both languages.
+
+    Args:
+        special: of a pretrained tokenizer, which ends its texts itself; None: those of a trained tokenizer.
+        source_prefix: put before each source.
+    """
 
     shared: bool
     max_length: int
+    special: SpecialTokens | None = Field(default=None, exclude_if=lambda special: special is None)
+    source_prefix: str = Field(default="", exclude_if=lambda prefix: prefix == "")
 
     _source: Tokenizer = PrivateAttr()
     _target: Tokenizer = PrivateAttr()
@@ -87,13 +105,21 @@ class TranslationProcessor(BaseProcessor):
         """Source tokens (N, S) and their lengths."""
         return TokensInput(vocabulary=self._source.vocabulary, max_length=self.max_length, pad=self._source.pad)
 
+    def special_tokens(self) -> tuple[int, int, list[int]]:
+        """The tokens that begin and end a target, and those that it never has."""
+        from components.preprocessing.text import BEGIN, END, PAD, UNKNOWN
+
+        if self.special is None:
+            return BEGIN, END, [PAD, UNKNOWN, BEGIN]
+        begin, (end, *_) = self.special.begin, self.special.ends
+        return end if begin is None else begin, end, self.special.never
+
     def output_spec(self) -> TextOutput:
         """Logits (N, T, V) of the target's next tokens."""
-        from components.preprocessing.text import BEGIN, END
-
+        begin, end, _ = self.special_tokens()
         target = self._target
         return TextOutput(
-            vocabulary=target.vocabulary, max_length=self.max_length, begin=BEGIN, end=END, pad=target.pad
+            vocabulary=target.vocabulary, max_length=self.max_length, begin=begin, end=end, pad=target.pad
         )
 
     def arrays(self) -> tuple[ArraySpec, ...]:
@@ -123,12 +149,12 @@ class TranslationProcessor(BaseProcessor):
 
         sources = items.each(lambda raw: text.checked(raw.values["source"]), samples)
         targets = items.each(lambda raw: text.checked(raw.values["target"]), samples)
-        begin, end = np.asarray([text.BEGIN]), np.asarray([text.END])
-        target_tokens = self._target.encode(targets, self.max_length - 2)
+        begin = self.special_tokens()[0]
+        target_tokens = self._ended(self._target, targets, self.max_length - 1)
         return [
             {
                 "source": source,
-                "target": np.concatenate([begin, target, end]),
+                "target": np.concatenate([np.asarray([begin]), target]),
                 "source_text": np.frombuffer(source_text.encode(), np.uint8),
                 "target_text": np.frombuffer(target_text.encode(), np.uint8),
             }
@@ -138,11 +164,17 @@ class TranslationProcessor(BaseProcessor):
         ]
 
     def _sources(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        return self._ended(self._source, [self.source_prefix + text for text in texts], self.max_length)
+
+    def _ended(self, tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> list[NDArray[np.int64]]:
+        """Token numbers of texts with their end token, at most `max_length`."""
         import numpy as np
 
-        from components.preprocessing.text import END
-
-        return [np.append(tokens, END) for tokens in self._source.encode(texts, self.max_length - 1)]
+        end = self.special_tokens()[1]
+        if self.special is None:
+            return [np.append(tokens, end) for tokens in tokenizer.encode(texts, max_length - 1)]
+        found = tokenizer.encode(texts, max_length)
+        return [tokens if tokens[-1] == end else np.append(tokens[: max_length - 1], end) for tokens in found]
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
         """A text, or its bytes in UTF-8."""
@@ -158,11 +190,11 @@ class TranslationProcessor(BaseProcessor):
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
         """The best translation of a beam search over the graphs `encoder` and `decoder`."""
-        from components.preprocessing import text
         from components.preprocessing.batch import collate
         from components.tasks import beam_search, decoding
 
         chosen = parameters if isinstance(parameters, TranslationParameters) else TranslationParameters()
+        begin, end, never = self.special_tokens()
         feed = collate(self.arrays(), samples, ("source",))
         encoded = {**run("encoder", feed), "source_lengths": feed["source_lengths"]}  # N rows each
         runner = decoding.stateful(run, "decoder")
@@ -174,12 +206,16 @@ class TranslationProcessor(BaseProcessor):
             ]
 
         hypotheses = beam_search.search(
-            continued or whole, len(samples), begin=text.BEGIN, end=text.END,
-            never=(text.PAD, text.UNKNOWN, text.BEGIN), beams=chosen.beams, length_penalty=chosen.length_penalty,
+            continued or whole, len(samples), begin=begin, end=end, never=never, beams=chosen.beams,
+            length_penalty=chosen.length_penalty,
             max_length=min(chosen.max_length or self.max_length, self.max_length - 1),
             reorder=None if continued is None else continued.reorder,
         )  # fmt: skip
         return [{"text": self._target.decode(best.tokens), "score": best.score} for best in hypotheses]
+
+    def target_text(self, tokens: NDArray[np.int64]) -> str:
+        """The text of target tokens, int64 (T,)."""
+        return self._target.decode(tokens)
 
     def references(self, batch: Arrays) -> list[str]:
         """The whole target texts of a batch, as the data has them."""
@@ -250,6 +286,18 @@ def _texts(batch: Arrays, name: str) -> list[str]:
     ]
 
 
+def _pretrained(settings: TranslationSettings, place: str, train: Iterator[RawSample]) -> TranslationProcessor:
+    """The processor of a pretrained translator."""
+    from components.preprocessing import generation_tokenizer
+
+    deque(train, maxlen=0)  # consume the iterator: the caller may collect something on the way
+    source, target, special = generation_tokenizer.read_pair(place)
+    return TranslationProcessor.of(
+        source, target, shared=source is target, max_length=settings.max_length, special=special,
+        source_prefix=settings.source_prefix,
+    )  # fmt: skip
+
+
 class Translation(TaskDefaults):
     """The half without state."""
 
@@ -261,6 +309,7 @@ class Translation(TaskDefaults):
     output_type: ClassVar[type[OutputSpec]] = TextOutput
     objective: ClassVar[str] = "components.training.objectives.translation:TranslationObjective"
     scorer: ClassVar[str] = "components.evaluation.translation:SCORER"
+    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("bleu", higher_is_better=True)
     metrics: ClassVar[dict[str, Metric]] = {
         "bleu": Metric(True, "BLEU of sacrebleu, 0 to 100"),
         "chrf": Metric(True, "chrF of sacrebleu, 0 to 100"),
@@ -338,6 +387,8 @@ class Translation(TaskDefaults):
         """Train one tokenizer on both languages, or one for each; the latter keeps all target texts in memory."""
         from components.preprocessing.text import Tokenizer
 
+        if isinstance(settings.tokenizer, Pretrained):
+            return _pretrained(settings, settings.tokenizer.source, train)
         targets: list[str] = []
 
         def texts() -> Iterator[str]:
@@ -350,7 +401,9 @@ class Translation(TaskDefaults):
 
         source = Tokenizer.fit(settings.tokenizer, texts())
         target = source if settings.shared else Tokenizer.fit(settings.tokenizer, targets)
-        return TranslationProcessor.of(source, target, shared=settings.shared, max_length=settings.max_length)
+        return TranslationProcessor.of(
+            source, target, shared=settings.shared, max_length=settings.max_length, source_prefix=settings.source_prefix
+        )
 
     def example(self, values: Values) -> Example:
         """The source in UTF-8; the truth is its translation."""

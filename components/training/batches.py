@@ -56,23 +56,34 @@ def epoch_order(samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(samples).astype(np.int64, copy=False)
 
 
-def steps_per_epoch(samples: int, batch_size: int) -> int:
-    """Number of batches in an epoch. A last batch of one sample is left out: batch normalisation needs two."""
+def steps_per_epoch(samples: int, batch_size: int, processes: int = 1) -> int:
+    """Number of batches in an epoch. A last batch of one sample is left out: batch normalisation needs two.
+
+    So is a last batch with fewer samples than processes, of which some would have none.
+    """
     full, rest = divmod(samples, batch_size)
-    return max(1, full + (1 if rest > 1 else 0))
+    return max(1, full + (1 if rest >= max(2, processes) else 0))
 
 
 def epoch_batches(
-    samples: int, batch_size: int, seed: int, epoch: int, sizes: NDArray[np.int64] | None = None
+    samples: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    sizes: NDArray[np.int64] | None = None,
+    order: NDArray[np.int64] | None = None,
+    processes: int = 1,
 ) -> Epoch:
     """The batches of an epoch; their number is `steps_per_epoch`.
 
     Args:
         sizes: (samples, keys) lengths of the samples, if they differ. Pools of a hundred batches (with two keys, four
             hundred) are then sorted by length and cut into batches, which are shuffled: a batch has little padding.
+        order: (samples,) of the epoch; default: `epoch_order`.
     """
-    order = epoch_order(samples, seed, epoch)
-    steps = steps_per_epoch(samples, batch_size)
+    if order is None:
+        order = epoch_order(samples, seed, epoch)
+    steps = steps_per_epoch(samples, batch_size, processes)
     bounds = np.minimum(np.arange(steps + 1, dtype=np.int64) * batch_size, samples)
     if sizes is None:
         return Epoch(order, bounds)

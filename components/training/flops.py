@@ -52,7 +52,8 @@ def step_cost(model: ArchitectureSpec, train: TrainSpec, prepared: Prepared) -> 
         objective.step(network, batch, torch.Generator().manual_seed(0), training=True)
     flops = counter.get_total_flops() / count
     is_complete = flops >= _least_flops(network)
-    return StepCost(flops if is_complete else None, len(split), steps_per_epoch(len(split), train.batch_size))
+    steps = steps_per_epoch(len(split), train.batch_size, train.processes)
+    return StepCost(flops if is_complete else None, len(split), steps)
 
 
 def _least_flops(network: nn.Module) -> int:

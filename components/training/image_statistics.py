@@ -1,7 +1,8 @@
 """The normalisation of images that pretrained weights were trained with.
 
 Weights of the registry bring it along (`standardise.mean`, `standardise.std`); a model of the hub has a
-preprocessor_config.json. Weights that do not say it get the dataset's, and the log says so.
+preprocessor_config.json, one of timm's a section of its config.json. Weights that do not say it get the dataset's, and
+the log says so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import nn
 from components.contracts.shapes import ImageInput, InputSpec
 from components.core.errors import CorruptArtifactError, UsageError
 from components.models.standardise import Standardise
+from components.training import image_processor
 from components.training.messages import log
 
 FILE_NAME = "preprocessor_config.json"
@@ -42,14 +44,15 @@ def adopt(
 
     Args:
         fitted: names of the weights that were loaded.
-        config: the preprocessor_config.json of the weights, if there is one.
+        config: the preprocessor_config.json of the weights, if there is one, else their config.json.
         where: source of the weights, for messages.
 
     Returns:
         None for networks that read no images.
 
     Raises:
-        UsageError: `input.normalise` of the dataset states other values than the weights have.
+        UsageError: `input.normalise` of the dataset states other values than the weights have, or its images are
+            fitted into their size in another way.
         CorruptArtifactError: the preprocessor_config.json cannot be read.
     """
     layer = next((module for module in network.modules() if isinstance(module, Standardise)), None)
@@ -57,9 +60,13 @@ def adopt(
         return None
     own = Statistics(input_spec.mean, input_spec.std, "the train split")
     document = None if config is None else _document(config)
+    if config is not None and config.name != FILE_NAME and image_processor.TIMM not in (document or {}):
+        document = None  # a config.json that says nothing of images
     known = _of_weights(network, layer, fitted) or (None if document is None else _of_config(document, config))
-    if document is not None:
-        _say_size(document, input_spec)
+    if config is not None and document is not None:
+        image_processor.check(document, config.parent, input_spec, where)
+        if input_spec.framing is None:
+            _say_size(document, input_spec)
     if known is None:
         chosen = own if input_spec.normalise != "stated" else own._replace(origin="input.normalise")
         hint = "" if input_spec.normalise != "auto" else "; input.normalise: imagenet is right for weights of ImageNet"
@@ -107,11 +114,16 @@ def _document(config: Path) -> dict[str, Any]:
 
 def _of_config(document: dict[str, Any], config: Path | None) -> Statistics:
     """Mean and std of transformers' image processors: (x * rescale_factor - image_mean) / image_std."""
+    origin = FILE_NAME
+    if image_processor.TIMM in document:
+        origin = f"{image_processor.TIMM} of config.json"
+        document = document[image_processor.TIMM]
+        document = {"image_mean": document.get("mean"), "image_std": document.get("std")}
     factor = 255 * document.get("rescale_factor", 1 / 255) if document.get("do_rescale", True) else 255.0
     normalises = document.get("do_normalize", True) and "image_mean" in document and "image_std" in document
     mean, std = (document["image_mean"], document["image_std"]) if normalises else ([0.0] * 3, [1.0] * 3)
     try:
-        return Statistics([float(v) / factor for v in mean], [float(v) / factor for v in std], FILE_NAME)
+        return Statistics([float(v) / factor for v in mean], [float(v) / factor for v in std], origin)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise CorruptArtifactError("the image processor has no statistics", where=str(config), got=error) from error
 

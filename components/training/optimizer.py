@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from components.contracts.train_spec import TrainSpec
+from components.training import replication
+from components.training.muon import muon_with_adamw
+from components.training.weight_decay import decayed_by_name
 
 # Tables of positions, tokens that are no token of a text, and the logarithm of Mamba's decay rates (Gu and Dao 2023,
 # `_no_weight_decay` of the authors' code): none of them multiplies an input.
@@ -27,10 +30,16 @@ def build_optimizer(
 
     Args:
         factors: factors of the learning rate, by name of the weight; default 1.
+
+    Raises:
+        UsageError: a name in `weight_decay_by_name` matches no weight, or there is no matrix for Muon.
     """
-    groups = weight_groups(network, spec.weight_decay, factors or {})
+    groups = decayed_by_name(weight_groups(network, spec.weight_decay, factors or {}), network, spec)
+    if spec.optimizer == "muon":
+        return muon_with_adamw(groups, network, spec)
     if spec.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=spec.learning_rate, fused=True)
+        betas = spec.betas[0], spec.betas[1]
+        return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=betas, eps=spec.eps, fused=True)
     # torch 2.13's fused SGD uses uninitialised momentum after the scaler has skipped the very first step.
     fused = None if spec.precision == "fp16" else True
     nesterov = spec.momentum > 0
@@ -77,5 +86,5 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     for key, value in tensors.items():
         index, _, name = key.partition(".")
         like = value if name == "step" else weights[int(index)]
-        of_weights.setdefault(int(index), {})[name] = torch.empty_like(like).copy_(value)
+        of_weights.setdefault(int(index), {})[name] = replication.like(value, like)
     optimizer.load_state_dict({"state": of_weights, "param_groups": optimizer.state_dict()["param_groups"]})

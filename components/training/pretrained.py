@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.shapes import ImageInput, InputSpec
 from components.core import outward
-from components.core.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
-from components.identity import digest
+from components.core.errors import CorruptArtifactError, NotFoundError, UsageError
+from components.identity import digest, hub_folder
 from components.identity.package import Package
-from components.training import image_statistics
+from components.training import image_statistics, vision_config
 from components.training.messages import log
 from components.training.transfer import head_names, in_head
 
@@ -32,10 +32,26 @@ SHOWN = 6
 
 
 class Source(NamedTuple):
-    """A file of weights and its identity: the sha256 of the file, or the digest of its package."""
+    """Weights and their identity: the sha256 of the file, or the digest of their package or folder.
+
+    Args:
+        path: the file, or the first of the shards.
+        shards: all files, where the weights have several.
+        folder: the folder in Hugging Face's layout that the weights are from.
+    """
 
     path: Path
     digest: str
+    shards: tuple[Path, ...] = ()
+    folder: hub_folder.HubFolder | None = None
+
+    def read(self) -> dict[str, Tensor]:
+        """The weights by name.
+
+        Raises:
+            CorruptArtifactError: a file has no weights, or cannot be read.
+        """
+        return {name: value for path in self.shards or (self.path,) for name, value in read(path).items()}
 
 
 class Fit(NamedTuple):
@@ -84,7 +100,11 @@ def start(
             expected=spec.pretrained_sha256,
             next_step="correct model.pretrained_sha256, or fetch the file again",
         )
-    result = fit(network, read(source.path), spec.pretrained)
+    own_loading = getattr(network, "load_pretrained", None)
+    if own_loading is not None and source.folder is not None:
+        result = Fit(*own_loading(source.folder.path))
+    else:
+        result = fit(network, source.read(), spec.pretrained)
     log(f"pretrained {spec.pretrained} ({digest.short(source.digest)}): {len(result.fitted)} weights loaded")
     for word, names in (("new", result.new), ("left over", result.left)):
         if names:
@@ -92,7 +112,9 @@ def start(
             log(f"  {word}: {', '.join(names[:SHOWN])}{more}")
     normalisation = None
     if isinstance(input_spec, ImageInput):
-        config = _beside(spec.pretrained, source.path, image_statistics.FILE_NAME)
+        config = _beside(spec.pretrained, source.path, vision_config.FILE_NAME)
+        vision_config.check(network, config, spec.pretrained)
+        config = _beside(spec.pretrained, source.path, image_statistics.FILE_NAME) or config
         normalisation = image_statistics.adopt(network, input_spec, result.fitted, config, spec.pretrained)
     return result.facts(spec.pretrained, source, normalisation)
 
@@ -120,8 +142,16 @@ def find(pretrained: str, folder: str | None = None) -> Source:
     elif kind == "package":
         path = _in_package(name)
     else:
-        path = _from_hub(name)
-    return Source(path, digest.of_file(path))
+        return _of_folder(hub_folder.find(pretrained))
+    return Source(path, digest.of_file(path), folder=hub_folder.local(pretrained) if kind == "package" else None)
+
+
+def _of_folder(folder: hub_folder.HubFolder) -> Source:
+    paths = folder.weights()
+    if len(paths) == 1:
+        return Source(paths[0], digest.of_file(paths[0]), folder=folder)
+    digests = {path.name: digest.of_file(path) for path in paths}
+    return Source(paths[0], digest.of_value(digests), tuple(paths), folder)
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -185,7 +215,9 @@ def fit(network: nn.Module, weights: dict[str, Tensor], where: str) -> Fit:
             got=", ".join(sorted(weights)[:SHOWN]),
             expected=", ".join(sorted(own)[:SHOWN]),
         )
-    new = sorted(name for name in own.keys() - set(fitted) if not name.endswith(COUNTER))
+    places = {own[name].data_ptr() for name in fitted}  # of tied weights, a file has one name
+    missing = [name for name in own.keys() - set(fitted) if own[name].data_ptr() not in places]
+    new = sorted(name for name in missing if not name.endswith(COUNTER))
     return Fit(fitted, new, left)
 
 
@@ -258,33 +290,3 @@ def _beside(pretrained: str, weights: Path, file_name: str) -> Path | None:
             except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError):
                 continue
     return None  # the model has none, or the network is away: `adopt` says that nothing is known
-
-
-def _from_hub(name: str) -> Path:
-    """The weights of a Hugging Face model: from the mirror, from the cache, or fetched, in this order."""
-    model, _, revision = name.partition("@")
-    mirror = os.environ.get("MODELYARD_MIRROR")
-    if mirror:
-        for folder in (Path(mirror) / model, *sorted(Path(mirror).glob(f"*/{model}"))):
-            for file_name in NAMES:
-                if (folder / file_name).is_file():
-                    return folder / file_name
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    trouble: Exception | None = None
-    with outward.restored():
-        for only_here in (True, False):
-            for file_name in NAMES:
-                try:
-                    return Path(
-                        hf_hub_download(model, file_name, revision=revision or None, local_files_only=only_here)
-                    )
-                except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
-                    trouble = error
-    raise SourceError(
-        "the model is not in the cache and cannot be fetched",
-        where=f"hub:{name}",
-        got=trouble,
-        next_step=f"put its files into $MODELYARD_MIRROR/{model}, or connect to the network once",
-    ) from trouble

@@ -18,6 +18,8 @@ from components.core.errors import CorruptArtifactError, NotFoundError
 from components.identity import manifest, user_source
 from components.identity.package import GoldenExample
 from components.inference import body
+from components.training import hub_config
+from components.training.calibration import calibrate
 from components.training.export import export
 from components.training.graphs.graph import Graph, build_graphs, runner
 from components.training.messages import log
@@ -63,6 +65,7 @@ def write_parts(
         TrainingError: an exported graph differs from the network.
     """
     graphs = build_graphs(network, prepared.processor)
+    calibration = calibrate(request.train, network, graphs, prepared)
     prepared = _completed(prepared, graphs)
     with atomic.folder(folder) as fresh:
         shutil.copytree(prepared.folder / "golden", fresh / "golden")
@@ -75,6 +78,8 @@ def write_parts(
         _write(fresh / "signature.json", signature.model_dump(mode="json"))
         _write(fresh / "history.json", {"kept_epoch": kept, "epochs": history})
         prepared.processor.save(fresh)
+        specs = prepared.processor.input_spec(), prepared.processor.output_spec()
+        hub_config.write(fresh, network, *specs, prepared.classes)
         facts: dict[str, Any] = {
             "train_fingerprint": request.train_fingerprint,
             "data_digest": request.data_digest,
@@ -82,6 +87,7 @@ def write_parts(
             "epochs": len(history),
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
             "lineage": _lineage(request, pretrained),
+            **({"calibration": calibration.model_dump(mode="json")} if calibration.samples else {}),
         }
         if request.train.samples is not None:  # whole groups may be fewer than the pipeline asks for
             facts["samples"] = len(prepared.train)
@@ -94,6 +100,12 @@ def _completed(prepared: Prepared, graphs: Sequence[Graph]) -> Prepared:
     if complete is None:
         return prepared
     return prepared._replace(processor=complete(runner(graphs), prepared.validation))
+
+
+def read_golden(folder: Path) -> list[GoldenExample]:
+    """The golden examples of the parts in a folder, with the network's answers."""
+    document = json.loads((folder / "golden" / "outputs.json").read_bytes())
+    return [GoldenExample.model_validate(example) for example in document["examples"]]
 
 
 def golden_answers(folder: Path, prepared: Prepared, made: Sequence[Graph]) -> list[GoldenExample]:
@@ -129,7 +141,15 @@ def _lineage(request: TrainRequest, pretrained: dict[str, Any] | None) -> dict[s
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.contiguous() for name, value in network.state_dict().items()}
+    """The weights by name; of tied weights, the first name alone."""
+    found: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, value in network.state_dict().items():
+        if value.numel() and value.data_ptr() in places:
+            continue
+        places.add(value.data_ptr())
+        found[name] = value.contiguous()
+    return found
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

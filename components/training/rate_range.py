@@ -18,9 +18,9 @@ from components.core import atomic
 from components.core.errors import Interrupted, TrainingError
 from components.training import subset
 from components.training.assembly import assemble
-from components.training.batches import Batch, derive_seed, epoch_batches, on_device
+from components.training.batches import Batch, derive_seed, on_device
 from components.training.interruption import StopSignals
-from components.training.loop import TrainingContext, train_step
+from components.training.loop import TrainingContext, augmented, train_step
 from components.training.messages import log
 from components.training.prepared import Prepared
 from components.training.state import State
@@ -96,17 +96,13 @@ def _steepest(smoothed: list[float], lowest: int) -> int:
 
 def _batches(setting: TrainingContext, steps: int) -> Iterator[Batch]:
     """Batches of the train split, with augmentation, epoch after epoch."""
-    spec, device = setting.spec, setting.precision.device
-    generator = torch.Generator()
+    device = setting.precision.device
     done = 0
     for epoch in range(steps):
-        batches = epoch_batches(len(setting.train), spec.batch_size, spec.seed, epoch, setting.sizes)
+        batches = setting.epoch_batches(epoch)
         for number in range(len(batches)):
             batch = on_device(setting.train.batch(batches.batch(number)), device)
-            if spec.augment.active:
-                generator.manual_seed(derive_seed(spec.seed, "augment", done))
-                batch = setting.objective.augment(batch, spec.augment, generator)
-            yield batch
+            yield augmented(batch, setting, done)
             done += 1
             if done == steps:
                 return

@@ -34,7 +34,15 @@ class Saver:
         """Whether the last checkpoint is too old; `now` is `time.monotonic()`."""
         return now - self._saved >= self._save_seconds
 
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is too old now."""
+        return time.monotonic() - self._saved >= self._save_seconds
+
     def after_epoch(self) -> None:
         """Write, unless the last checkpoint is so recent that writing would take more than its share of the time."""
-        if time.monotonic() - self._saved >= self._cost / LARGEST_SHARE:
+        if self.due_after_epoch():
             self.save()
+
+    def due_after_epoch(self) -> bool:
+        """Whether writing would take no more than its share of the time."""
+        return time.monotonic() - self._saved >= self._cost / LARGEST_SHARE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from components.contracts.metric_sink import MetricSink
 from components.contracts.training_request import Event, Metrics
@@ -41,9 +41,16 @@ class TensorBoardLog:
     def emit(self, event: Event) -> None:
         """Add the values of a `Metrics` event at its step."""
         if isinstance(event, Metrics):
-            if self._writer is None:
-                self._writer = _Writer(self._folder)
-            self._writer.add(event)
+            self._opened().add(event)
+
+    def add(self, summary: Any, step: int) -> None:
+        """Add a summary that `torch.utils.tensorboard.summary` made."""
+        self._opened().write(summary, step)
+
+    def _opened(self) -> _Writer:
+        if self._writer is None:
+            self._writer = _Writer(self._folder)
+        return self._writer
 
     def close(self) -> None:
         """Flush and close the writer."""
@@ -61,8 +68,10 @@ class _Writer:
 
     def add(self, event: Metrics) -> None:
         values = [self._summaries.Summary.Value(tag=name, simple_value=value) for name, value in event.values.items()]
-        summary = self._summaries.Summary(value=values)
-        self._file.add_event(self._events.Event(wall_time=time.time(), step=event.step, summary=summary))
+        self.write(self._summaries.Summary(value=values), event.step)
+
+    def write(self, summary: Any, step: int) -> None:
+        self._file.add_event(self._events.Event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self) -> None:
         self._file.close()

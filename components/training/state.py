@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from components.training.ema import WeightAverage
 from components.training.optimizer import optimizer_state, restore_optimizer
 from components.training.randomness import random_state, restore_random_state
+from components.training.replication import load_weights, whole, whole_tensor
 
 
 @dataclass
@@ -37,6 +39,7 @@ class State:
         seconds: time in the loop so far.
         watt_hours: energy by source up to the checkpoint that the training resumed from.
         measure_energy: the energy so far, for a checkpoint.
+        average: the moving average of the weights, if the training has one.
     """
 
     network: nn.Module
@@ -53,11 +56,12 @@ class State:
     seconds: float = 0.0
     watt_hours: dict[str, float] = field(default_factory=dict)
     measure_energy: Callable[[], dict[str, float]] = dict
+    average: WeightAverage | None = None
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the network's weights and buffers on the CPU, in contiguous layout."""
         return {
-            name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            name: whole_tensor(value.detach()).to("cpu", copy=True, memory_format=torch.contiguous_format)
             for name, value in self.network.state_dict().items()
         }
 
@@ -70,9 +74,10 @@ class State:
         random_tensors, random_rest = random_state()
         groups = {
             "network": self.weights(),
-            "optimizer": optimizer_state(self.optimizer),
+            "optimizer": whole(optimizer_state(self.optimizer)),
             "kept": self.kept,
             "random": random_tensors,
+            "average": {} if self.average is None else self.average.values,
         }
         tensors = {f"{group}.{name}": value for group, part in groups.items() for name, value in part.items()}
         facts = {
@@ -87,16 +92,17 @@ class State:
             "watt_hours": self.measure_energy(),
             "scaler": self.scaler.state_dict(),
             "random": random_rest,
+            "average_steps": 0 if self.average is None else self.average.steps,
         }
         return tensors, facts
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Restore the result of `dump`, random generators included."""
-        groups: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "kept": {}, "random": {}}
+        groups: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "kept": {}, "random": {}, "average": {}}
         for name, value in tensors.items():
             group, _, rest = name.partition(".")
             groups[group][rest] = value
-        self.network.load_state_dict(groups["network"])
+        load_weights(self.network, groups["network"])
         restore_optimizer(self.optimizer, groups["optimizer"])
         self.kept = groups["kept"]
         self.epoch, self.batch, self.step = facts["epoch"], facts["batch"], facts["step"]
@@ -106,4 +112,6 @@ class State:
         self.watt_hours = facts.get("watt_hours", {})  # checkpoints of earlier versions have none
         self.best = tuple(facts["best"]) if facts["best"] else None
         self.scaler.load_state_dict(facts["scaler"])
+        if self.average is not None:
+            self.average.restore(groups["average"], facts["average_steps"])
         restore_random_state(groups["random"], facts["random"])

@@ -25,6 +25,7 @@ from components.preprocessing.stored import StoredSplit
 from components.training.batches import derive_seed
 from components.training.messages import log
 from components.training.prepared import Prepared
+from components.training.sampling import single_classes
 
 CLUSTERS = "train-clusters.npy"
 TEST_CLUSTERS = "clusters.npy"
@@ -89,7 +90,7 @@ def limit(prepared: Prepared, samples: int | None, seed: int) -> Prepared:
         rows, how = np.arange(len(whole) - samples, len(whole)), "the most recent"
     else:
         groups = _groups(prepared)
-        chosen = chosen_rows(len(whole), samples, seed, _classes(whole), groups)
+        chosen = chosen_rows(len(whole), samples, seed, single_classes(whole), groups)
         rows, how = chosen, "a seeded choice of whole groups" if groups is not None else "a seeded choice"
         if len(rows) == 0:
             raise UsageError(
@@ -146,15 +147,6 @@ def _class_of_groups(units: NDArray[np.int64], groups: int, classes: NDArray[np.
     most = np.zeros(groups, np.int64)
     most[pairs[0][frequent_last]] = pairs[1][frequent_last]
     return most
-
-
-def _classes(split: StoredSplit) -> NDArray[np.int64] | None:
-    """The class of each sample; None if a sample has several, or a value."""
-    one_each = any(
-        spec.name == "labels" and spec.layout == "fixed" and spec.type.startswith("int") and spec.shape == ()
-        for spec in split.specs
-    )
-    return np.asarray(split.all("labels"), np.int64) if one_each else None
 
 
 def _groups(prepared: Prepared) -> NDArray[np.int64] | None:

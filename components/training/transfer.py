@@ -126,7 +126,7 @@ def _add_adapters(spec: LoraTransfer, network: nn.Module) -> None:
     linear = [
         name
         for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and not in_head(name, heads) and not name.startswith(tuple(within) or ("\0",))
+        if _is_linear(module) and not in_head(name, heads) and not name.startswith(tuple(within) or ("\0",))
     ]
     uncalled = _uncalled(network, linear)
     chosen = [name for name in linear if _is_target(name, spec.targets)]
@@ -150,8 +150,17 @@ def _add_adapters(spec: LoraTransfer, network: nn.Module) -> None:
             expected=", ".join([name for name in linear if name not in uncalled][:20])
             or "a network with linear layers",
         )
-    config = LoraConfig(r=spec.rank, lora_alpha=spec.alpha, target_modules=targets, lora_dropout=0.0, bias="none")
+    transposed = not any(isinstance(network.get_submodule(name), nn.Linear) for name in targets)
+    config = LoraConfig(
+        r=spec.rank, lora_alpha=spec.alpha, target_modules=targets, lora_dropout=0.0, bias="none",
+        fan_in_fan_out=transposed,
+    )  # fmt: skip
     inject_adapter_in_model(config, network)
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Whether a module is a linear layer: of torch, or of GPT-2 in transformers, whose weight is transposed."""
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
 def _is_target(name: str, targets: Sequence[str]) -> bool:

@@ -7,13 +7,14 @@ datasets of that task stale.
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 from components import tasks
 from components.contracts.dataset import DatasetSpec
 from components.core import atomic, located_yaml
 from components.core.errors import Problem, SpecError, UsageError
-from components.identity import outside_files, user_source
+from components.identity import hub_folder, outside_files, user_source
 from components.identity.source_code import SourceIdentity
 from components.preprocessing.tokenizer_spec import TOKENIZER_FILES
 from components.versioning import source_files
@@ -80,9 +81,14 @@ def _with_tokenizer(code: SourceIdentity, spec: DatasetSpec, root: Path) -> Sour
     source = tokenizer.get("source") if isinstance(tokenizer, dict) else None
     if not isinstance(source, str):
         return code
-    found = outside_files.identity(source, TOKENIZER_FILES, root)
+    whole = isinstance(tokenizer, dict) and tokenizer.get("kind") == "pretrained"
+    names = (*hub_folder.TOKENIZER_FILES, *hub_folder.CONFIG_FILES) if whole else TOKENIZER_FILES
+    found = outside_files.identity(source, names, root)
     functions = {f"the tokenizer of {name}": value for name, value in found.folders.items()}
-    return code._replace(functions={**code.functions, **functions}, libraries={**code.libraries, **found.packages})
+    libraries = {**code.libraries, **found.packages}
+    if whole:  # it reads the tokenizer; other tokenizers do without it
+        libraries["transformers"] = metadata.version("transformers")
+    return code._replace(functions={**code.functions, **functions}, libraries=libraries)
 
 
 def _known_files(root: Path, dataset: str) -> str | None:

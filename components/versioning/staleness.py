@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from components.contracts.dataset import DatasetSpec
 from components.core import located_yaml
-from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, Problem, SpecError
+from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, Problem, SpecError, UsageError
 from components.core.project import Project
 from components.identity import manifest, source_code
 from components.versioning import clean_state, last_code, stage_code
@@ -32,6 +33,7 @@ def status(project: Project, dataset: str) -> tuple[StageStatus, ...]:
         NotFoundError: the dataset does not exist, or params.yaml does not list it.
         SpecError: dataset.yaml is wrong, or lacks a section that a stage depends on.
         CorruptArtifactError: a file of a stage's output was changed by hand.
+        UsageError: the project is no git repository.
     """
     check(project, dataset)
     path = project.dataset(dataset) / "dataset.yaml"
@@ -49,7 +51,7 @@ def _dvc_status(project: Project, dataset: str, code: dict[str, source_code.Sour
     from dvc.repo import Repo  # the import takes a second
 
     statuses: list[StageStatus] = []
-    with Repo(str(project.root)) as repo:
+    with _in_git(project), Repo(str(project.root)) as repo:
         for name in stage_code.STAGES:
             stage = load(repo, project, f"{name}@{dataset}")
             reasons = list(_reasons(project, dataset, name, stage, code[name]))
@@ -60,6 +62,21 @@ def _dvc_status(project: Project, dataset: str, code: dict[str, source_code.Sour
                 last_code.keep(project, dataset, name, code[name])
             statuses.append(StageStatus(name, not reasons, tuple(reasons)))
     return tuple(statuses)
+
+
+@contextmanager
+def _in_git(project: Project) -> Iterator[None]:
+    from dvc.scm import SCMError
+
+    try:
+        yield
+    except SCMError as error:  # a project that was copied or downloaded without its history
+        raise UsageError(
+            "git cannot be used in this project",
+            where=str(project.root),
+            got=error,
+            next_step="`git init`, then `git add --all` and `git commit`: versions name the commit that they are of",
+        ) from error
 
 
 def check(project: Project, dataset: str) -> None:

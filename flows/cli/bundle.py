@@ -47,6 +47,7 @@ def bundle(
     from components.contracts.pipeline import PipelineSpec
     from components.core import located_yaml
     from components.core.errors import UsageError
+    from components.packaging import archive
     from components.registry.api import Api
     from flows.cli.run import log
     from flows.deployment import released_bundle
@@ -56,6 +57,12 @@ def bundle(
 
     if target is None and (with_wheels or with_evidence or find_links):
         raise UsageError("wheels and evidence go into an archive", expected="--export FILE")
+    if find_links and not with_wheels:
+        raise UsageError(
+            "only wheels are looked for in folders", got="--find-links", expected="--with-wheels beside it"
+        )
+    if target is not None:
+        archive.check_target(target)
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)

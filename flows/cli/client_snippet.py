@@ -50,8 +50,11 @@ def client_snippet(pipeline: str, language: str, url: str | None, as_json: bool)
     address = url or services.service_url(Project.find(), pipeline)
     if address is None:
         raise ServingError(f"{pipeline} is not served", next_step=f"`modelyard serve {pipeline}`, or --url")
-    code = LANGUAGES[language](request_of(prediction_client.openapi(address), address))
+    request = request_of(prediction_client.openapi(address), address)
+    code = LANGUAGES[language](request)
     click.echo(json.dumps({"lang": language, "code": code}, indent=2) if as_json else code, nl=as_json)
+    if request.file:
+        click.echo(f"note: the code sends the file {request.file} of the folder that it runs in", err=True)
     return 0
 
 
@@ -97,6 +100,8 @@ def python(request: SnippetRequest) -> str:
 import json
 import os
 import pathlib
+import sys
+import urllib.error
 import urllib.request
 
 headers = {{"Content-Type": "{media}"}}
@@ -104,8 +109,11 @@ if key := os.environ.get("{KEY}"):
     headers["Authorization"] = f"Bearer {{key}}"
 body = {body}
 request = urllib.request.Request({request.url!r}, data=body, headers=headers)
-with urllib.request.urlopen(request, timeout=60) as response:
-    answer = json.load(response)
+try:
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer = json.load(response)
+except urllib.error.HTTPError as error:
+    sys.exit(f"{{error}}: {{error.read().decode(errors='replace')}}")
 print(json.dumps(answer["predictions"], ensure_ascii=False))
 """
 

@@ -16,7 +16,9 @@ PAGES = {
     "CorruptArtifactError": "architecture.md",
     "StackError": "operations.md",
     "RegistryError": "operations.md",
-    "ServingError": "promotion.md",
+    "SignatureError": "bundles.md",
+    "BundleError": "bundles.md",
+    "ServingError": "serving.md",
 }
 
 

@@ -25,8 +25,13 @@ from flows.pipelines.plan import STAGES, Plan
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the pipeline for this run."
 )
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Train again and record where the time goes; the model is the same. See docs/training.md.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def run(pipeline: str, force: tuple[str, ...], settings: tuple[str, ...], as_json: bool) -> int:
+def run(pipeline: str, force: tuple[str, ...], settings: tuple[str, ...], profile: bool, as_json: bool) -> int:
     """Run the stages of PIPELINE that are out of date, and print why.
 
     Starts the stack if it is not running. Ctrl-C keeps the training's checkpoint; the next run resumes from it.
@@ -35,7 +40,8 @@ def run(pipeline: str, force: tuple[str, ...], settings: tuple[str, ...], as_jso
     project = Project.find()
     overrides = parse_settings(settings)
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec, overrides)
-    outcome = bring_up_to_date(project, spec, frozenset(force), overrides)
+    forced = frozenset(force) | ({"train"} if profile else frozenset())
+    outcome = bring_up_to_date(project, spec, forced, overrides, profile=profile)
     seconds = time.monotonic() - started_at
     if as_json:
         click.echo(json.dumps({**summary(outcome), "seconds": round(seconds, 1)}, indent=2))
@@ -63,7 +69,9 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     return overrides
 
 
-def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str], overrides: dict[str, Any]) -> Plan:
+def bring_up_to_date(
+    project: Project, spec: PipelineSpec, force: frozenset[str], overrides: dict[str, Any], *, profile: bool = False
+) -> Plan:
     """Plan, run the stages that are out of date through the flow, and return the plan after the run."""
     from components.core.waiting import announced
     from components.registry.api import Api
@@ -78,11 +86,18 @@ def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str]
         log_plan(planned)
         if planned.current:
             return planned
-    return _run_flow(project, spec.name, force, overrides, planned, endpoints.prefect_api)
+    return _run_flow(project, spec.name, force, overrides, planned, endpoints.prefect_api, profile=profile)
 
 
 def _run_flow(
-    project: Project, name: str, force: frozenset[str], overrides: dict[str, Any], planned: Plan, prefect_api: str
+    project: Project,
+    name: str,
+    force: frozenset[str],
+    overrides: dict[str, Any],
+    planned: Plan,
+    prefect_api: str,
+    *,
+    profile: bool,
 ) -> Plan:
     from flows.pipelines import prewarm
     from flows.platform import lifecycle, server_watch
@@ -97,7 +112,7 @@ def _run_flow(
         from flows.pipelines.flow import pipeline as flow
 
         try:
-            return flow(name, sorted(force), overrides)
+            return flow(name, sorted(force), overrides, profile)
         except ModelyardError as error:
             # The traceback consists of Prefect's frames; the error names the cause and the next step.
             raise error.with_traceback(None) from None

@@ -42,6 +42,7 @@ COMMANDS = {
     "rollback": ("flows.cli.promote:rollback", "Go back to the last version that served well."),
     "history": ("flows.cli.history:history", "Which version was in production when, and who requested it."),
     "bundle": ("flows.cli.bundle:bundle", "The bundle of a version; one archive of it, with wheels and evidence."),
+    "export": ("flows.cli.export:export", "A version for other tools: transformers, onnxruntime, safetensors."),
     "containerize": ("flows.cli.containerize:containerize", "A container image of a version, by Docker or podman."),
     "import": ("flows.cli.import_:import_", "Verify an archive of another installation and register its model."),
     "verify": ("flows.cli.verify:verify", "Recompute the chain of proof of a bundle, a version or a service."),

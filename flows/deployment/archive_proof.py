@@ -34,10 +34,14 @@ def prove(project: Project, file: Path, api: Api | None, policy: SignaturePolicy
                 link("evidence", lambda: _evidence(opened)),
                 *proof.links,
             )
-            return replace(proof, links=links)
+            return replace(proof, links=tuple(_named(file, opened, one) for one in links))
     except ModelyardError as error:
         broken = Link("archive", "broken", error.what, error.where, error.got, error.expected)
         return Proof(str(file), file.name, (broken,))
+
+
+def _named(file: Path, opened: Archive, found: Link) -> Link:
+    return replace(found, where=archive.in_archive(file, opened.folder, found.where))
 
 
 def _summary(opened: Archive) -> str:

@@ -9,7 +9,7 @@ from components.core.errors import UsageError
 from components.core.log import Log
 from components.core.project import Project
 from components.deployment import service_facts, target_files, written_files
-from components.deployment.container import DeploymentOptions, checked_image
+from components.deployment.container import DeploymentOptions, check_namespaces, checked_image
 from components.deployment.readme import TargetName
 from components.deployment.service_facts import ServiceFacts
 from components.deployment.written_files import WrittenFiles
@@ -86,7 +86,8 @@ def check(request: DeployRequest) -> None:
     """Refuse a request that no bundle can meet, before any work.
 
     Raises:
-        UsageError: the target does not have an option; the image may change; fewer replicas at most than at least.
+        UsageError: the target does not have an option; the image may change; a namespace is none; fewer replicas
+            at most than at least.
     """
     scaled = request.target in ("kubernetes", "kserve")
     wrong = [
@@ -106,6 +107,7 @@ def check(request: DeployRequest) -> None:
         )
     if request.image is not None:
         checked_image(request.image)
+    check_namespaces(request.ingress_namespaces)
     least, most = _replicas(request)
     if most < least:
         raise UsageError(

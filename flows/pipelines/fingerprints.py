@@ -93,7 +93,8 @@ def training(
 
 
 def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fingerprint:
-    """The fingerprint of a package: the training's fingerprint, the evaluation code, and int8 where it is asked for.
+    """The fingerprint of a package: the training's fingerprint, the evaluation code, and int8, decision and conformal
+    prediction where they are asked for.
 
     Raises:
         NotFoundError: there is no such task.
@@ -107,6 +108,8 @@ def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fi
             "training": train_fingerprint,
             "pipeline": spec.name,
             **({} if serving.quantize == "none" else _flat("serving", options)),
+            **({} if spec.decision is None else _flat("decision", spec.decision.model_dump(mode="json"))),
+            **({} if serving.conformal is None else _flat("conformal", serving.conformal.model_dump(mode="json"))),
             **_code(user_source.identity(modules, source_root)),
         }
     )
@@ -115,9 +118,9 @@ def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fi
 def _outside_files(spec: PipelineSpec, root: Path) -> dict[str, str]:
     """Versions of the packages, and contents of the folders, of pretrained weights and of the model's config."""
     found: dict[str, str] = {}
-    for source in (spec.model.pretrained, getattr(spec.model, "config", None)):
-        if isinstance(source, str):
-            files = outside_files.identity(source, ("config.json",), root)
+    for source, names in ((spec.model.pretrained, None), (getattr(spec.model, "config", None), ("config.json",))):
+        if isinstance(source, str) and not (names and source == spec.model.pretrained):
+            files = outside_files.identity(source, names, root)
             found |= {f"contents of {name}": value for name, value in files.folders.items()}
             found |= {f"library {name}": version for name, version in files.packages.items()}
     return found

@@ -71,7 +71,7 @@ def data_task(context: RunContext, stage: str, needs_run: bool, force: bool) -> 
     cache_policy=NO_CACHE,
 )
 def train_task(
-    context: RunContext, needs_run: bool, run_fingerprints: Fingerprints, run: Run, force: bool
+    context: RunContext, needs_run: bool, run_fingerprints: Fingerprints, run: Run, force: bool, profile: bool = False
 ) -> State[Any] | None:
     """Train; a retry resumes from the checkpoint."""
     if not needs_run:
@@ -79,7 +79,7 @@ def train_task(
     # Only the first attempt discards the checkpoint.
     from prefect.runtime import task_run
 
-    stages.train(context, run_fingerprints, run, force=force and task_run.run_count <= 1)
+    stages.train(context, run_fingerprints, run, force=force and task_run.run_count <= 1, profile=profile)
     return None
 
 
@@ -149,13 +149,19 @@ def bundle_task(context: RunContext, needs_run: bool, planned: BundlePlan, force
 
 
 @flow(name="pipeline", flow_run_name="{name}")
-def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -> Plan:  # noqa: B006  # Prefect copies
+def pipeline(
+    name: str,
+    force: list[str] = [],  # noqa: B006  # Prefect copies
+    overrides: dict[str, Any] = {},  # noqa: B006
+    profile: bool = False,
+) -> Plan:
     """Run the stages of a pipeline that are out of date.
 
     Args:
         name: the pipeline, as in `pipelines/<name>.yaml`.
         force: stages to run even if they are up to date.
         overrides: dotted keys of the pipeline file and their values for this run.
+        profile: record where the time of the training goes; for a forced training.
 
     Returns:
         The plan after the run, in which every stage is current.
@@ -176,6 +182,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         context = RunContext(project, spec, api, _run_logger(get_run_logger()))
         for crashed_run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
             context.log(f"an earlier run was killed; flow run {crashed_run[:8]} is marked as crashed")
+        pretrained.fetch(spec, context.log)
         planned = plan.make(project, spec, api, forced)
         during.enter_context(prewarm.prewarmed(prewarm.stages_to_prewarm(planned), project.root))
         data_changed = False
@@ -198,7 +205,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
             create_link_artifact(key=f"{name}-run", link=run.url(endpoints.mlflow), link_text="MLflow run")
         if planned.needs_run("train"):
             during.enter_context(prewarm.prewarmed([prewarm.RELEASE], project.root))
-        train_task(context, planned.needs_run("train"), run_fingerprints, run, "train" in forced)
+        train_task(context, planned.needs_run("train"), run_fingerprints, run, "train" in forced, profile)
         evaluate_task(context, planned.needs_run("evaluate"), run_fingerprints, run)
         register_task(context, planned.needs_run("register"), run_fingerprints, run, endpoints.mlflow)
         planned = plan.after_data(project, spec, api, forced & {"bundle"}, run_fingerprints)

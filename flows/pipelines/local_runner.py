@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from components.contracts.stage_request import PlacedArtifact, StageHandle, StageOutput, StageRequest, StageResult
-from components.core import disk_space, priority
+from components.core import disk_space, kernel_kills, priority
 from components.core.errors import CorruptArtifactError, ModelyardError, StageKilled
 from components.core.line_reader import LineReader
 from components.core.stage_process import ERROR_FILE, KILL_SIGNAL, failure
@@ -30,6 +30,7 @@ class _Running:
     process: subprocess.Popen[str]
     folder: Path
     outputs: tuple[StageOutput, ...]
+    kernel_kills: int | None  # when the stage started
     readers: tuple[LineReader, ...] = ()
 
     @property
@@ -55,6 +56,7 @@ class LocalProcessRunner:
         for artifact in request.inputs:
             _check_input(self._workspace, artifact)
         request_file = self._workspace / request.request_file
+        kills = kernel_kills.count()
         with disk_space.reported(request_file):
             folder = Path(tempfile.mkdtemp(prefix="modelyard-stage-"))
             try:
@@ -76,7 +78,7 @@ class LocalProcessRunner:
                 raise
         priority.follow(process.pid)
         handle = StageHandle(stage=request.stage, id=str(process.pid))
-        self._running[handle.id] = _Running(process, folder, request.outputs)
+        self._running[handle.id] = _Running(process, folder, request.outputs, kills)
         return handle
 
     def follow(self, handle: StageHandle, on_event: LineSink, on_log: LineSink) -> None:
@@ -90,7 +92,7 @@ class LocalProcessRunner:
         for reader in running.readers:
             reader.start()
         sink_failures = [reader.join() for reader in running.readers]
-        stage_error = _error(handle.stage, process.wait(), running.error_file)
+        stage_error = _error(handle.stage, process.wait(), running)
         self._forget(handle)
         for sink_failure in sink_failures:
             if sink_failure is not None:
@@ -156,12 +158,19 @@ def _check_input(workspace: Path, artifact: PlacedArtifact) -> None:
         )
 
 
-def _error(stage: str, code: int, error_file: Path) -> ModelyardError | None:
+def _error(stage: str, code: int, running: _Running) -> ModelyardError | None:
     if code == 0:
         return None
-    if stage_error := failure(code, error_file):
+    if stage_error := failure(code, running.error_file):
         return stage_error
     killed = -code if code < 0 else code - 128
+    if killed == signal.SIGKILL and kernel_kills.have_grown(running.kernel_kills):
+        smaller = "set a smaller train.batch_size, or train.accumulation_steps to compute each batch in parts, or "
+        return ModelyardError(
+            f"{stage} was killed: the machine is out of memory",
+            got="SIGKILL, by Linux",
+            next_step=f"{smaller if stage == 'training' else ''}end other programs, then run again",
+        )
     if killed in (signal.SIGKILL, KILL_SIGNAL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
         return StageKilled(
             f"{stage} was killed", got=signal.Signals(killed).name, next_step="run again; completed work is kept"

@@ -1,10 +1,15 @@
-"""Resolves `pretrained: registry:<model>@<alias>` to a package. The train fingerprint records the package's digest."""
+"""Resolves `pretrained:` before a training: `registry:<model>@<alias>` to a package, `hub:<name>` to a folder.
+
+The train fingerprint records the package's digest, and the contents of the folder.
+"""
 
 from __future__ import annotations
 
 from components.contracts.pipeline import PipelineSpec
 from components.core.errors import NotFoundError
+from components.core.log import Log
 from components.core.project import Project
+from components.identity import hub_folder
 from components.identity.package import Package
 from components.registry import versions
 from components.registry.api import Api
@@ -32,6 +37,21 @@ def digest(api: Api, spec: PipelineSpec) -> str | None:
             next_step=f"`modelyard promote {name}`; `modelyard models` shows what has an alias",
         )
     return version.package_digest
+
+
+def fetch(spec: PipelineSpec, log: Log) -> None:
+    """Fetch the model of the hub that a pipeline starts from, unless it is on this machine: its files are in the key.
+
+    Raises:
+        SourceError: it is not in the mirror or the cache and cannot be fetched.
+        UsageError: the mirror has several models of this name.
+    """
+    for source in {spec.model.pretrained, getattr(spec.model, "config", None)}:
+        if source is not None and source.startswith("hub:"):
+            weights = source == spec.model.pretrained
+            if hub_folder.local(source, weights=weights) is None:
+                log(f"{source} is not on this machine; it is fetched")
+                hub_folder.find(source, weights=weights)
 
 
 def package(api: Api, project: Project, spec: PipelineSpec, train: Fingerprint) -> Package | None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components import tasks
 from components.contracts.advice import ReportRequest, SizesRequest
 from components.contracts.comparison import ComparisonRequest
 from components.contracts.evaluation_request import EvaluationRequest
 from components.contracts.gate_request import GateRequest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import PlacedArtifact, StageOutput, StageRequest
-from components.contracts.training_request import TrainRequest
+from components.contracts.training_request import AUGMENTED_FILE, TrainRequest
 from components.contracts.tune_report import RatePlotRequest, TuneReportRequest
 from components.core.errors import CorruptArtifactError, NotFoundError
 from components.core.project import Project
@@ -21,6 +22,7 @@ from components.identity import manifest as manifests
 from components.identity.manifest import Kind
 from components.identity.package import Package
 from components.packaging.bundle_request import BundleRequest
+from components.tasks import decision_check
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
 
@@ -32,21 +34,26 @@ def training(
     pretrained: Package | None,
     *,
     afresh: bool = False,
+    profile: bool = False,
 ) -> StageRequest:
     """Train, or resume from the checkpoint.
 
     Args:
         pretrained: the registered package that the training starts from, if any.
         afresh: remove the run folder of an earlier attempt first.
+        profile: record where the time goes.
     """
     run_folder = _place(project, project.run_folder(fingerprints.train.digest))
+    document = _train_request(project, spec, fingerprints, run_folder, pretrained)
     return trial(
         project,
-        _train_request(project, spec, fingerprints, run_folder, pretrained),
+        document.model_copy(update={"profile": profile}),
         pretrained,
         outputs=(
             StageOutput(kind="trained", path=f"{run_folder}/trained"),
             StageOutput(kind="report", path=f"{run_folder}/tensorboard"),
+            StageOutput(kind="report", path=f"{run_folder}/{AUGMENTED_FILE.partition('/')[0]}"),
+            *((StageOutput(kind="report", path=f"{run_folder}/profile"),) if profile else ()),
         ),
         afresh=afresh,
     )
@@ -150,6 +157,8 @@ def evaluation(project: Project, spec: PipelineSpec, fingerprints: Fingerprints)
         **dict(training_request),
         quantize=spec.serving.quantize,
         quantize_max_loss=spec.serving.quantize_max_loss,
+        decision=spec.decision,
+        conformal=spec.serving.conformal,
     )
     return StageRequest(
         stage="evaluation",
@@ -288,6 +297,8 @@ def _train_request(
 ) -> TrainRequest:
     prepared = project.dataset(spec.dataset) / "prepared"
     facts = manifests.load(prepared, "prepared").facts
+    if spec.decision is not None:
+        decision_check.check(spec.decision, tasks.find(spec.task).output_type.kind, facts["classes"])
     return TrainRequest(
         pipeline=spec.name,
         train_fingerprint=fingerprints.train.digest,
@@ -299,6 +310,7 @@ def _train_request(
         train=spec.train,
         lineage={"raw_digest": str(facts["raw_digest"]), "validated_digest": str(facts["validated_digest"])},
         pretrained_folder=None if pretrained is None else _place(project, pretrained.folder),
+        track=spec.track,
     )
 
 

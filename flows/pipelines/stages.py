@@ -12,7 +12,7 @@ from components import tasks, versioning
 from components.contracts.metric_sink import MetricSink
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import StageRequest, StageResult
-from components.contracts.training_request import Event
+from components.contracts.training_request import AUGMENTED_FILE, Event
 from components.core import git
 from components.core.errors import DiskFullError, GateRefused, ModelyardError, RegistryError
 from components.core.log import Log
@@ -100,13 +100,17 @@ def begin_run(context: RunContext, fingerprints: Fingerprints, flow_run: str) ->
     return run
 
 
-def train(context: RunContext, fingerprints: Fingerprints, run: Run, *, force: bool) -> None:
-    """Train in a child process; metrics go to the MLflow run and to the progress line."""
+def train(context: RunContext, fingerprints: Fingerprints, run: Run, *, force: bool, profile: bool = False) -> None:
+    """Train in a child process; metrics go to the MLflow run and to the progress line.
+
+    Args:
+        profile: record where the time goes; the files are artifacts of the MLflow run.
+    """
     folder = context.project.run_folder(fingerprints.train.digest)
     sinks: list[MetricSink] = [tracking.RunSink(context.api, run), ProgressLine(context.log), Stopwatch(folder)]
 
     start = pretrained.package(context.api, context.project, context.spec, fingerprints.train)
-    request = stage_requests.training(context.project, context.spec, fingerprints, start, afresh=force)
+    request = stage_requests.training(context.project, context.spec, fingerprints, start, afresh=force, profile=profile)
 
     def on_event(line: str) -> None:
         try:
@@ -128,6 +132,9 @@ def train(context: RunContext, fingerprints: Fingerprints, run: Run, *, force: b
     finally:
         for sink in reversed(sinks):
             _log_failure(context, sink.close)
+    tracking.log_plots(context.api, run, (folder / AUGMENTED_FILE).parent)
+    if profile and (folder / "profile").is_dir():
+        _log_failure(context, lambda: tracking.log_profile(context.api, run, folder / "profile"))
     last_run.record(context.project, context.spec.name, "train", fingerprints.train.inputs)
 
 

@@ -28,6 +28,7 @@ QUIET = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_MODEL_CATALOG_URI": "",  # else pages of MLflow fetch lists of language models from its releases
     "PYTHONUTF8": "1",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",  # DDP warns of what we ask for, in C++; what Python code does wrong is still said
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning take the cores from the servers beside a training
 }
 

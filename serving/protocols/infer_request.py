@@ -126,7 +126,8 @@ def _add(request: InferRequest, form: InputForm, given: Mapping[str, Any], rest:
     shape = given.get("shape")
     sizes = isinstance(shape, list) and all(type(size) is int and 0 <= size < 2**40 for size in shape)
     if not isinstance(shape, list) or not sizes or len(shape) > MAX_DIMENSIONS or not tensor.fits(shape):
-        raise _bad(f"tensor {name} has another shape", got=repr(shape)[:80], expected=[-1, *tensor.shape])
+        expected = f"{[-1, *tensor.shape]}, where -1 stands for a size of at least 0"
+        raise _bad(f"tensor {name} has another shape", got=repr(shape)[:80], expected=expected)
     options = _mapping(given, "parameters")
     if odd := sorted(set(options) - {"binary_data_size"}):
         raise _bad(f"a parameter of tensor {name} is not supported", got=", ".join(odd), expected="binary_data_size")

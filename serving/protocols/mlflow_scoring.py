@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,9 +27,11 @@ from serving.slots import ModelSlot
 from serving.worker import Worker
 
 VERSION = "3.17.0"  # of MLflow, whose protocol this is
+MAX_CELL = 2**31 - 1  # characters; a file in base64 is longer than csv's own limit, and the body is bounded
 CSV = "text/csv"
 _FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _PARAMETERS = "params"
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _PLAIN = b"text/plain; charset=utf-8"
 
 
@@ -77,7 +80,7 @@ class MlflowScoring:
                 document = json_object(content)
                 rows = rows_of_json(endpoint, document)
             native = {endpoint.items: columns.values(endpoint, rows)}
-            if document.get(_PARAMETERS):
+            if document.get(_PARAMETERS) not in (None, {}):
                 native[body.PARAMETERS] = document[_PARAMETERS]
             parsed = body.of_document(slot.loaded.predictor.processor, endpoint, native)
             return PredictionRequest(*parsed, len(content))
@@ -123,6 +126,7 @@ def rows_of_csv(endpoint: EndpointSchema, content: bytes) -> list[dict[str, Any]
         RefusedRequest: 400, it is no CSV in UTF-8, or a row has another number of cells than the header.
         SampleError: a cell is not of its column's type.
     """
+    csv.field_size_limit(MAX_CELL)
     try:
         lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -151,6 +155,8 @@ def _cell(column: SampleColumn | None, number: int, text: str) -> Any:
     try:
         if kind == "boolean":
             return {"true": True, "false": False}[text.lower()]
+        if not _NUMBER.fullmatch(text):  # Python's own forms of numbers, such as 1_000 and nan, are others'
+            raise ValueError(text)
         return float(text) if kind == "double" else int(text)
     except (ValueError, KeyError) as error:
         where = f"row {number}"

@@ -81,6 +81,8 @@ class OpenAIEmbeddings:
 def _read(document: Mapping[str, Any], slot: ModelSlot) -> tuple[list[str], bool]:
     """The texts of a request, and whether the embeddings are wanted as base64."""
     expected = slot.about["name"]
+    if document.get("model") is None:
+        raise bad("model", f"the model is not named; this service has {expected}")
     if document.get("model") != expected:
         message = f"this service has no such model; it has {expected}"
         raise RefusedRequest(404, "model_not_found", message, where="model", got=repr(document.get("model"))[:80])

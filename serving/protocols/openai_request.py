@@ -50,12 +50,12 @@ class TextRequest:
     """A request for texts.
 
     Args:
-        prompts: one for each choice of the answer.
+        prompts: one for each choice of the answer: texts, or lists of messages for a model with a chat template.
         parameters: of the task.
         stream, include_usage: whether the answer comes in parts, and whether its last part has the usage.
     """
 
-    prompts: list[str]
+    prompts: list[Any]
     parameters: dict[str, Any]
     stream: bool = False
     include_usage: bool = False
@@ -69,6 +69,9 @@ def completion(document: Mapping[str, Any], endpoint: EndpointSchema) -> TextReq
         RefusedRequest: 400, in OpenAI's words.
     """
     _check(document, {"prompt"})
+    if endpoint.item == chat_template.MESSAGES:
+        message = "this model answers conversations; its path is /v1/chat/completions"
+        raise RefusedRequest(404, "unsupported_model", message, where="model")
     prompts = document.get("prompt", "")
     prompts = [prompts] if isinstance(prompts, str) else prompts
     if not isinstance(prompts, list) or not prompts or not all(isinstance(one, str) for one in prompts):
@@ -77,7 +80,8 @@ def completion(document: Mapping[str, Any], endpoint: EndpointSchema) -> TextReq
 
 
 def chat(document: Mapping[str, Any], endpoint: EndpointSchema) -> TextRequest:
-    """A request of /v1/chat/completions: its messages are written with `components.contracts.chat_template`.
+    """A request of /v1/chat/completions: its messages are written with the template of the model, if it has one, else
+    with `components.contracts.chat_template`.
 
     Raises:
         RefusedRequest: 400, in OpenAI's words.
@@ -86,10 +90,13 @@ def chat(document: Mapping[str, Any], endpoint: EndpointSchema) -> TextRequest:
     messages = document.get("messages")
     if not isinstance(messages, list) or not messages:
         raise bad("messages", "messages is a list with at least one message", type(messages).__name__)
-    prompt = chat_template.prompt([_message(place, one) for place, one in enumerate(messages)])
+    read = [_message(place, one) for place, one in enumerate(messages)]
+    has_template = endpoint.item == chat_template.MESSAGES
+    prompt: Any = [one._asdict() for one in read] if has_template else chat_template.prompt(read)
     if (most := document.get("max_completion_tokens")) is not None:
         document = {**document, "max_tokens": most}
-    return _request(document, endpoint, [prompt], default_tokens=None, ending=chat_template.NEXT_MESSAGE)
+    ending = None if has_template else chat_template.NEXT_MESSAGE
+    return _request(document, endpoint, [prompt], default_tokens=None, ending=ending)
 
 
 def bad(where: str, message: str, got: object = None) -> RefusedRequest:
@@ -112,7 +119,7 @@ def _check(document: Mapping[str, Any], own: set[str]) -> None:
 def _request(
     document: Mapping[str, Any],
     endpoint: EndpointSchema,
-    prompts: list[str],
+    prompts: list[Any],
     *,
     default_tokens: int | None,
     ending: str | None,
@@ -145,7 +152,7 @@ def _message(place: int, message: Any) -> Message:
     if not isinstance(message, dict):
         raise bad(where, "a message is an object", type(message).__name__)
     role = message.get("role")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise bad(f"{where}.role", "this role is not supported; known are " + ", ".join(ROLES), repr(role)[:40])
     content = message.get("content")
     if isinstance(content, list):

@@ -53,6 +53,11 @@ def test_a_running_service_follows_the_file(tmp_path: Path, monkeypatch: pytest.
     assert "line 3" in str(keys.error)
     path.unlink()
     assert keys.find(again) is None
+    assert keys.has_keys  # a removed file opens no service
+    path.write_text("")
+    assert keys.has_keys  # nor does one that an editor has just emptied
+    assert keys.find(again) is None
+    assert keys.find(api_keys.add(path, "other", "predict"))
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,9 @@ def test_snippets_ask_the_service(language: str, tmp_path: Path, capsys: pytest.
 
         key = api_keys.add(key_file, "app", "predict")
         keys._next_check = 0
-        assert run(language, code, tmp_path).returncode != 0
+        refused = run(language, code, tmp_path)
+        assert refused.returncode != 0
+        assert "an API key is needed" in refused.stdout + refused.stderr  # what the service said, in every language
         assert run(language, code, tmp_path, MODELYARD_API_KEY=key).returncode == 0
 
     packages.table(tmp_path / "table")

@@ -63,7 +63,10 @@ def test_schema_is_that_of_the_file(inline: Modelyard) -> None:
     assert "source" in json.loads(inline("schema", "--dataset").stdout)["properties"]
     images = json.loads(inline("schema", "--dataset", "--task", "image-classification").stdout)
     settings = images["properties"]["input"]["properties"].keys()
-    assert settings == {"height", "width", "channels", "max_megapixels", "levels", "resize", "normalise"}
+    assert settings == {
+        "height", "width", "channels", "max_megapixels", "levels", "resize", "normalise",
+        "shortest_edge", "resample", "processor",
+    }  # fmt: skip
     assert inline("schema", "--dataset", "--task", "divination").returncode == 2
 
 

@@ -24,6 +24,7 @@ TASKS = {
     "token-classification": {"rnn": "gru", "transformer": "encoder"},
     "translation": {"rnn": "seq2seq-gru", "transformer": "seq2seq-transformer"},
     "text-generation": {"transformer": "decoder", "state-space": "mamba"},
+    "chat-completion": {"transformer": "decoder", "state-space": "mamba"},
     "object-detection": {"cnn": "center", "transformer": "yolos"},
     "image-generation": {"diffusion": "unet"},
     "multi-label-image-classification": {"cnn": "textbook", "transformer": "vit"},

@@ -128,7 +128,7 @@ def test_sigterm_under_load_loses_no_request_that_was_accepted(built: BuiltImage
             outcomes = [outcome for one in asked for outcome in one.result(timeout=60)]
         code = container.tool().run("inspect", "--format", "{{.State.ExitCode}}", running).stdout.strip()
     before = [outcome for begun, outcome in outcomes if begun < told]
-    # What comes after SIGTERM is not accepted any more: it waits in the socket's queue, which ends with the process.
+    # What comes after SIGTERM is refused; what came in the very moment may be reset.
     after = Counter(outcome for begun, outcome in outcomes if begun >= told)
     print(f"ended in {seconds:.1f} s with code {code}; before: {Counter(before)}; after: {after}")
     assert (stopped.returncode, code) == (0, "0")

@@ -13,6 +13,8 @@ from components.contracts.model_spec import ModelSpec
 _MODEL: TypeAdapter[Any] = TypeAdapter(ModelSpec)
 SPECS = get_args(get_args(ModelSpec)[0])
 
+FROM_CONFIG = ("hub-encoder", "causal-lm", "seq2seq-lm", "detr", "wav2vec2")  # a config.json gives the sizes
+
 
 @pytest.mark.parametrize("kind", SPECS, ids=lambda kind: kind.__name__)
 def test_every_architecture_is_scaled_or_says_why_not(kind: Any) -> None:
@@ -20,9 +22,11 @@ def test_every_architecture_is_scaled_or_says_why_not(kind: Any) -> None:
     settings = {name: get_args(fields[name].annotation)[0] for name in ("family", "name")}
     if settings["name"] == "custom":
         settings["factory"] = "a:b"
+    if settings["name"] in FROM_CONFIG:
+        settings["config"] = "hub:x"
     spec = _MODEL.validate_python(settings)
     smaller, larger = scaled(spec, 0.5), scaled(spec, 2.0)
-    if settings["name"] in ("custom", "dlinear"):
+    if settings["name"] in ("custom", "dlinear", *FROM_CONFIG):
         assert smaller is larger is None
         assert obstacle(spec)
     elif settings["name"] == "vgg":  # the paper's widths are the largest

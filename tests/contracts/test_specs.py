@@ -108,6 +108,13 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
         located_yaml.read(tmp_path / "none.yaml", PipelineSpec)
 
 
+@pytest.mark.parametrize("overrides", [{"serving.workers": 0}, {"serving": {"workers": 0}}])
+def test_a_wrong_override_of_a_key_that_is_not_in_the_file_is_named(overrides: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        located_yaml.read(write(tmp_path, GOOD), PipelineSpec, overrides)
+    assert [(one.path, one.line) for one in caught.value.problems] == [("serving.workers", 0)]
+
+
 def test_overrides_take_the_place_of_the_files_values(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
     spec = located_yaml.read(path, PipelineSpec, {"train.epochs": 7, "serving.workers": 2})

@@ -23,6 +23,8 @@ from components.deployment import container, kserve, ready, resources, shutdown,
 from components.deployment.container import DeploymentOptions, checked_image
 from components.deployment.readme import TARGETS, TargetName
 from flows.cli import deploy
+from flows.deployment import targets
+from flows.deployment.targets import DeployRequest
 from tests.deployment.small_facts import facts
 
 HERE = Path(__file__).parent
@@ -179,6 +181,10 @@ def test_the_same_facts_give_the_same_files_and_the_readme_says_how_to_apply_the
     assert 3 <= len(commands) <= 6
     assert "12" * 32 in files["README.md"]
     assert all(f"`{name}`" in files["README.md"] for name in files if name != "README.md")
+    follow = {"compose": "--force-recreate`", "systemd": "systemctl restart "}.get(
+        target, "kubectl apply --filename=-`"
+    )
+    assert follow in files["README.md"].partition("`keys add` or `keys revoke`")[2]  # a revoked key is good until then
 
 
 def test_files_that_a_person_edited_are_named_and_kept_unless_forced(tmp_path: Path) -> None:
@@ -222,6 +228,13 @@ def test_an_image_that_may_change_is_refused(reference: str) -> None:
 @pytest.mark.parametrize("reference", ["digits:abababababab", "host:5000/ml/digits:3", f"digits@sha256:{'ab' * 32}"])
 def test_an_image_that_stays_is_taken(reference: str) -> None:
     assert checked_image(reference) == reference
+
+
+@pytest.mark.parametrize("name", ["Bad", "a b", "-a", "a.b", "", "a" * 64])
+def test_what_is_no_namespace_is_refused_before_any_work(name: str, tmp_path: Path) -> None:
+    request = DeployRequest("kubernetes", tmp_path, ingress_namespaces=("ingress-nginx", name))
+    with pytest.raises(UsageError, match="no name of a Kubernetes namespace"):
+        targets.check(request)
 
 
 def test_the_command_offers_every_target() -> None:

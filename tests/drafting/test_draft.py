@@ -318,6 +318,17 @@ def test_many_colour_images_begin_with_a_residual_network() -> None:
     assert set(task.draft_training(2_000, photos)) == located
 
 
+def test_the_images_of_a_drafted_detector_are_shifted_and_photos_mirrored() -> None:
+    task = find("object-detection")
+    for channels, height, expected in ((3, 320, (True, 40)), (1, 640, (False, 64))):
+        settings = {"height": height, "width": 320, "channels": channels}
+        augment = task.draft_training(300, settings)["augment"]
+        assert (augment["flip"], augment["shift_pixels"]) == expected
+        train = {"name": "a", "task": task.name, "dataset": "a", "model": task.draft_model(300, settings)}
+        spec = PipelineSpec.model_validate({**train, "train": task.draft_training(300, settings)})
+        assert not compatibility.problems(spec, task)
+
+
 @pytest.mark.parametrize(
     ("given", "drawn", "expected"),
     [

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from components.evaluation.calibration import expected_calibration_error, reliability
+from components.evaluation.calibration import expected_calibration_error, reliability, uncalibrated, uncalibrated_scores
+from components.evaluation.classification import ClassificationScores
+from components.evaluation.multi_label import MultiLabelScores
 
 
 def _two_classes(confidences: list[float]) -> np.ndarray:
@@ -36,3 +38,36 @@ def test_as_sure_as_right_is_zero_and_the_edges_have_their_bin() -> None:
     assert bins[-1].samples == 2
     assert expected_calibration_error(bins) == 0.0
     assert sum(part.samples for part in reliability(_two_classes([0.5, 2 / 3, 1.0]), np.array([0, 0, 0]))) == 3
+
+
+def test_the_probabilities_before_the_temperature_come_back() -> None:
+    logits = np.random.default_rng(0).normal(size=(50, 4)) * 3
+
+    def softmax(values: np.ndarray) -> np.ndarray:
+        return np.asarray(np.exp(values) / np.exp(values).sum(axis=1, keepdims=True))
+
+    scaled = softmax(logits / 2.5).astype(np.float32)
+    padded = np.concatenate([scaled, np.zeros((50, 1), np.float32)], axis=1)  # no other classes
+    np.testing.assert_allclose(uncalibrated(padded, 2.5)[:, :4], softmax(logits), atol=1e-5)
+    sigmoid = (1 / (1 + np.exp(-logits / 2.5))).astype(np.float32)
+    np.testing.assert_allclose(uncalibrated_scores(sigmoid, 2.5), 1 / (1 + np.exp(-logits)), atol=1e-5)
+
+
+def test_scores_show_the_calibration_of_their_package() -> None:
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(3000, 3)) * 2
+    truth = (logits / 2 + rng.gumbel(size=logits.shape)).argmax(axis=1)  # too sure by a factor of two
+    scaled = np.exp(logits / 2) / np.exp(logits / 2).sum(axis=1, keepdims=True)
+    probabilities = np.concatenate([scaled, np.zeros((3000, 1))], axis=1).astype(np.float32)
+    classes = ["a", "b", "c"]
+    scored = ClassificationScores(probabilities, truth, scaled.argmax(axis=1), classes, temperature=2.0)
+    table = scored.document()["calibration"]
+    assert table["ece"] == scored.figures()["ece"] < 0.03 < 0.1 < table["ece_before"]
+    assert table["nll"] < table["nll_before"]
+    assert any("divided by 2.000" in line for line in scored.card_lines().results)
+    labels = rng.random((3000, 3)) < 1 / (1 + np.exp(-logits / 2))
+    own = MultiLabelScores(
+        (1 / (1 + np.exp(-logits / 2))).astype(np.float32), labels, np.zeros((3000, 4), np.bool_), classes,
+        np.full(3, 0.5), temperature=2.0,
+    )  # fmt: skip
+    assert own.document()["calibration"]["ece"] < 0.03 < own.document()["calibration"]["ece_before"]

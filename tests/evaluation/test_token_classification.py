@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -146,3 +147,19 @@ def test_it_is_drawn_and_told(tmp_path: Path) -> None:
     lines = scored.card_lines()
     assert any("| per | 0.5000" in line for line in lines.results)
     assert "Weakest kind" in lines.limits[0]
+
+
+def test_a_calibrated_package_shows_the_error_of_its_words_before_and_after(tmp_path: Path) -> None:
+    samples = [sample("B-loc O", "B-loc B-loc"), sample("O O O", "O O", skipped=1)]
+
+    def outputs(feed: Arrays) -> Arrays:
+        answers = np.eye(len(TAGS), dtype=np.float32)[feed["tokens"]]
+        return {"probabilities": 0.75 * answers + 0.05}  # 0.8 for the answer, 0.05 for each other tag
+
+    predictor = Answers(outputs, TAGS, inputs=lambda: ("tokens", "tokens_lengths"))
+    predictor.package = SimpleNamespace(facts=SimpleNamespace(calibration=SimpleNamespace(temperature=2.0)))  # type: ignore[attr-defined]  # as of a real predictor
+    scored = SCORER.score(predictor, frozen(tmp_path, SPECS, samples, TAGS), quiet)
+    before = 0.8**2 / (0.8**2 + 4 * 0.05**2)
+    table = scored.document()["calibration"]
+    assert table == {"temperature": 2.0, "ece_before": pytest.approx(before - 0.75), "ece": pytest.approx(0.05)}
+    assert any("divided by 2.000" in line for line in scored.card_lines().results)

@@ -129,3 +129,24 @@ def test_texts_of_a_conversation_stay_together(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("text,session_id\n" + rows)
     table = recognise(tmp_path / "t.csv", DraftOptions(fields=frozenset({"text"})))
     assert (table.layout["label"], table.layout["group"]) == (None, "session_id")
+
+
+@pytest.mark.parametrize("name", ["alpaca", "without input", "prompt", "messages", "sharegpt"])
+def test_without_a_template_objects_become_conversations(name: str, tmp_path: Path) -> None:
+    document, _ = CASES[name]
+    put(tmp_path, [document, document])
+    found = recognise(tmp_path, DraftOptions(fields=frozenset({"messages"})))
+    assert found.task == "chat-completion"
+    assert found.layout["kind"] == "instructions"
+    assert not any(key.startswith("template") for key in found.layout)
+    expected = {
+        "alpaca": [("user", "Add {input}\n\n1 2"), ("assistant", "3")],
+        "without input": [("user", "Sing"), ("assistant", "la")],
+        "prompt": [("user", "Once"), ("assistant", " upon")],
+        "messages": [("system", "Be kind."), ("user", "Hi"), ("assistant", "Hello")],
+        "sharegpt": [("user", "Hi"), ("assistant", "Hello")],
+    }[name]
+    samples = read(tmp_path, found.layout)
+    messages = [{"role": role, "content": content} for role, content in expected]
+    assert [sample.values for sample in samples] == [{"messages": messages}] * 2
+    assert any("answers are learnt" in remark for remark in found.remarks)

@@ -17,7 +17,10 @@ HARMLESS = (
     ("You are using the legacy TorchScript", DeprecationWarning),
     ("The feature will be removed", DeprecationWarning),
     ("Converting a tensor to a Python", torch.jit.TracerWarning),
+    ("torch.tensor results are registered as constants", torch.jit.TracerWarning),  # of sizes that are fixed
+    ("To copy construct from a tensor", UserWarning),
     ("Constant folding - Only steps=1", UserWarning),
+    ("Exporting aten::index operator of advanced indexing", UserWarning),  # of transformers' masks
     ("Exporting a model to ONNX with a batch_size other than 1", UserWarning),  # said of every recurrent network
 )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from components.contracts.pipeline import ServingOptions
-from components.core.errors import CorruptArtifactError, NotFoundError, ServingError
+from components.core.errors import CorruptArtifactError, NotFoundError, ServingError, UsageError
 from components.identity import digest
 from components.identity.package import Package
 from components.inference.difference import difference
@@ -79,7 +79,7 @@ def test_what_is_no_whole_archive_is_refused_and_named(bundle: Bundle, tmp_path:
         changed = repacked(file, tmp_path, name, change)
         with pytest.raises(CorruptArtifactError, match=words) as caught, archive.unpacked(changed, tmp_path):
             pass
-        assert name.rpartition("/")[2] in str(caught.value.where)
+        assert str(caught.value.where) == f"{changed}: {name}"  # the folder that it was unpacked to is gone
     content = file.read_bytes()
     (tmp_path / "cut.tar").write_bytes(content[: len(content) // 2])
     (tmp_path / "text.tar").write_text("no archive")
@@ -90,6 +90,12 @@ def test_what_is_no_whole_archive_is_refused_and_named(bundle: Bundle, tmp_path:
             pass
     with pytest.raises(NotFoundError), archive.unpacked(tmp_path / "none.tar"):
         pass
+
+
+@pytest.mark.parametrize("target", ["/proc/a.tar", "/dev/null/a.tar", "."])
+def test_where_no_archive_can_be_written_is_said_in_words(target: str) -> None:
+    with pytest.raises(UsageError, match="the archive cannot be written"):
+        archive.check_target(Path(target))
 
 
 def test_a_damaged_bundle_is_not_packed(bundle: Bundle, tmp_path: Path) -> None:

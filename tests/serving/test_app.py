@@ -278,7 +278,9 @@ def test_requests_of_one_moment_are_answered_as_if_alone(tmp_path: Path) -> None
     assert max(difference(one, other) for one, other in zip(answers[:40], answers[40:], strict=True)) < 1e-6
 
 
-@pytest.mark.parametrize(("text", "status", "code"), [("0", 504, "deadline"), ("soon", 400, "timeout")])
+@pytest.mark.parametrize(
+    ("text", "status", "code"), [("0", 504, "deadline"), ("soon", 400, "timeout"), ("nan", 400, "timeout")]
+)
 def test_a_request_may_name_how_long_it_waits(text: str, status: int, code: str, client: TestClient) -> None:
     headers = {"content-type": "image/png", "x-modelyard-timeout-ms": text}
     answer = client.post("/predict", content=small_package.image(0), headers=headers)

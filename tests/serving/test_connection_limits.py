@@ -113,6 +113,13 @@ def test_large_heads_and_many_headers_are_refused(address: tuple[str, int]) -> N
         assert answer(connection).startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize(("size", "status"), [(70_000, b"431"), (60_000, b"422")])
+def test_a_large_head_is_refused_even_if_it_comes_at_once(address: tuple[str, int], size: int, status: bytes) -> None:
+    with socket.create_connection(address) as connection:
+        connection.sendall(HEAD + b"a: " + b"b" * size + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        assert answer(connection).startswith(b"HTTP/1.1 " + status)
+
+
 def test_a_client_that_reads_nothing_is_cut_off(address: tuple[str, int]) -> None:
     ended = list[bool]()
 

@@ -46,6 +46,7 @@ def test_its_limits_are_those_that_are_kept(client: TestClient) -> None:
     limits = document["info"]["x-limits"]
     assert limits["body_bytes"] == 100_000
     assert limits["headers"] == 100
+    assert "body bytes 100,000;" in document["info"]["description"]  # not 1e+05
     predict = document["paths"]["/predict"]["post"]
     ways = predict["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
     item, items = next(iter(ways[0]["properties"])), next(iter(ways[1]["properties"]))

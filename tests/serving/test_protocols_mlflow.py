@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from components.core.errors import SampleError
 from components.identity.package import Package
 from components.registry import mlmodel
+from components.tasks.task import EndpointSchema
 from flows.platform.environment import QUIET
 from serving.protocols import mlflow_scoring
 from tests import small_package
@@ -133,6 +135,27 @@ def test_answers_are_those_of_predict(clients: dict[str, TestClient]) -> None:
     assert [json.loads(one["prediction"]) for one in texts] == native
 
 
+def test_a_cell_of_csv_may_be_a_large_file() -> None:
+    text = base64.b64encode(bytes(150_000)).decode()
+    endpoint = EndpointSchema(
+        item="image", items="images", media=("image/*",), schema={"type": "string"}, prediction={}, form="image",
+        summary="Classify images",
+    )  # fmt: skip
+    assert mlflow_scoring.rows_of_csv(endpoint, f"image\n{text}\n".encode()) == [{"image": text}]
+
+
+@pytest.mark.parametrize("cell", ["1_000", "nan", "inf", "٣", " 1", "0x10", "1e", "."])
+def test_a_cell_of_a_number_is_one_as_csv_has_it(cell: str) -> None:
+    """Python reads more than these as numbers."""
+    endpoint = EndpointSchema(
+        item="row", items="rows", media=(), prediction={}, form="json", summary="Classify rows",
+        schema={"type": "object", "properties": {"age": {"type": "number"}}},
+    )  # fmt: skip
+    assert mlflow_scoring.rows_of_csv(endpoint, b"age\n-1.5e3\n") == [{"age": -1500.0}]
+    with pytest.raises(SampleError, match="no double in the column age"):
+        mlflow_scoring.rows_of_csv(endpoint, f"age\n{cell}\n".encode())
+
+
 def test_ping_and_version(clients: dict[str, TestClient]) -> None:
     assert (clients["image"].get("/ping").status_code, clients["image"].get("/ping").text) == (200, "\n")
     assert clients["image"].get("/health").status_code == 200
@@ -162,6 +185,7 @@ def test_ping_and_version(clients: dict[str, TestClient]) -> None:
         (JSON, b'{"dataframe_split": {"columns": ["age"], "data": [[1, 2]]}}', 400),
         (JSON, b'{"dataframe_split": {"data": [[1, 2, "a"]], "x": 1}}', 400),
         (JSON, b'{"dataframe_split": {"data": [[1, 2, "a"]]}, "params": {"a": 1}}', 400),
+        (JSON, b'{"instances": [{"age": 1, "height": 2, "town": "a"}], "params": []}', 400),
         (CSV, b"", 400),
         (CSV, b"\xff\xfe", 400),
         (CSV, b"age,age\n1,2\n", 400),

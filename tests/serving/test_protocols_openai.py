@@ -146,6 +146,8 @@ BAD: dict[str, tuple[str, Any, int, str | None]] = {
     "a message of text": ("chat/completions", {"model": "sample", "messages": ["a"]}, 400, "messages[0]"),
     "a tool": ("chat/completions", {"model": "sample", "messages": [{"role": "tool", "content": "a"}]}, 400,
                "messages[0].role"),
+    "a list as role": ("chat/completions", {"model": "sample", "messages": [{"role": [], "content": "a"}]}, 400,
+                       "messages[0].role"),
     "a picture": ("chat/completions", {"model": "sample", "messages": [{"role": "user", "content": [
         {"type": "image_url", "image_url": {"url": "http://a"}}]}]}, 400, "messages[0].content"),
     "tools": ("chat/completions", {"model": "sample", "messages": [{"role": "user", "content": "a"}],
@@ -252,7 +254,7 @@ def test_embeddings(tmp_path: Path) -> None:
             client.embeddings.create(model="other", input="a")
         bodies: list[dict[str, Any]] = [
             {"input": []}, {"input": [1]}, {"input": "a", "dimensions": 2}, {"input": "a", "encoding_format": "x"},
-            {"input": [""]}, {"input": ["a"] * 5},
+            {"input": [""]}, {"input": ["a"] * 5}, {"input": "a", "model": None},
         ]  # fmt: skip
         for body in bodies:
             response = httpx.post(f"{url}/v1/embeddings", json={"model": "sample", **body})

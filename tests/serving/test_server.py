@@ -405,7 +405,10 @@ def test_a_service_that_is_stopped_answers_what_it_was_asked(
         slow.sendall(f"{head}Content-Length: {len(image)}\r\nConnection: close\r\n\r\n".encode() + image[:10])
         time.sleep(0.5)  # the worker has taken the connection
         successor.terminate()
-        time.sleep(7)  # longer than the five seconds after which it was killed once
+        time.sleep(2)
+        with pytest.raises(ConnectionRefusedError):  # it would wait in the socket's queue, and be reset at the end
+            socket.create_connection(("127.0.0.1", server.port), 1).close()
+        time.sleep(5)  # longer than the five seconds after which it was killed once
         slow.sendall(image[10:])
         answer = b"".join(iter(lambda: slow.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 200"), answer[:300]

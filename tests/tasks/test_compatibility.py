@@ -84,7 +84,10 @@ def test_a_model_of_images_does_not_read_text_and_text_is_not_augmented(tmp_path
     text = GOOD.replace("image-classification", "text-classification")
     with pytest.raises(SpecError) as caught:
         check(write(tmp_path, text), tmp_path)
-    assert [(problem.path, problem.line) for problem in caught.value.problems] == [("model", 4), ("train.augment", 7)]
+    assert [(problem.path, problem.line) for problem in caught.value.problems] == [
+        ("model", 4),
+        ("train.augment.flip", 7),
+    ]
     assert "takes image; text-classification gives tokens" in caught.value.problems[0].message
 
 
@@ -96,3 +99,11 @@ def test_a_dataset_of_another_task_is_refused(tmp_path: Path) -> None:
     (problem,) = caught.value.problems
     assert (problem.path, problem.line) == ("dataset", 3)
     assert "text-classification" in problem.message
+
+
+def test_one_logit_is_for_a_task_of_classes(tmp_path: Path) -> None:
+    spec = GOOD.replace("image-classification", "image-regression").replace("width: 16", "head: sigmoid")
+    with pytest.raises(SpecError) as caught:
+        check(write(tmp_path, spec.partition("gates:")[0]), tmp_path)
+    problem = next(problem for problem in caught.value.problems if problem.path == "model.head")
+    assert (problem.line, problem.message) == (4, "sigmoid is for two classes; image-regression needs value")

@@ -58,6 +58,11 @@ def test_a_dataset_without_the_later_keys_is_dumped_as_before() -> None:
         {"normalise": [[0.5, 0.5], [1.0, 1.0]]},
         {"normalise": [[128.0], [60.0]]},
         {"normalise": [[0.5], [0.0]]},
+        {"shortest_edge": 16},
+        {"shortest_edge": 15, "resize": "crop"},
+        {"shortest_edge": 16, "resize": "pad"},
+        {"resample": "area"},
+        {"processor": "weights"},
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
@@ -83,6 +88,19 @@ def test_the_normalisation_is_that_of_the_train_split_or_what_is_stated(task: st
 def test_image_generation_reads_no_statistics() -> None:
     with pytest.raises(ValidationError, match="reads no statistics"):
         find("image-generation").settings.model_validate({**SIZE, "normalise": "dataset"})
+
+
+def test_the_crop_of_weights_reaches_training_and_service(tmp_path: Path) -> None:
+    later = {"resize": "crop", "shortest_edge": 20, "resample": "bicubic", "processor": "dataset"}
+    samples = [{"image": tiff(255, "uint8"), "label": "a"}, {"image": tiff(200, "uint8", turn=True), "label": "b"}]
+    processor: Any = whole_path.fitted(TASK, samples, tmp_path, **SIZE, **later)
+    assert processor.model_dump(mode="json").items() >= later.items()
+    framing = processor.input_spec().framing
+    assert framing.model_dump() == {"resize": "crop", "shortest_edge": 20, "resample": "bicubic", "stated": True}
+    for sample in samples:
+        trained = TASK.decode(sample, TASK.settings.model_validate({**SIZE, **later}))["images"]
+        assert (processor.read(sample["image"], max_pixels=10_000)["images"] == trained).all()
+        assert (trained != TASK.decode(sample, TASK.settings.model_validate(SIZE))["images"]).any()
 
 
 def test_detection_does_not_crop() -> None:

@@ -126,3 +126,14 @@ def test_the_rate_of_a_draft_is_that_of_sounds_that_can_be_read() -> None:
         for name, value in TASK.describe({"sound": content, "label": "low"}).items():
             profile.columns[name].append(value)
     assert TASK.draft_settings(profile, {})["rate"] == 16_000
+
+
+def test_a_waveform_is_the_sound_itself(tmp_path: Path) -> None:
+    samples = [{"sound": tone(440, 0.2), "label": "low"}, {"sound": tone(880, 0.1), "label": "high"}]
+    processor = whole_path.fitted(TASK, samples, tmp_path, features="waveform", rate=8000, max_seconds=0.15)
+    spec = processor.input_spec()
+    assert (spec.channels, spec.max_length) == (1, 1200)
+    waves = [processor.read(one["sound"], max_pixels=0)["series"] for one in samples]
+    assert [wave.shape for wave in waves] == [(1200, 1), (800, 1)]
+    assert waves[0].dtype == np.float32
+    assert "features" not in (TASK.settings()).model_dump()  # datasets of frames keep their keys

@@ -13,7 +13,9 @@ from components.preprocessing.batch import Arrays
 from components.preprocessing.text import BEGIN, END
 from components.tasks import find
 from components.tasks.growing_text import GrowingText
+from components.tasks.task import RawSample
 from components.tasks.text_generation import TextGenerationParameters, TextGenerationProcessor
+from tests import hub_generators
 from tests.tasks import whole_path
 
 TASK = find("text-generation")
@@ -186,3 +188,21 @@ def test_what_grows_is_the_begin_of_the_answer_whatever_comes(tokenizer: dict[st
                 break
         whole_characters += "日" in growing.emitted or "😀" in growing.emitted
     assert whole_characters > 20
+
+
+def test_a_pretrained_tokenizer_begins_and_ends_texts_as_its_model_does(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    for kind, begins in (("llama", True), ("gpt2", False)):
+        place = hub_generators.causal_lm(tmp_path / kind, kind)
+        own = {"kind": "pretrained", "source": f"folder:{place}"}
+        processor = whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer=own, max_length=64)
+        theirs = AutoTokenizer.from_pretrained(place)
+        ids = theirs("one two")["input_ids"]
+        assert (ids[0] == theirs.bos_token_id) == begins
+        assert processor.read("one two", max_pixels=0)["tokens"].tolist() == ids
+        (encoded,) = processor.encode([RawSample({"text": "one two"}, {})])
+        assert encoded["text_tokens"].tolist() == [*ids, theirs.eos_token_id]
+        empty = processor.read("", max_pixels=0)["tokens"].tolist()
+        assert empty == [theirs.bos_token_id]
+        assert processor.special_tokens().never == []

@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from components.contracts.shapes import ImageInput
 from components.contracts.train_spec import AugmentSpec, TrainSpec
-from components.core.errors import UsageError
 from components.training.class_weights import positive_weights
 from components.training.objectives.labels import LabelsObjective
 from components.training.objectives.segmentation import SegmentationObjective, soft_dice
@@ -82,5 +81,3 @@ def test_pictures_and_masks_are_augmented_together_and_the_freed_border_is_ignor
     assert (images[freed] == 0).all()
     assert 0.2 < freed.float().mean() < 0.7
     assert (moved != masks).any()
-    with pytest.raises(UsageError, match="mirrored and shifted"):
-        SegmentationObjective(TrainSpec(augment=AugmentSpec(rotate_degrees=5)), prepared("masks", masks, 250))

@@ -107,9 +107,8 @@ def test_the_same_seed_gives_the_same_weights(data: Prepared) -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_goes_on_after_any_batch_bit_for_bit(data: Prepared, stop_after: int, optimizer: str) -> None:
     """10 batches an epoch: within the first, at the end of one, within the second, before the very last batch."""
-    spec = TrainSpec.model_validate(
-        {"epochs": 3, "optimizer": optimizer, "augment": {"rotate_degrees": 9.0}, "clip_norm": 1.0}
-    )
+    augment = {"rotate_degrees": 9.0, "resized_crop": {}, "rand_augment": {}, "mixup": 0.4, "cutmix": 1.0}
+    spec = TrainSpec.model_validate({"epochs": 3, "optimizer": optimizer, "augment": augment, "clip_norm": 1.0})
     through, _ = _fit(spec, data)
     state, setting = _begin(spec, data)
     saved: list[tuple[dict[str, torch.Tensor], dict[str, object]]] = []

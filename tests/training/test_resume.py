@@ -27,7 +27,7 @@ HOST = stage_process.host_variable("training")
 
 
 def _request(place: Path, run_folder: Path) -> Path:
-    augment = {"shift_pixels": 1, "rotate_degrees": 10.0, "erase": 0.1}
+    augment = {"shift_pixels": 1, "rotate_degrees": 10.0, "erase": 0.1, "rand_augment": {}, "mixup": 0.2, "cutmix": 1.0}
     asked = request(place / "prepared", run_folder, epochs=EPOCHS, batch_size=16, threads=2, augment=augment)
     path = run_folder.with_suffix(".json")
     path.write_text(asked.model_dump_json())

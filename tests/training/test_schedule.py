@@ -1,7 +1,10 @@
+from itertools import pairwise
+
 import pytest
 import torch
 
-from components.training.schedule import Schedule, learning_rate
+from components.contracts.loop_spec import PlateauSpec, Schedule
+from components.training.schedule import learning_rate, plateau_factor
 
 
 def _rates(schedule: Schedule, total: int) -> list[float]:
@@ -47,3 +50,43 @@ def test_onecycle_is_torchs(total: int) -> None:
         optimizer.step()
         if reference.last_epoch < total - 1:
             reference.step()
+
+
+def test_warm_up_rises_linearly_and_the_schedule_has_the_rest() -> None:
+    rates = [learning_rate("cosine", 0.8, step, 14, warmup=4) for step in range(14)]
+    assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert rates[4:] == pytest.approx(_rates("cosine", 10))
+    steps = [learning_rate("step", 0.8, step, 24, warmup=4) for step in range(24)]
+    assert steps[4:] == pytest.approx(_rates("step", 20))
+    assert [learning_rate("constant", 0.8, step, 9, warmup=2) for step in range(3)] == pytest.approx([0.4, 0.8, 0.8])
+
+
+def test_warm_up_of_onecycle_is_torchs_share() -> None:
+    weight = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=0.8)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.8, total_steps=40, pct_start=0.1)
+    expected = []
+    for _ in range(40):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert [learning_rate("onecycle", 0.8, step, 40, warmup=4) for step in range(40)] == pytest.approx(expected)
+
+
+def test_wsd_is_stable_and_then_decays_to_zero() -> None:
+    rates = [learning_rate("wsd", 0.8, step, 100, warmup=10, decay_ratio=0.25) for step in range(101)]
+    assert rates[:10] == pytest.approx([0.08 * step for step in range(1, 11)])
+    assert rates[10:76] == [0.8] * 66
+    assert rates[75 + 9] == pytest.approx(0.8 * (1 - (9 / 25) ** 0.5))
+    assert rates[100] == 0.0
+    assert all(later < earlier for earlier, later in pairwise(rates[75:]))
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_plateau_reduces_after_the_patience_and_keeps_a_least_rate(higher_is_better: bool) -> None:
+    spec = PlateauSpec(factor=0.5, patience_epochs=1, threshold=0.0, cooldown_epochs=1, min_rate_ratio=0.3)
+    values = [1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 3.0]
+    if not higher_is_better:
+        values = [-value for value in values]
+    factors = [plateau_factor(spec, values[:seen], higher_is_better=higher_is_better) for seen in range(9)]
+    assert factors == [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.3, 0.3]

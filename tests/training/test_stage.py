@@ -17,6 +17,7 @@ from components.identity import manifest, user_source
 from components.identity.package import Signature
 from components.preprocessing.image import decode
 from components.training import product, stage
+from components.training.calibration import calibrate
 from components.training.export import check_parity
 from components.training.graphs.graph import build_graphs, compute
 from components.training.prepared import open_prepared
@@ -68,6 +69,7 @@ def test_leaves_the_parts_of_a_package(place: Path) -> None:
         "epochs": 2,
         "parameters": 1 * 8 * 9 + 2 * 8 + 8 * 16 * 9 + 2 * 16 + 2 * 2 * 16 * 10 + 10,
         "lineage": {},
+        "calibration": sealed.facts["calibration"],
     }
     names = {"model.onnx", "model.safetensors", "model.json", "processor.json", "signature.json", "history.json"}
     golden = {"golden/index.json", "golden/outputs.json", *(f"golden/{row:03d}.png" for row in range(10))}
@@ -87,6 +89,7 @@ def test_graph_weights_and_golden_answers_agree(place: Path) -> None:
     network = stage.fresh_network(request(place / "prepared", place / "run"), made)
     network.load_state_dict(safetensors.torch.load_file(trained / "model.safetensors"))
     [graph] = build_graphs(network, made.processor)
+    assert calibrate(request(place / "prepared", place / "run").train, network, [graph], made).kept
     golden = json.loads((trained / "golden" / "outputs.json").read_bytes())["examples"]
     contents = [(trained / "golden" / row["file"]).read_bytes() for row in golden]
     images = torch.stack([torch.from_numpy(decode(content, 8, 8, 1)) for content in contents])

@@ -180,6 +180,12 @@ def test_an_added_file_of_the_source_makes_ingest_stale(project: Project) -> Non
     assert reasons(project) == {}
 
 
+def test_a_project_without_git_is_an_error_in_words(project: Project) -> None:
+    shutil.rmtree(project.root / ".git")
+    with pytest.raises(UsageError, match="git cannot be used"):
+        versioning.status(project, DATASET)
+
+
 def test_missing_data_is_only_stale(project: Project) -> None:
     shutil.rmtree(project.dataset(DATASET) / "validated")
     found = reasons(project)

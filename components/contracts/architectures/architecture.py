@@ -12,7 +12,8 @@ ANY_KIND = frozenset({"*"})
 SAME_LOGITS = {"labels": "classes"}  # kinds of output whose logits are those of another kind
 SHA256 = r"^[0-9a-f]{64}$"
 PRETRAINED = (
-    r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w.-]+)?|registry:[A-Za-z0-9_-]+@[A-Za-z0-9_-]+|file:[^\s].*|package:[A-Za-z0-9_.-]+)$"
+    r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w.-]+)?|registry:[A-Za-z0-9_-]+@[A-Za-z0-9_-]+|file:[^\s].*|package:[A-Za-z0-9_.-]+"
+    r"|folder:[^\s].*)$"
 )
 
 
@@ -76,9 +77,10 @@ class ArchitectureSpec(Strict):
 
     Args:
         pretrained: initial weights: `hub:<name>[@<revision>]`, `registry:<model>@<alias>`, `file:<path>` (relative to
-            the project), or `package:<python package>`; null: random weights.
+            the project), `folder:<path>` in Hugging Face's layout, or `package:<python package>`; null: random weights.
         pretrained_sha256: digest of the file of weights; required for `file:`, optional for the others.
         transfer: which of the weights are trained, and at which rate.
+        head: for two classes: `sigmoid` has one logit, of the second class; `softmax` has one logit for each class.
     """
 
     module: ClassVar[str]
@@ -90,6 +92,7 @@ class ArchitectureSpec(Strict):
     pretrained: str | None = Field(default=None, pattern=PRETRAINED)
     pretrained_sha256: str | None = Field(default=None, pattern=SHA256)
     transfer: TransferSpec = WholeTransfer()
+    head: Literal["softmax", "sigmoid"] = Field(default="softmax", exclude_if=lambda head: head == "softmax")
 
     @classmethod
     def supports_input(cls, kind: str) -> bool:

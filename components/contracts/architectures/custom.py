@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.contracts.architectures.architecture import ANY_KIND, ArchitectureSpec
 
@@ -26,3 +26,9 @@ class CustomSpec(ArchitectureSpec):
     name: Literal["custom"] = "custom"
     factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _head_is_its_own(self) -> Self:
+        if self.head != "softmax":
+            raise ValueError("a custom network has its own last layer: leave head out")
+        return self

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.contracts.architectures.architecture import ArchitectureSpec
 
@@ -24,6 +24,10 @@ class RecurrentSpec(ArchitectureSpec):
         pooling: how the states become one vector: the last state, mean, maximum of each feature, or attention.
         instance_norm: for forecasts: whether each series is normalised by its own mean and standard deviation, and the
             forecast is denormalised (RevIN; see `patchtst`).
+        activation: of the plain cell; `relu` as in Le et al. 2015, arXiv:1504.00941.
+        biases: bias vectors of a cell: 2 as in cuDNN and torch, 1 as in Keras and the papers; a gru has 2.
+        initialisation: `torch`, of uniform weights; `glorot`, Keras', with orthogonal recurrent weights
+            (components/models/initialisation.py).
     """
 
     module: ClassVar[str] = "components.models.recurrent"
@@ -40,6 +44,17 @@ class RecurrentSpec(ArchitectureSpec):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     pooling: Literal["last", "mean", "max", "attention"] = "last"
     instance_norm: bool = True
+    activation: Literal["tanh", "relu"] = Field(default="tanh", exclude_if=lambda value: value == "tanh")
+    biases: Literal[1, 2] = Field(default=2, exclude_if=lambda value: value == 2)
+    initialisation: Literal["torch", "glorot"] = Field(default="torch", exclude_if=lambda value: value == "torch")
+
+    @model_validator(mode="after")
+    def _cell_has_it(self) -> Self:
+        if self.activation != "tanh" and self.name != "rnn":
+            raise ValueError(f"activation is of the plain cell, rnn; the gates of a {self.name} are fixed")
+        if self.biases == 1 and self.name == "gru":
+            raise ValueError("a gru has 2 biases: its reset gate acts between them")
+        return self
 
 
 class Seq2SeqGruSpec(ArchitectureSpec):

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.architectures.custom import CustomSpec
+from components.contracts.architectures.hub import HubEncoderSpec
+from components.contracts.architectures.hub_generation import HubSpec
 from components.contracts.architectures.text import BertSpec
 from components.contracts.architectures.vision import VggSpec
 
@@ -49,7 +51,7 @@ def obstacle(spec: ArchitectureSpec) -> str | None:
         return "pretrained weights have one size"
     if isinstance(spec, CustomSpec):
         return "the sizes of a custom network are its own"
-    if isinstance(spec, BertSpec) and spec.config_source is not None:
+    if isinstance(spec, BertSpec | HubEncoderSpec | HubSpec) and spec.config_source is not None:
         return f"{spec.config_source} gives the sizes"
     if not spec.scaled_fields and not isinstance(spec, VggSpec):
         return f"{getattr(spec, 'name', 'the network')} has no width"

@@ -13,7 +13,8 @@ class VggSpec(ArchitectureSpec):
     """Stacks of 3x3 convolutions with pooling between them, then three dense layers: Simonyan and Zisserman 2015,
     arXiv:1409.1556.
 
-    The weights have torchvision's names; torchvision's weights fit if `divide` is 1 and `pooled` is 7.
+    The weights have torchvision's names; torchvision's weights, and timm's of the same name, fit if `divide` is 1 and
+    `pooled` is 7.
 
     Args:
         depth: 11, 13, 16 or 19 layers with weights: A, B, D and E of the paper's table 1.

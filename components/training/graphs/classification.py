@@ -14,8 +14,9 @@ from components.training.graphs.graph import BATCH, LENGTH, Graph, model_graph
 
 def of_samples(network: nn.Module, processor: Processor) -> list[Graph]:
     """`model` gives `probabilities` (N, K)."""
-    plain = model_graph(Probabilities(network), processor, {"probabilities": [BATCH]}, exact=True)
-    return [with_embedding(plain, network, processor, nn.Softmax(dim=-1))]
+    module = Probabilities(network)
+    plain = model_graph(module, processor, {"probabilities": [BATCH]}, exact=True)
+    return [with_embedding(plain, network, processor, module.activation)]
 
 
 def of_tokens(network: nn.Module, processor: Processor) -> list[Graph]:
@@ -27,7 +28,7 @@ def of_labels(network: nn.Module, processor: Processor) -> list[Graph]:
     """`model` gives `probabilities` (N, K), each for itself."""
     module = Probabilities(network, exclusive=False)
     plain = model_graph(module, processor, {"probabilities": [BATCH]}, exact=True)
-    return [with_embedding(plain, network, processor, nn.Sigmoid())]
+    return [with_embedding(plain, network, processor, module.activation)]
 
 
 class Probabilities(nn.Module):
@@ -40,9 +41,31 @@ class Probabilities(nn.Module):
     def __init__(self, network: nn.Module, *, exclusive: bool = True) -> None:
         super().__init__()
         self.network = network
-        self._exclusive = exclusive
+        self.activation = ClassProbabilities(exclusive=exclusive)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Inputs of the network to probabilities."""
-        logits: Tensor = self.network(*inputs)
+        probabilities: Tensor = self.activation(self.network(*inputs))
+        return probabilities
+
+
+class ClassProbabilities(nn.Module):
+    """Logits (..., K) to probabilities.
+
+    Args:
+        exclusive: as of `Probabilities`.
+
+    Attributes:
+        temperature: by which the logits are divided first (`components.training.calibration`); None: they are not.
+    """
+
+    def __init__(self, *, exclusive: bool = True) -> None:
+        super().__init__()
+        self._exclusive = exclusive
+        self.temperature: float | None = None
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Logits to probabilities of the same shape."""
+        if self.temperature is not None:
+            logits = logits / self.temperature
         return logits.softmax(dim=-1) if self._exclusive else logits.sigmoid()

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from components.contracts.train_spec import AugmentSpec, TrainSpec
-from components.core.errors import UsageError
-from components.preprocessing import augmentation
+from components.training.augmentation import color, geometry, resized_crop
 from components.training.batches import Batch
 from components.training.objectives import average_precision
 from components.training.objectives.objective import Forward, Selection, StepResult
@@ -36,14 +35,7 @@ class DetectionObjective:
     selection = Selection("map_50", higher_is_better=True, combine=average_precision.mean_average_precision)
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
-        augment = spec.augment
-        if augment.rotate_degrees or augment.erase:
-            raise UsageError(
-                "images with boxes can only be mirrored and shifted",
-                where="train.augment",
-                got=augment.model_dump(exclude_defaults=True),
-                expected="flip, flip_vertical and shift_pixels",
-            )
+        """The loss has no settings."""
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """The network's loss."""
@@ -59,13 +51,22 @@ class DetectionObjective:
         return StepResult(loss, loss.detach() * count, count, average_precision.sums(boxes, scores, batch))
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """Images and boxes, mirrored and shifted; a box of which less than `MIN_VISIBLE` is left is dropped."""
+        """Images and boxes, cropped, mirrored and shifted alike; images with other colours.
+
+        A box of which less than `MIN_VISIBLE` is left is dropped.
+        """
         batch = _learnt(batch)
         images, boxes = batch["images"], batch["boxes"]  # (N, H, W, C), (N, M, 4)
         count, height, width, _ = images.shape
-        upside_down = augmentation.draw_flip(count, spec, generator)  # (N,)
-        shift, mirror = augmentation.draw_move(count, spec, generator)  # (N, 2), (N,)
-        images = augmentation.moved(augmentation.flipped(images, upside_down), shift, mirror)
+        if spec.resized_crop is not None:
+            crops = resized_crop.draw_crops(images.shape, spec.resized_crop, generator)
+            images = resized_crop.cropped(images, crops)
+            boxes = resized_crop.cropped_boxes(boxes, crops, height, width)
+        upside_down = geometry.draw_flip(count, spec, generator)  # (N,)
+        shift, mirror = geometry.draw_move(count, spec, generator)  # (N, 2), (N,)
+        images = geometry.moved(geometry.flipped(images, upside_down), shift, mirror)
+        if spec.color_jitter is not None:
+            images = color.jittered(images, spec.color_jitter, generator)
         x, y, wide, high = boxes.unbind(dim=2)  # (N, M) each
         down, right = (shift.to(boxes) / boxes.new_tensor([height, width])).unbind(dim=1)  # (N,) each
         x = torch.where(mirror.to(x.device)[:, None], 1 - x, x) + right[:, None]

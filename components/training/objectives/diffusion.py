@@ -11,16 +11,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from components.contracts.train_spec import TrainSpec
+from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.preprocessing.noise_schedule import alphas_cumprod
+from components.training.augmentation.images import augment
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, NoAugmentation, StepResult
+from components.training.objectives.objective import Forward, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class DiffusionObjective(NoAugmentation):
+class DiffusionObjective:
     """Arrays `images` and `labels`; the processor has `noise_schedule`, `noise_steps` and `unlabelled`.
 
     The share `unlabelled` of the training samples has the empty class, number K (arXiv:2207.12598).
@@ -50,3 +51,7 @@ class DiffusionObjective(NoAugmentation):
         loss = functional.mse_loss(predicted, noise)
         count = torch.full((), len(images), device=images.device)
         return StepResult(loss, loss.detach() * count, count)
+
+    def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
+        """The batch with mirrored images; whatever else is done to images, the network would learn to generate."""
+        return {**batch, "images": augment(batch["images"], spec, generator)}

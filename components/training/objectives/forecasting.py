@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from components.contracts.shapes import ForecastOutput
-from components.contracts.train_spec import TrainSpec
+from components.contracts.shapes import ForecastOutput, SeriesInput
+from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.training.augmentation import series
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, NoAugmentation, StepResult
+from components.training.objectives.objective import Forward, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class ForecastingObjective(NoAugmentation):
+class ForecastingObjective:
     """The array `future`; the metric is the squared error of the point forecast, the quantile 0.5."""
 
     metric = "mse"
@@ -27,6 +28,7 @@ class ForecastingObjective(NoAugmentation):
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._inputs = prepared.processor.inputs()
+        self._input_spec = cast(SeriesInput, prepared.processor.input_spec())
         quantiles = cast(ForecastOutput, prepared.processor.output_spec()).quantiles
         self._levels = torch.tensor(quantiles)  # (Q,)
         self._middle = quantiles.index(0.5)
@@ -42,6 +44,17 @@ class ForecastingObjective(NoAugmentation):
             here = torch.arange(len(losses), device=losses.device) == self._middle
             losses = torch.where(here, squared.mean(), losses)
         return StepResult(losses.mean(), squared.detach().sum(), torch.full((), future.numel(), device=values.device))
+
+    def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
+        """The past with noise; past and future scaled alike. Nothing else leaves the future what follows the past."""
+        past, future = batch[self._inputs[0]], batch["future"]  # (N, T, C), (N, H, C)
+        mean, std = torch.tensor(self._input_spec.mean), torch.tensor(self._input_spec.std)  # (C,) each
+        if spec.scale:
+            factors = series.draw_factors(past.shape, spec.scale, generator)
+            past, future = (series.scaled(values, None, factors, mean) for values in (past, future))
+        if spec.noise:
+            past = series.noisy(past, None, spec.noise, std, generator)
+        return {**batch, self._inputs[0]: past, "future": future}
 
 
 def pinball(values: Tensor, truth: Tensor, levels: Tensor) -> Tensor:

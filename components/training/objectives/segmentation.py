@@ -1,5 +1,7 @@
 """A class for each pixel: cross entropy and soft Dice.
 
+The epoch with the best mean IoU of the classes is kept.
+
 Legend: N batch, H height, W width, K classes.
 """
 
@@ -13,10 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from components.contracts.train_spec import AugmentSpec, TrainSpec
-from components.core.errors import UsageError
-from components.preprocessing import augmentation
+from components.training.augmentation import color, geometry, resized_crop
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, StepResult
+from components.training.class_weights import class_weights
+from components.training.objectives import overlap
+from components.training.objectives.objective import Forward, Selection, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
@@ -29,8 +32,8 @@ _PART = 64  # masks that are counted at once
 class SegmentationObjective:
     """Arrays `images` and `masks`; the loss is the sum of the cross entropy of the pixels and 1 - Dice of the classes.
 
-    Ignored pixels (255) count nowhere. Pictures and masks are mirrored and shifted together; what a shift frees is
-    ignored.
+    Ignored pixels (255) count nowhere. Pictures and masks are cropped, mirrored, rotated and shifted together; what a
+    rotation or a shift frees is ignored.
 
     Args:
         spec: class_weights and label_smoothing apply to the cross entropy in training, not to validation.
@@ -39,20 +42,11 @@ class SegmentationObjective:
 
     metric = "loss"
     higher_is_better = False
+    selection = Selection("mean_iou", higher_is_better=True, combine=overlap.mean_iou)
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
-        augment = spec.augment
-        if augment.rotate_degrees or augment.erase:
-            raise UsageError(
-                "images with masks can only be mirrored and shifted",
-                where="train.augment",
-                got=augment.model_dump(exclude_defaults=True),
-                expected="flip, flip_vertical and shift_pixels",
-            )
         self._smoothing = spec.label_smoothing
-        self.weights: Tensor | None = None
-        if spec.class_weights == "balanced":
-            self.weights = balanced_pixel_weights(prepared)
+        self.weights = class_weights(spec, prepared, lambda: balanced_pixel_weights(prepared))
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Cross entropy (nats) and Dice of a batch."""
@@ -70,16 +64,30 @@ class SegmentationObjective:
         total = counted.sum() if weights is None else weights[torch.where(counted, masks, 0)].mul(counted).sum()
         loss = entropy / total.clamp(min=1e-6) + 1 - soft_dice(logits, masks)
         count = torch.full((), len(masks), device=loss.device)
-        return StepResult(loss, loss.detach() * count, count)
+        sums = None
+        if not training:
+            sums = overlap.class_sums(rows.argmax(dim=1)[counted.flatten()], masks[counted], rows.shape[1])
+        return StepResult(loss, loss.detach() * count, count, sums, total)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """Images and masks, mirrored and shifted by the same draws."""
+        """Images and masks, cropped, mirrored, rotated and shifted by the same draws; images with other colours."""
         images, masks = batch["images"], batch["masks"][..., None]  # (N, H, W, C), (N, H, W, 1)
-        upside_down = augmentation.draw_flip(len(images), spec, generator)
-        shift, mirror = augmentation.draw_move(len(images), spec, generator)
-        images = augmentation.moved(augmentation.flipped(images, upside_down), shift, mirror)
+        if spec.resized_crop is not None:
+            crops = resized_crop.draw_crops(images.shape, spec.resized_crop, generator)
+            images, masks = resized_crop.cropped(images, crops), resized_crop.cropped_nearest(masks, crops)
+        upside_down = geometry.draw_flip(len(images), spec, generator)
+        images, masks = geometry.flipped(images, upside_down), geometry.flipped(masks, upside_down)
         # The freed border is 0: the numbers are one higher meanwhile, so that it is 255, and 255 itself wraps to 0.
-        masks = augmentation.moved(augmentation.flipped(masks + 1, upside_down), shift, mirror) - 1
+        if spec.rotate_degrees:
+            matrix = geometry.draw_warp(images.shape, spec, generator)
+            images = geometry.warped(images, matrix)
+            masks = geometry.warped(masks + 1, matrix, "nearest").to(torch.uint8) - 1
+        else:
+            shift, mirror = geometry.draw_move(len(images), spec, generator)
+            images = geometry.moved(images, shift, mirror)
+            masks = geometry.moved(masks + 1, shift, mirror) - 1
+        if spec.color_jitter is not None:
+            images = color.jittered(images, spec.color_jitter, generator)
         return {**batch, "images": images, "masks": masks[..., 0]}
 
 

@@ -16,18 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.contracts.train_spec import TrainSpec
+from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.preprocessing import spans
+from components.training.augmentation.inputs import augment_input
 from components.training.batches import Batch
-from components.training.class_weights import balanced_weights
-from components.training.objectives.objective import Forward, NoAugmentation, Selection, StepResult
+from components.training.class_weights import balanced_weights, class_weights
+from components.training.objectives.objective import Forward, Selection, StepResult
 from components.training.objectives.tokens import IGNORED, mask_padding, token_step
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class TokenClassificationObjective(NoAugmentation):
+class TokenClassificationObjective:
     """Arrays `tokens` and `tags`; tokens with the tag -100 are ignored."""
 
     metric = "accuracy"
@@ -37,11 +38,9 @@ class TokenClassificationObjective(NoAugmentation):
         self.selection = Selection("entity_f1", higher_is_better=True, combine=_f1, arrays=("word_tags", "word_tokens"))
         self._classes = prepared.classes
         self._inputs = prepared.processor.inputs()
+        self._input_spec = prepared.processor.input_spec()
         self._smoothing = spec.label_smoothing
-        self._weights: Tensor | None = None
-        if spec.class_weights == "balanced":
-            tags = torch.from_numpy(np.array(prepared.train.all("tags")))  # (all tokens,)
-            self._weights = balanced_weights(tags[tags != IGNORED], len(prepared.classes))
+        self._weights = class_weights(spec, prepared, lambda: _balanced_tag_weights(prepared))
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Cross entropy of the tokens without padding."""
@@ -51,6 +50,15 @@ class TokenClassificationObjective(NoAugmentation):
             return replace(token_step(logits, tags), sums=_entities(logits, batch, self._classes))
         weights = None if self._weights is None else self._weights.to(logits.device)
         return token_step(logits, tags, self._smoothing, weights)
+
+    def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
+        """The batch with unknown tokens in place of some; the tags stay."""
+        return augment_input(batch, self._inputs, self._input_spec, spec, generator)[0]
+
+
+def _balanced_tag_weights(prepared: Prepared) -> Tensor:
+    tags = torch.from_numpy(np.array(prepared.train.all("tags")))  # (all tokens,)
+    return balanced_weights(tags[tags != IGNORED], len(prepared.classes))
 
 
 def _entities(logits: Tensor, batch: Batch, classes: Sequence[str]) -> Tensor:

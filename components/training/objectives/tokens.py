@@ -37,4 +37,5 @@ def token_step(logits: Tensor, truth: Tensor, smoothing: float = 0.0, weights: T
     )
     weight = counted if weights is None else weights[flat[counts]].sum()
     correct = ((rows.detach().argmax(dim=1) == flat) & counts).sum()
-    return StepResult(loss_sum / torch.clamp(weight, min=1e-9 if weights is not None else 1), correct, counted)
+    mean = loss_sum / torch.clamp(weight, min=1e-9 if weights is not None else 1)
+    return StepResult(mean, correct, counted, weight=weight)

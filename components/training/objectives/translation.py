@@ -1,18 +1,21 @@
 """Encoder and decoder with teacher forcing: the decoder's input is the true target.
 
+The epoch with the best BLEU of greedy translations of a part of the validation split is kept (`greedy_bleu`).
+
 Legend: N batch, S source length, T target length, V vocabulary.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
 from components.contracts.train_spec import TrainSpec
 from components.training.batches import Batch
-from components.training.objectives.objective import BY_LOSS, Forward, NoAugmentation, StepResult
+from components.training.objectives.greedy_bleu import Translations, greedy_bleu
+from components.training.objectives.objective import Forward, NoAugmentation, Selection, StepResult
 from components.training.objectives.tokens import mask_padding, token_step
 
 if TYPE_CHECKING:
@@ -24,9 +27,13 @@ class TranslationObjective(NoAugmentation):
 
     metric = "accuracy"
     higher_is_better = True
-    selection = BY_LOSS  # the quality of the whole distribution; the likeliest token alone saturates early
+    selection = Selection("bleu", higher_is_better=True)
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
+        processor = cast(Translations, prepared.processor)
+        self.selection = self.selection._replace(
+            figure=lambda network, split, device: greedy_bleu(network, split, processor, device)
+        )
         self._smoothing = spec.label_smoothing
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:

@@ -97,7 +97,7 @@ def open_study(
     """
     files = Recipe.read(project, pipeline)
     recipe = variants.of(project, files, {}, api, log)
-    metric = validation_metric(tasks.find(pipeline.task))
+    metric = validation_metric(tasks.find(pipeline.task), pipeline.train.keep_metric)
     identity = _identity(spec, recipe)
     slots = parallel or spec.parallel or _default_parallel()
     record = StudyRecord(url, name or f"{pipeline.name}-{identity[:8]}", directions(spec, metric))

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from components.contracts.train_spec import AugmentSpec
-from components.preprocessing.augmentation import augment
+from components.contracts.augment_spec import AugmentSpec
+from components.training.augmentation.images import augment
 
 
 def _generator(seed: int = 0) -> torch.Generator:
