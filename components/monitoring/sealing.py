@@ -69,6 +69,28 @@ def seal(log: Path, hour: str) -> SealedHour | None:
     return sealed
 
 
+def remove_inputs(log: Path, before: float) -> int:
+    """Take the inputs out of sealed hours that began before a time; everything else in them stays.
+
+    Returns:
+        The number of hours that had inputs. Their manifests say so (`inputs_removed`), and have another digest.
+    """
+    count = 0
+    for one in sealed_hours(log):
+        if begin_of(one.name.partition(".")[0]) >= before:
+            continue
+        table = pq.read_table(one.folder / PREDICTIONS)
+        if log_reader.INPUT not in table.column_names:
+            continue
+        feedback = pq.read_table(one.folder / FEEDBACK)
+        with atomic.folder(one.folder) as folder:
+            pq.write_table(table.drop_columns([log_reader.INPUT]), folder / PREDICTIONS, compression="zstd")
+            pq.write_table(feedback, folder / FEEDBACK, compression="zstd")
+            manifests.seal(folder, "predictions", {**one.manifest.facts, "inputs_removed": True})
+        count += 1
+    return count
+
+
 def _facts(name: str, part: log_reader.LogPart, lines: dict[str, int]) -> dict[str, Any]:
     versions = sorted({str(version) for version in part.predictions["version"].unique().to_pylist()})
     return {

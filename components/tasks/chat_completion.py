@@ -148,6 +148,7 @@ class ChatCompletion(TextGeneration):
         "characters", "words", "empty", "control_characters", "valid", "message_count", "answer_count",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "largest_token", "answer_tokens")
+    target_columns: ClassVar[frozenset[str]] = frozenset({"answer_tokens"})
 
     def draft_layout(self, layout: Layout) -> dict[str, Any]:
         """The layout as it is: conversations have no label."""

@@ -1,0 +1,41 @@
+"""`modelyard label`"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from components.core.errors import NotFoundError
+from components.core.project import Project
+
+
+@click.command(epilog="Example:  modelyard label digits truths.csv")
+@click.argument("model")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the number of truths as JSON.")
+def label(model: str, file: Path, as_json: bool) -> int:
+    """Tell what was right: the truths of answers that MODEL gave.
+
+    FILE (.csv, .tsv, .jsonl or .parquet) has the columns id, of the answer's header X-Modelyard-Prediction, and truth;
+    for a request of several samples also index. Clients may also send them to the service: POST /feedback.
+    """
+    from components.contracts.prediction_log import OPEN
+    from components.monitoring import label_file
+
+    project = Project.find()
+    log = project.predictions(model)
+    if not log.is_dir():
+        raise NotFoundError(
+            f"{model} has logged no answer here",
+            where=str(log),
+            next_step=f"`modelyard promote {model} VERSION` serves it",
+        )
+    told = label_file.read(file)
+    label_file.append(log / OPEN, told)
+    if as_json:
+        click.echo(json.dumps({"truths": len(told)}))
+    else:
+        click.echo(f"{len(told):,} truths; `modelyard predictions {model}` says what they make of the answers")
+    return 0

@@ -1,0 +1,119 @@
+"""`modelyard predictions` and `modelyard label`, in a project's folder, on a log as workers write it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from components.contracts.prediction_log import BLOCK_FORMAT, OPEN, SEALED, hour_of
+from components.core.errors import SourceError
+from components.identity import manifest as manifests
+from components.monitoring import label_file, sealing
+from flows.cli import main
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "dvc.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MODELYARD_PROJECT", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def command(project: Path, capfd: pytest.CaptureFixture[str]) -> Command:
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main(list(words))
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+def write(project: Path, begin: float, count: int, **more: Any) -> list[str]:
+    ids = [f"{int(begin):08x}-{number:016x}" for number in range(count)]
+    document: dict[str, Any] = {
+        "format": BLOCK_FORMAT, "model": "m", "version": "1", "package": "p", "role": "champion", "id": ids,
+        "index": [0] * count, "time": [begin] * count, "latency_ms": [2.0] * count, "output": [{"label": "a"}] * count,
+        **more,
+    }  # fmt: skip
+    path = project / ".modelyard/predictions/m" / OPEN / hour_of(begin) / "1-a.predictions.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(document) + "\n")
+    return ids
+
+
+def test_truths_of_a_file_become_a_figure(project: Path, command: Command) -> None:
+    write(project, time.time() - 3 * 3600, 2, inputs=["x", "y"])
+    ids = write(project, time.time(), 8)
+    lines = [f"{name},{'a' if number else 'b'}" for number, name in enumerate(ids[:4])]
+    (project / "truths.csv").write_text("id,truth\n" + "\n".join(lines) + "\n")
+    assert command("label", "m", "truths.csv")[:2] == (
+        0, "4 truths; `modelyard predictions m` says what they make of the answers\n"
+    )  # fmt: skip
+    code, out, _ = command("predictions", "m", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert (found["sealed"], found["open"], found["truths"]["labelled"], found["truths"]["unlabelled"]) == (1, 1, 4, 6)
+    (figure,) = found["figures"]
+    assert (figure["metric"], figure["value"], figure["samples"]) == ("accuracy", 0.75, 4)
+    out = command("predictions", "m")[1]
+    assert "4 of 10 answers have a truth" in out
+    assert "accuracy 0.7500" in out
+    (sealed,) = (project / ".modelyard/predictions/m" / SEALED).iterdir()
+    assert pd.read_parquet(sealed / sealing.PREDICTIONS)["input"].tolist() == ['"x"', '"y"']
+
+
+def test_inputs_go_when_their_time_is_over_and_all_else_stays(project: Path) -> None:
+    log = project / ".modelyard/predictions/m"
+    write(project, time.time() - 3 * 86_400, 2, inputs=["x", "y"])
+    (before,) = sealing.seal_closed(log)
+    assert sealing.remove_inputs(log, time.time() - 4 * 86_400) == 0
+    assert sealing.remove_inputs(log, time.time() - 2 * 86_400) == 1
+    assert sealing.remove_inputs(log, time.time() - 2 * 86_400) == 0
+    (after,) = sealing.sealed_hours(log)
+    manifests.verify(after.folder, "predictions")
+    assert after.manifest.facts == {**before.manifest.facts, "inputs_removed": True}
+    table = pd.read_parquet(after.folder / sealing.PREDICTIONS)
+    assert "input" not in table
+    assert len(table) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", "id,truth\n00000001-0000000000000001,\n", "row 1"), ("a.csv", "id,truth\nx,1\n", "prediction id"),
+        ("a.csv", "id,truth\n", "no truth"), ("a.jsonl", "{", "cannot be read"), ("a.jsonl", "[1]\n", "row 1"),
+        ("a.txt", "x", "kind of file"), ("a.csv", "\xff\xfe", "no truth"),
+    ],
+)  # fmt: skip
+def test_files_that_are_none_are_refused(tmp_path: Path, name: str, content: str, expected: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SourceError) as caught:
+        label_file.read(tmp_path / name)
+    assert expected in "\n".join(caught.value.lines())
+
+
+def test_truths_of_every_kind_of_file(tmp_path: Path) -> None:
+    rows = [{"id": "00000001-0000000000000001", "truth": 1.5, "index": 2, "at": 7.0}]
+    pd.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text(json.dumps(rows[0]) + "\n\n")
+    (tmp_path / "a.tsv").write_text("at\tid\ttruth\tindex\n7\t00000001-0000000000000001\t1.5\t2\n")
+    found = [label_file.read(tmp_path / f"a.{suffix}") for suffix in ("parquet", "jsonl", "tsv")]
+    assert [[one.model_dump() for one in told] for told in found] == [rows] * 3
+
+
+def test_a_model_that_answered_nothing_is_said_so(command: Command) -> None:
+    for words in (("predictions", "m"), ("label", "m", "x.csv")):
+        code, _, err = command(*words)
+        assert code == 2
+        assert "m has logged no answer here" in err

@@ -1,0 +1,99 @@
+"""Truths told later: late, double, contradicting, unknown; figures with intervals against scipy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from scipy import stats
+
+from components.contracts.prediction_log import answered_at
+from components.monitoring import labels, live_quality, log_reader
+
+ROLES = ("champion", "shadow")
+NOW = 1_790_000_000
+
+
+def name(number: int) -> str:
+    return f"{NOW:08x}-{number:016x}"
+
+
+def predictions(outputs: list[dict[str, Any]], roles: tuple[str, ...] = ("champion",)) -> pa.Table:
+    rows = [
+        {
+            "id": name(number), "index": 0, "time": pd.Timestamp(NOW, unit="s", tz="UTC"), "latency_ms": 1.0,
+            "model": "m", "version": str(place + 1), "package": "p", "role": role, "output": json.dumps(output),
+        }
+        for number, output in enumerate(outputs)
+        for place, role in enumerate(roles)
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, log_reader.FACTS)
+
+
+def told(number: int, truth: Any, at: float | None = None, arrived: float = NOW + 60) -> dict[str, Any]:
+    return {"id": name(number), "index": 0, "truth": json.dumps(truth), "at": at, "arrived": arrived}
+
+
+def test_the_last_truth_counts_and_what_was_odd_is_counted() -> None:
+    feedback = [
+        told(0, "a"), told(0, "a"),  # double
+        told(1, "a", at=NOW + 50), told(1, "b", at=NOW + 40),  # contradicting, and the earlier one came later
+        told(2, "a", at=NOW + 31 * 86_400),  # late
+        told(9, "a"), told(9, "b"),  # unknown
+    ]  # fmt: skip
+    found = labels.join(predictions([{"label": "a"}] * 5, ROLES), feedback)
+    assert found.counts == labels.JoinCounts(6, 4, 1, 1, 1, 1)
+    truths = {(row.id, row.role): row.truth for row in found.table.itertuples()}
+    assert truths == {(name(number), role): "a" for number in range(3) for role in ROLES}
+    assert found.table["output"].tolist() == [{"label": "a"}] * 6
+
+
+def test_equal_truths_of_other_spelling_are_double() -> None:
+    feedback = [told(0, {"a": 1, "b": 2}), {**told(0, None), "truth": '{"b": 2, "a": 1}'}]
+    assert labels.join(predictions([{"text": "x"}]), feedback).counts.double == 1
+
+
+def test_figures_by_version_and_role_with_their_intervals() -> None:
+    rng = np.random.default_rng(0)
+    right = rng.random(200) < 0.8
+    outputs = [{"label": "yes" if one else "no"} for one in right]
+    joined = labels.join(predictions(outputs, ROLES), [told(number, "yes") for number in range(200)])
+    figures = live_quality.figures(joined.table)
+    assert [(one.version, one.role, one.metric, one.samples) for one in figures] == [
+        ("1", "champion", "accuracy", 200), ("2", "shadow", "accuracy", 200),
+    ]  # fmt: skip
+    expected = stats.binomtest(int(right.sum()), 200).proportion_ci(method="wilson")
+    assert figures[0][3:6] == pytest.approx((right.mean(), expected.low, expected.high))
+
+
+def test_the_interval_of_an_error_holds_the_true_one_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(300):
+        outputs = [{"value": float(value)} for value in rng.normal(scale=2.0, size=80)]
+        (figure,) = live_quality.figures(
+            labels.join(predictions(outputs), [told(number, 0) for number in range(80)]).table
+        )
+        held += figure.low <= 2.0 <= figure.high
+    assert 270 <= held <= 297
+
+
+@pytest.mark.parametrize(
+    ("output", "truth", "expected"),
+    [
+        ({"label": "3"}, 3, ("accuracy", 1.0)), ({"labels": ["b", "a"]}, ["a", "b"], ("accuracy", 1.0)),
+        ({"labels": []}, ["a"], ("accuracy", 0.0)), ({"value": 2.0}, 4, ("rmse", 4.0)),
+        ({"text": "x"}, "x", ("accuracy", 1.0)), ({"label": "a"}, ["a"], None), ({"value": 1.0}, "one", None),
+        ({"boxes": []}, [], None),
+    ],
+)  # fmt: skip
+def test_scores(output: dict[str, Any], truth: Any, expected: tuple[str, float] | None) -> None:
+    assert live_quality.score(output, truth) == expected
+
+
+def test_when_a_prediction_was_made_is_in_its_id() -> None:
+    assert answered_at(name(5)) == NOW
