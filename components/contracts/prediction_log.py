@@ -47,11 +47,11 @@ class LogSpec(Strict):
     share: float = Field(default=1.0, ge=0, le=1)
     inputs: bool = False
     retention_days: int = Field(default=30, ge=1, le=3650)
-    redact: tuple[str, ...] = ()
+    redact: list[str] = Field(default=[])
 
     @field_validator("redact")
     @classmethod
-    def _compiles(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _compiles(cls, value: list[str]) -> list[str]:
         for pattern in value:
             try:
                 re.compile(pattern)
