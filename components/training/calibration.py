@@ -46,7 +46,7 @@ def calibrate(spec: TrainSpec, network: nn.Module, graphs: Sequence[Graph], prep
     if not found or array is None:
         return CalibrationFacts(kept=False, reason="the task's graphs have no probabilities of classes")
     logits, truth = _validation(network, prepared, array)
-    facts = judge(logits, truth, spec.seed)
+    facts = judge(logits, truth)
     if facts.kept:
         for part in found:
             part.temperature = facts.temperature
@@ -54,30 +54,34 @@ def calibrate(spec: TrainSpec, network: nn.Module, graphs: Sequence[Graph], prep
     return facts
 
 
-def judge(logits: Tensor, truth: Tensor, seed: int = 0) -> CalibrationFacts:
+def judge(logits: Tensor, truth: Tensor) -> CalibrationFacts:
     """The temperature of all decisions, kept if cross-fitting lowers both likelihood loss and calibration error.
 
+    Folds are consecutive: in data that is ordered by time, neighbours are alike, and a temperature that helps one time
+    may harm another. So the likelihood loss must be lower in all folds but one, beside the whole.
+
     Args:
-        logits: float (N, K).
+        logits: float (N, K), in the order of the split.
         truth: int64 (N,), the class of each row, or bool (N, K), one decision for each logit.
     """
     logits = logits.double()
     if len(truth) < LEAST or not logits.isfinite().all():
         reason = f"{len(truth):,} validation samples with finite logits; at least {LEAST} are needed"
         return CalibrationFacts(kept=False, reason=reason, samples=len(truth))
-    order = torch.randperm(len(truth), generator=torch.Generator().manual_seed(seed))
-    fold_of = torch.empty_like(order)
-    fold_of[order] = torch.arange(len(order)) % FOLDS
-    scaled = logits.clone()
+    fold_of = torch.arange(len(truth)) * FOLDS // len(truth)
+    scaled, better = logits.clone(), 0
     for fold in range(FOLDS):
         rest, own = fold_of != fold, fold_of == fold
         scaled[own] = logits[own] / fit(logits[rest], truth[rest])
+        better += negative_log_likelihood(scaled[own], truth[own]) < negative_log_likelihood(logits[own], truth[own])
     temperature = round(fit(logits, truth), _DIGITS)
     nll = negative_log_likelihood(logits, truth), negative_log_likelihood(scaled, truth)
     ece = calibration_error(logits, truth), calibration_error(scaled, truth)
-    kept = nll[1] < nll[0] and ece[1] < ece[0]
+    kept = nll[1] < nll[0] and ece[1] < ece[0] and better >= FOLDS - 1
     reason = "both lower on validation samples that the temperature was not fitted on"
-    if not kept:
+    if not kept and nll[1] < nll[0] and ece[1] < ece[0]:
+        reason = f"the likelihood is better in {better} of {FOLDS} consecutive parts of the validation split alone"
+    elif not kept:
         worse = "likelihood" if nll[1] >= nll[0] else "calibration error"
         reason = f"the {worse} of validation samples that the temperature was not fitted on is not better"
     return CalibrationFacts(
@@ -175,7 +179,11 @@ def _validation(network: nn.Module, prepared: Prepared, array: str) -> tuple[Ten
                 rows, own = rows[counted], own[counted]
             logits.append(rows)
             truth.append(own if own.dtype == torch.bool else own.long())
-    return torch.cat(logits).clone(), torch.cat(truth).clone()
+    found, known = torch.cat(logits), torch.cat(truth)
+    if len(found) == len(order):  # a decision for each sample: back in the order of the split
+        place = order.argsort()
+        found, known = found[place], known[place]
+    return found.clone(), known.clone()
 
 
 def _smoothed(truth: Tensor, classes: int) -> Tensor:

@@ -39,6 +39,17 @@ def test_finds_the_temperature_that_the_classes_were_drawn_with(temperature: flo
     assert facts.ece_after < 0.02 < facts.ece_before
 
 
+def test_a_temperature_that_helps_one_time_and_harms_another_is_not_kept() -> None:
+    """Of later samples nothing is known; drawn folds would have kept it."""
+    first, last = drawn(1200, 5, 0.5), drawn(800, 5, 0.95, seed=1)
+    logits, truth = torch.cat([first[0], last[0]]), torch.cat([first[1], last[1]])
+    facts = calibration.judge(logits, truth)
+    assert not facts.kept
+    assert "consecutive parts" in facts.reason
+    shuffled = torch.from_numpy(np.random.default_rng(0).permutation(len(truth)))
+    assert calibration.judge(logits[shuffled], truth[shuffled]).kept
+
+
 def test_is_the_temperature_of_scikit_learn() -> None:
     """scikit-learn fits without the one wrong sample, which weighs little among 4,000."""
     logits, truth = drawn(4000, 4, 2.0)

@@ -100,7 +100,7 @@ def test_comments_and_titles_change_nothing(project: Project) -> None:
 
 
 def test_a_changed_function_is_named_and_only_its_stages_run(project: Project) -> None:
-    replace(project.root / "components/preprocessing/resizing.py", "BILINEAR", "BICUBIC")
+    replace(project.root / "components/preprocessing/resizing.py", "place.left >= 0 and", "place.left > 0 and")
     found = reasons(project)
     changed = "components.preprocessing.resizing:resized changed"  # the task, which both stages ask, reaches it
     assert found == {"validate": (changed,), "prepare": (changed, "validate runs before it")}
