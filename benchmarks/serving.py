@@ -5,7 +5,7 @@ it, both have given the same answer. The models are trained for seconds: speed d
 
     python -m benchmarks.serving [PART...] [--rounds 3] [--seconds 4] [--project FOLDER]    (also: make bench-serving)
 
-parts: pixels (JSON) png jpeg text series documented mlflow workers ready memory
+parts: pixels (JSON) log png jpeg text series documented mlflow workers ready memory
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import psutil
 from benchmarks import figure, wrk
 from benchmarks.figure import Figure, tell
 from benchmarks.wrk import Measured
+from components.contracts import prediction_log
 from components.inference.difference import difference
 from components.packaging.bundle import Bundle
 from flows.platform import ports
@@ -106,8 +107,12 @@ class Bench(NamedTuple):
             process.wait(60)
 
     @contextmanager
-    def service(self, source: Path, workers: int = 1) -> Iterator[Server]:
-        """The packaged service, as the platform starts it."""
+    def service(self, source: Path, workers: int = 1, **more: str) -> Iterator[Server]:
+        """The packaged service, as the platform starts it.
+
+        Args:
+            more: environment variables.
+        """
         settings = json.loads((source / "serving.json").read_text())
         if settings["workers"] != workers:
             raise SystemExit(f"the bundle has {settings['workers']} workers")
@@ -116,7 +121,7 @@ class Bench(NamedTuple):
         words = [word.replace("PORT", "{port}") for word in words]
         with (
             tempfile.TemporaryDirectory(prefix="modelyard-") as home,
-            self.started(words, "/readyz", cwd=Path(home), BENTOML_HOME=home) as server,
+            self.started(words, "/readyz", cwd=Path(home), BENTOML_HOME=home, **more) as server,
         ):
             yield server
 
@@ -169,6 +174,30 @@ class Bench(NamedTuple):
 def pixels(bench: Bench) -> list[Figure]:
     """One picture of 8x8 numbers in JSON."""
     return bench.against_bare("digits, JSON", bench.source("digits"), "pixels", _pixels(bench))
+
+
+def log(bench: Bench) -> list[Figure]:
+    """One picture of 8x8 numbers in JSON, with every answer in the prediction log against none."""
+    source, request = bench.source("digits"), _pixels(bench)
+    with (
+        tempfile.TemporaryDirectory(prefix="modelyard-") as folder,
+        bench.service(source, **{prediction_log.FOLDER: folder}) as logging,
+        bench.service(source) as plain,
+    ):
+        urls = [f"{server.url}/predict" for server in (logging, plain)]
+        tell("prediction log: with against without")
+        loads = bench.turns(urls, request)
+        half = bench.turns(urls, request, rate=min(load.rate for one in loads for load in one) / 2)
+        written = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    ratio = statistics.median(one.rate / other.rate for one, other in zip(*loads, strict=True))
+    p99 = [statistics.median(load.p99_ms for load in one) for one in half]
+    answers = sum(load.requests for load in (*loads[0], *half[0]))
+    return [
+        Figure(NAME, "prediction log: requests/s with it against without", round(ratio, 3), "x", at_least=0.97),
+        Figure(NAME, f"prediction log: p99 at half of capacity, {p99[0]:.2f} ms against {p99[1]:.2f} ms: ratio",
+               round(p99[0] / p99[1], 2), "x", at_most=1.05),
+        Figure(NAME, "prediction log: bytes an answer", round(written / max(1, answers)), "bytes"),
+    ]  # fmt: skip
 
 
 def png(bench: Bench) -> list[Figure]:
@@ -276,7 +305,7 @@ def memory(bench: Bench) -> list[Figure]:
 
 
 PARTS: dict[str, Comparison] = {
-    part.__name__: part for part in (pixels, png, jpeg, text, series, documented, mlflow, workers, ready, memory)
+    part.__name__: part for part in (pixels, log, png, jpeg, text, series, documented, mlflow, workers, ready, memory)
 }
 
 
