@@ -13,7 +13,7 @@ from tests.house import House
 METHODS = ("get", "head", "options", "post", "put", "patch", "delete", "trace")
 OPEN = frozenset({
     "/predict", "/model", "/openapi.json", "/docs.json", "/livez", "/readyz", "/healthz", "/schema.json",
-    "/invocations", "/ping", "/health", "/version",
+    "/feedback", "/invocations", "/ping", "/health", "/version",
     "/v1/models", "/v1/completions", "/v1/chat/completions", "/v1/embeddings",
     "/v2", "/v2/", "/v2/health/live", "/v2/health/ready",
 })  # fmt: skip
