@@ -27,8 +27,9 @@ class DecisionSpec(Strict):
         optimise: what `auto` makes as high as possible on validation: of two classes the F1 of `positive`, the accuracy
             or the mean of both recalls; of labels, the F1 of each label.
         positive: the class of two that the threshold is for; null: the last in alphabetical order.
-        reject_below: of one class for each sample: answers of a lower probability are marked `rejected`. They are
-            counted apart in the evaluation, and still count as answers in all other figures.
+        reject_below: of one class for each sample: where no class has this probability, the answer is marked as
+            rejected, whichever class a threshold answers. Such answers are counted apart in the evaluation, and still count as
+            answers in all other figures.
     """
 
     threshold: Literal["auto"] | Share | dict[str, Share] | None = None
