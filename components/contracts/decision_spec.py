@@ -28,8 +28,8 @@ class DecisionSpec(Strict):
             or the mean of both recalls; of labels, the F1 of each label.
         positive: the class of two that the threshold is for; null: the last in alphabetical order.
         reject_below: of one class for each sample: where no class has this probability, the answer is marked as
-            rejected, whichever class a threshold answers. Such answers are counted apart in the evaluation, and still count as
-            answers in all other figures.
+            rejected, whichever class a threshold answers. Such answers are counted apart in the evaluation, and still
+            count as answers in all other figures.
     """
 
     threshold: Literal["auto"] | Share | dict[str, Share] | None = None
