@@ -5,6 +5,7 @@ Both are chosen on the validation split by the evaluation, after the training, s
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -64,3 +65,11 @@ class ConformalSpec(Strict):
 
     coverage: float = Field(ge=0.5, lt=1)
     method: Literal["auto", "lac", "aps", "absolute", "cqr"] = "auto"
+
+    def rank(self, samples: int) -> int:
+        """The rank, from 1, of the score that is the quantile: ceil((n + 1) coverage) for n samples."""
+        return math.ceil(round((samples + 1) * self.coverage, 9))
+
+    def min_samples(self) -> int:
+        """The smallest validation split that has such a score."""
+        return math.ceil(round(self.coverage / (1 - self.coverage), 6))
