@@ -7,12 +7,12 @@ from components.evaluation.card import training_settings
 
 
 def test_a_stated_zero_is_in_the_card() -> None:
-    spec = TrainSpec(
-        weight_decay_by_name={"bias": 0.0},
-        class_weights={"3": 0.0, "4": 2.0},
-        ema={"decay": 0.0},
-        augment={"erase": 0.3},
-    )
+    stated = {
+        "weight_decay_by_name": {"bias": 0.0},
+        "class_weights": {"3": 0.0, "4": 2.0},
+        "augment": {"erase": 0.3},
+    }
+    spec = TrainSpec.model_validate(stated)
     lines = training_settings(spec)
     assert "- weight_decay_by_name: bias: 0.0" in lines
     assert "- class_weights: 3: 0.0, 4: 2.0" in lines
