@@ -5,6 +5,7 @@ Both are chosen on the validation split by the evaluation, after the training, s
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -27,8 +28,9 @@ class DecisionSpec(Strict):
         optimise: what `auto` makes as high as possible on validation: of two classes the F1 of `positive`, the accuracy
             or the mean of both recalls; of labels, the F1 of each label.
         positive: the class of two that the threshold is for; null: the last in alphabetical order.
-        reject_below: of one class for each sample: answers of a lower probability are marked `rejected`. They are
-            counted apart in the evaluation, and still count as answers in all other figures.
+        reject_below: of one class for each sample: where no class has this probability, the answer is marked as
+            rejected, whichever class a threshold answers. Such answers are counted apart in the evaluation, and still
+            count as answers in all other figures.
     """
 
     threshold: Literal["auto"] | Share | dict[str, Share] | None = None
@@ -63,3 +65,11 @@ class ConformalSpec(Strict):
 
     coverage: float = Field(ge=0.5, lt=1)
     method: Literal["auto", "lac", "aps", "absolute", "cqr"] = "auto"
+
+    def rank(self, samples: int) -> int:
+        """The rank, from 1, of the score that is the quantile: ceil((n + 1) coverage) for n samples."""
+        return math.ceil(round((samples + 1) * self.coverage, 9))
+
+    def min_samples(self) -> int:
+        """The smallest validation split that has such a score."""
+        return math.ceil(round(self.coverage / (1 - self.coverage), 6))

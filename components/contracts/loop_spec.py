@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -73,6 +74,15 @@ def conflicts(spec: TrainSpec) -> list[str]:
         found.append(f"plateau has no effect with schedule: {spec.schedule}; it is of schedule: plateau")
     if spec.optimizer == "sgd" and {"betas", "eps"} & spec.model_dump().keys():
         found.append("betas and eps have no effect with optimizer: sgd; they are AdamW's")
+    if spec.optimizer == "adamw" and spec.momentum != type(spec).model_fields["momentum"].default:
+        found.append("momentum has no effect with optimizer: adamw; it is of sgd and muon, and AdamW has betas")
+    if spec.keep == "last" and spec.keep_metric and not spec.early_stopping and spec.schedule != "plateau":
+        found.append("keep_metric has no effect with keep: last, without early_stopping or schedule: plateau")
+    for expression in spec.weight_decay_by_name:
+        try:
+            re.compile(expression)
+        except re.error as error:
+            found.append(f"weight_decay_by_name: {expression!r} is not a regular expression: {error}")
     if spec.accumulation_steps > spec.batch_size:
         found.append(
             f"accumulation_steps ({spec.accumulation_steps}) is more than batch_size ({spec.batch_size}): a batch is "

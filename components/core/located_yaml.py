@@ -14,19 +14,45 @@ from components.core.errors import NotFoundError, Problem, SpecError
 Spec = TypeVar("Spec", bound=BaseModel)
 Location = tuple[int | str, ...]
 
+_BOOLEAN = "tag:yaml.org,2002:bool"
+# A key is text as it is written: the classes of digits may be named `{3: 2.0}`.
+_TEXT_KEYS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp"))
+
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that reads 1e-3 as a number (YAML 1.1 requires 1.0e-3)."""
+    """A SafeLoader that reads 1e-3 as a number, and yes, no, on and off as texts, as YAML 1.2 does.
+
+    YAML 1.1 requires 1.0e-3, and reads those words as booleans: of the classes yes and no, of `compile: on`.
+    """
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in resolvers if tag != _BOOLEAN]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+_Loader.add_implicit_resolver(_BOOLEAN, re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
 )
 
 
 def parse_value(text: str) -> Any:
-    """Parse one YAML value, as in a file: `3` is a number, `null` is None."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader with one more number form
+    """Parse one YAML value, as in a file: `3` is a number, `null` is None.
+
+    Raises:
+        ValueError: not a YAML value.
+    """
+    problems: list[Problem] = []
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        value = _construct(loader, node, (), {}, problems) if node is not None else None
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {getattr(error, 'problem', None) or error}") from error
+    if problems:
+        raise ValueError("; ".join(f"{problem.path}: {problem.message}" for problem in problems))
+    return value
 
 
 def read(path: Path, spec: type[Spec], overrides: dict[str, Any] | None = None, *, content: str | None = None) -> Spec:
@@ -103,7 +129,8 @@ def _construct(
     if isinstance(node, yaml.MappingNode):
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)
+            written = isinstance(key_node, yaml.ScalarNode) and key_node.tag in _TEXT_KEYS
+            key = key_node.value if written else loader.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
             if not isinstance(key, str):
                 problems.append(Problem(_path(at), "a key must be text", line, got=repr(key)))

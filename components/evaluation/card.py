@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.contracts.shapes import InputSpec, OutputSpec
+from components.contracts.train_spec import TrainSpec
 from components.contracts.training_request import TrainRequest
 from components.evaluation import baselines, choices
 from components.evaluation.baselines import Baseline
@@ -52,7 +53,7 @@ def card(
         "",
         "## Training",
         f"- {trained['epochs']} epochs, weights of epoch {trained['kept_epoch']} ({_checkpoint_rule(request)})",
-        *(f"- {name}: {_as_text(value)}" for name, value in request.train.model_dump(mode="json").items()),
+        *training_settings(request.train),
         "",
         *_transfer(trained.get("pretrained") or {}),
         f"## Results on the frozen test split ({scored.samples:,} samples)",
@@ -141,6 +142,16 @@ def _kind_and_sizes(spec: InputSpec | OutputSpec) -> str:
 
 def _checkpoint_rule(request: TrainRequest) -> str:
     return "the best on the validation split" if request.train.keep == "best" else "the last"
+
+
+def training_settings(train: TrainSpec) -> list[str]:
+    """The lines of the training's settings. Of a mapping that the pipeline states, every value counts, 0 too."""
+    lines = []
+    for name, value in train.model_dump(mode="json").items():
+        stated = getattr(train, name)
+        by_key = ", ".join(f"{key}: {inner}" for key, inner in stated.items()) if isinstance(stated, dict) else None
+        lines.append(f"- {name}: {by_key or _as_text(value)}")
+    return lines
 
 
 def _as_text(value: Any) -> str:

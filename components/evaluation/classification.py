@@ -63,7 +63,7 @@ class ClassificationScores:
         overlap: number of neighbouring samples, itself included, that a sample shares data with (windows of a series).
         clusters: (N,), the group of each sample; None without groups.
         temperature: by which the package's graph divides the logits.
-        reject_below: answers of a lower probability are marked as rejected.
+        reject_below: where no class has this probability, the answer is marked as rejected.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class ClassificationScores:
         if (rejection := self.rejection()) is not None:
             results += [
                 "",
-                f"Answers below a probability of {rejection['below']:g} are rejected: {rejection['rejected']:.1%} of "
+                f"Rejected, as no class has a probability of {rejection['below']:g}: {rejection['rejected']:.1%} of "
                 f"the test samples; {rejection['accuracy_of_accepted']:.4f} of the others are right.",
             ]
         limits = [

@@ -5,16 +5,14 @@ Legend: N samples, K classes, H steps ahead, C channels.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from components.contracts.decision_spec import CONFORMAL_METHODS, ConformalSpec
-from components.core.errors import UsageError
 from components.evaluation.validation_outputs import ValidationOutputs
 from components.identity.answer_facts import ConformalFacts
 from components.inference.postprocessing import prediction_set
+from components.tasks import conformal_check
 
 Real = NDArray[np.float64]
 DIGITS = 6
@@ -29,12 +27,10 @@ def fit(spec: ConformalSpec, outputs: ValidationOutputs) -> ConformalFacts:
     known = CONFORMAL_METHODS[outputs.kind]
     method = known[0] if spec.method == "auto" else spec.method
     if method not in known:
-        raise _refused("serving.conformal.method", spec.method, f"auto, {', '.join(known)}")
+        raise conformal_check.refused("serving.conformal.method", spec.method, f"auto, {', '.join(known)}")
     found = scores(method, outputs)  # (N, ...)
-    rank = math.ceil((len(found) + 1) * spec.coverage)
-    if rank > len(found):
-        least = math.ceil(spec.coverage / (1 - spec.coverage))
-        raise _refused("serving.conformal.coverage", f"{len(found):,} validation samples", f"at least {least:,}")
+    conformal_check.check(spec, len(found))
+    rank = spec.rank(len(found))
     quantiles = np.partition(found, rank - 1, axis=0)[rank - 1]  # (), or (H, C)
     return ConformalFacts.model_validate(
         {
@@ -77,13 +73,3 @@ def measured(facts: ConformalFacts, outputs: ValidationOutputs) -> ConformalFact
         size = float(np.mean(upper - lower + 2 * width))
     update = {"test_coverage": round(float(inside.mean()), DIGITS), "test_size": round(size, DIGITS)}
     return facts.model_copy(update=update)
-
-
-def _refused(where: str, got: str, expected: str) -> UsageError:
-    return UsageError(
-        "conformal prediction cannot be done so",
-        where=where,
-        got=got,
-        expected=expected,
-        next_step="change serving.conformal, or give the validation split more samples",
-    )

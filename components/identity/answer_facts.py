@@ -16,7 +16,7 @@ class DecisionFacts(Strict):
         thresholds: by class: of two classes of the positive one, of labels of each.
         optimise: the figure by which they were chosen; null: the pipeline states them.
         figure, default_figure: this figure on the validation split, and with the likeliest class or thresholds of 0.5.
-        reject_below: answers of a lower probability are marked as rejected.
+        reject_below: where no class has this probability, the answer is marked as rejected.
     """
 
     thresholds: dict[str, float] = Field(default_factory=dict)

@@ -203,11 +203,26 @@ def _owner(url: str) -> Credentials | None:
 
 
 def describe(prediction: Mapping[str, Any], version: str) -> str:
-    """A prediction as one line of text.
+    """A prediction as one line of text, with its conformal set or interval, and whether it is rejected.
 
     Args:
         version: text in brackets after the prediction.
     """
+    return f"{_answer_line(prediction, version)}{_certainty(prediction)}"
+
+
+def _certainty(prediction: Mapping[str, Any]) -> str:
+    """What a decision and a conformal prediction add to a line; of a forecast, the service's answer has the limits."""
+    found = "  REJECTED: no class is likely enough" if prediction.get("rejected") else ""
+    if "set" in prediction:
+        found += f"  set: {', '.join(map(str, prediction['set']))}"
+    interval = prediction.get("interval", {})
+    if isinstance(interval.get("lower"), int | float):
+        found += f"  {interval['coverage']:.4g} interval: {interval['lower']:.6g} to {interval['upper']:.6g}"
+    return found
+
+
+def _answer_line(prediction: Mapping[str, Any], version: str) -> str:
     if "label" in prediction:
         probability = prediction.get("probabilities", {}).get(prediction["label"])
         return f"{prediction['label']}  ({'' if probability is None else f'{probability:.3f}, '}{version})"

@@ -65,7 +65,10 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
         key, sign, value = text.partition("=")
         if not sign or not key:
             raise UsageError("--set takes KEY=VALUE", got=text, expected="as in --set train.epochs=3")
-        overrides[key] = located_yaml.parse_value(value)
+        try:
+            overrides[key] = located_yaml.parse_value(value)
+        except ValueError as error:
+            raise UsageError("the value of --set cannot be read", got=text, expected=str(error)) from error
     return overrides
 
 

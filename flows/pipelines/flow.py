@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
 from prefect.runtime import flow_run as this_flow_run
 from prefect.states import Completed
 from prefect.tasks import Task
@@ -41,6 +43,18 @@ async def _is_retryable(_task: Task[Any, Any], _run: TaskRun, state: State[Any])
     return isinstance(error, StageKilled | SourceError)
 
 
+@contextmanager
+def _logging_retries(context: RunContext) -> Iterator[None]:
+    """Log why a stage fails, where it is tried again; the last failure is the run's error."""
+    try:
+        yield
+    except (StageKilled, SourceError) as error:
+        attempt = TaskRunContext.get()
+        if attempt is not None and attempt.task_run.run_count <= attempt.task.retries:
+            context.log(f"  {error.what}{f': {error.got}' if error.got else ''}; trying again")
+        raise
+
+
 @task(
     name="data",
     task_run_name="{stage}",
@@ -54,7 +68,8 @@ def data_task(context: RunContext, stage: str, needs_run: bool, force: bool) -> 
     if not needs_run:
         return _up_to_date(stage)
     try:
-        stages.data_stage(context, stage, force=force)
+        with _logging_retries(context):
+            stages.data_stage(context, stage, force=force)
     finally:
         if stage in ("validate", "prepare"):
             report = data_report.markdown(context.project, context.spec.dataset)
@@ -79,7 +94,8 @@ def train_task(
     # Only the first attempt discards the checkpoint.
     from prefect.runtime import task_run
 
-    stages.train(context, run_fingerprints, run, force=force and task_run.run_count <= 1, profile=profile)
+    with _logging_retries(context):
+        stages.train(context, run_fingerprints, run, force=force and task_run.run_count <= 1, profile=profile)
     return None
 
 
@@ -88,7 +104,8 @@ def evaluate_task(context: RunContext, needs_run: bool, run_fingerprints: Finger
     """Score the model on the test split and seal the package."""
     if not needs_run:
         return _up_to_date("evaluate")
-    package = stages.evaluate(context, run_fingerprints, run)
+    with _logging_retries(context):
+        package = stages.evaluate(context, run_fingerprints, run)
     overall = package.metrics()["overall"]
     create_table_artifact(
         key=f"{context.spec.name}-metrics",

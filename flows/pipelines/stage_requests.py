@@ -22,7 +22,7 @@ from components.identity import manifest as manifests
 from components.identity.manifest import Kind
 from components.identity.package import Package
 from components.packaging.bundle_request import BundleRequest
-from components.tasks import decision_check
+from components.tasks import conformal_check, decision_check
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
 
@@ -299,6 +299,8 @@ def _train_request(
     facts = manifests.load(prepared, "prepared").facts
     if spec.decision is not None:
         decision_check.check(spec.decision, tasks.find(spec.task).output_type.kind, facts["classes"])
+    if spec.serving.conformal is not None:
+        conformal_check.check(spec.serving.conformal, facts["counts"]["validation"])
     return TrainRequest(
         pipeline=spec.name,
         train_fingerprint=fingerprints.train.digest,

@@ -162,6 +162,14 @@ def test_a_label_with_a_slash_is_a_label() -> None:
     ("prediction", "line"),
     [
         ({"label": "cat", "probabilities": {"cat": 0.75, "dog": 0.25}}, "cat  (0.750, version 3)"),
+        (
+            {"label": "cat", "probabilities": {"cat": 0.4, "dog": 0.35}, "rejected": True, "set": ["cat", "dog"]},
+            "cat  (0.400, version 3)  REJECTED: no class is likely enough  set: cat, dog",
+        ),
+        (
+            {"value": 2.0, "interval": {"coverage": 0.9, "lower": 1.5, "upper": 2.5}},
+            "2  (version 3)  0.9 interval: 1.5 to 2.5",
+        ),
         ({"text": "ein Hund"}, "ein Hund  (version 3)"),
         (
             {"spans": [{"text": "Paris", "label": "location", "start": 0, "end": 5}]},

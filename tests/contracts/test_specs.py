@@ -10,7 +10,8 @@ import pytest
 from components.contracts.dataset import DatasetSpec
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
-from components.core.errors import NotFoundError, SpecError
+from components.core.errors import NotFoundError, SpecError, UsageError
+from flows.cli.run import parse_settings
 
 GOOD = """\
 name: digits
@@ -51,6 +52,14 @@ BROKEN = {
     "unknown key of a budget": ("dataset: digits", "dataset: digits\nbudget: {parameter: 9}", 4, "unknown key"),
     "a budget of nothing": ("dataset: digits", "dataset: digits\nbudget: {bundle_mb: 0}", 4, "greater than 0"),
     "no YAML": ("epochs: 3", "epochs: [3", None, "not YAML"),
+    "momentum of AdamW": ("epochs: 3", "momentum: 0.8", 5, "momentum has no effect with optimizer: adamw"),
+    "a figure that decides nothing": (
+        "epochs: 3",
+        "keep: last\n  keep_metric: accuracy",
+        5,
+        "no effect with keep: last",
+    ),
+    "no regular expression": ("epochs: 3", 'weight_decay_by_name: {"[": 0.0}', 5, "not a regular expression"),
     "cannot go together": ("epochs: 3", "early_stopping: {patience_epochs: 2}", 5, "onecycle"),
 }
 
@@ -164,3 +173,23 @@ def test_serving_options_that_do_not_fit_are_refused(tmp_path: Path, options: di
     with pytest.raises(SpecError) as caught:
         located_yaml.read(write(tmp_path, GOOD), PipelineSpec, options)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["on", "off"])
+def test_words_that_yaml_1_1_reads_as_booleans_are_texts(tmp_path: Path, word: str) -> None:
+    text = GOOD.replace("epochs: 3", f"compile: {word}\n  class_weights: {{no: 1, yes: 3.5, 7: 2, 1.5: 2, true: 2}}")
+    spec = located_yaml.read(write(tmp_path, text), PipelineSpec)
+    assert spec.train.compile == word
+    assert spec.train.class_weights == {"no": 1, "yes": 3.5, "7": 2, "1.5": 2, "true": 2}
+    settings = parse_settings(
+        (f"train.compile={word}", "train.class_weights={yes: 3.5, 7: 2}", "train.augment.flip=true")
+    )
+    assert settings["train.compile"] == word
+    assert settings["train.class_weights"] == {"yes": 3.5, "7": 2}
+    assert settings["train.augment.flip"] is True
+
+
+@pytest.mark.parametrize("value", ["{", "@", "{a: 1, a: 2}"])
+def test_a_setting_that_is_not_yaml_is_refused(value: str) -> None:
+    with pytest.raises(UsageError, match=r"train\.augment"):
+        parse_settings((f"train.augment={value}",))

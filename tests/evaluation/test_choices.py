@@ -72,7 +72,7 @@ def test_sets_and_rejection_of_digits(tmp_path: Path) -> None:
         assert answer["rejected"] == (max(answer["probabilities"].values()) < 0.5)
     card = (package.folder / "README.md").read_text()
     assert "- coverage: 0.9 stated" in card
-    assert "are rejected" in card
+    assert "Rejected, as no class has a probability of 0.5: " in card
 
 
 def test_a_threshold_decides_the_figures_too(tmp_path: Path) -> None:

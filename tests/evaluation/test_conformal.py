@@ -15,6 +15,7 @@ from components.evaluation.validation_outputs import ValidationOutputs
 from components.identity.answer_facts import ConformalFacts
 from components.identity.package import PackageFacts
 from components.inference import postprocessing
+from components.tasks import conformal_check
 
 CLASSES = 5
 
@@ -127,6 +128,16 @@ def test_too_few_samples_are_refused() -> None:
     with pytest.raises(UsageError, match="conformal") as refused:
         conformal.fit(ConformalSpec(coverage=0.99), classes(50, 0))
     assert "at least 99" in str(refused.value.expected)
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.95, 0.99, 0.999])
+def test_the_smallest_split_is_the_one_that_the_error_names(coverage: float) -> None:
+    spec = ConformalSpec(coverage=coverage)
+    least = round(coverage / (1 - coverage))
+    conformal_check.check(spec, least)
+    with pytest.raises(UsageError) as refused:
+        conformal_check.check(spec, least - 1)
+    assert refused.value.expected == f"at least {least:,}"
 
 
 def facts_of(found: ConformalFacts) -> PackageFacts:
