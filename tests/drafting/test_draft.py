@@ -127,9 +127,10 @@ def test_a_single_file_of_json_among_others(
     root = (project.root if inside else tmp_path) / "downloads"
     written = [documents(number) for number in range(60)]
     text = json.dumps(written) if name.endswith(".json") else "".join(f"{json.dumps(one)}\n" for one in written)
-    put(root, {name: text, "another.jsonl": json.dumps({"rows": [1]})})
+    put(root, {name: text, "another.jsonl": json.dumps({"rows": [1]}), "photos/a.png": small_package.image(1)})
     made = draft.write(project, "things", root / name, task)
     assert (made.task, made.samples) == (task, 60)
+    assert not [note for note in made.notes if "other files" in note]
     folder = project.dataset("things")
     spec, _, _ = open_dataset(folder)
     before = source_files.digest_of(project.root, folder, spec)
