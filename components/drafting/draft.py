@@ -80,7 +80,8 @@ def write(project: Project, name: str, source: Path, task: str | None = None, la
     }
     with _fresh(folder) as fresh:
         # The dataset is still in a temporary folder, where a relative path of its source would be wrong.
-        absolute = {**document, "source": {**document["source"], "path": str(source.resolve())}}
+        place = (folder.resolve() / document["source"]["path"]).resolve()
+        absolute = {**document, "source": {**document["source"], "path": str(place)}}
         spec = _read_spec(fresh, absolute, task_spec)
         samples = profile.describe(task_spec, spec, fresh, str(source))
         classes = samples.labels or samples.classes

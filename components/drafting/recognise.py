@@ -263,9 +263,10 @@ def _json(source: Path, files: Sequence[Path], options: DraftOptions) -> Recogni
     """JSON of annotation tools and of language models, unless a column was named."""
     if options.label is not None or not any(recognise_json.is_json(path) for path in files):
         return None
-    if source.is_dir() and len(files) == 1:  # a single file: its images are beside it
-        files = [*files, *(path for path in visible_files.walk(source) if path.suffix.lower() in image_names.SUFFIXES)]
-    return recognise_json.recognise(source, files, options)
+    if len(files) > 1:
+        return recognise_json.recognise(source, files, options)
+    beside = [path for path in visible_files.walk(source) if path.suffix.lower() in image_names.SUFFIXES]
+    return recognise_json.recognise(source, files, options, beside)
 
 
 def _conll(source: Path, files: Sequence[Path]) -> Recognised | None:

@@ -52,8 +52,13 @@ class _File(NamedTuple):
     head: list[Document]
 
 
-def recognise(source: Path, paths: Sequence[Path], options: DraftOptions) -> Recognised | None:
+def recognise(
+    source: Path, paths: Sequence[Path], options: DraftOptions, beside: Sequence[Path] = ()
+) -> Recognised | None:  # fmt: skip
     """The layout of JSON files with annotations or instructions; None if there are none.
+
+    Args:
+        beside: images beside a single file, which it may name.
 
     Raises:
         SourceError: the files are not alike, or what was annotated is not clear or not there.
@@ -71,7 +76,7 @@ def recognise(source: Path, paths: Sequence[Path], options: DraftOptions) -> Rec
                               expected=f"the keys of {files[0].path.name} in all")  # fmt: skip
         found = {**found, "files": as_layout(by_split([file.path for file in files], source), source)}
         if found["kind"] == "label_studio":
-            found = _completed(found, files, source, paths)
+            found = _completed(found, files, source, [*paths, *beside])
         elif files[0].encoding != "utf-8":
             found["encoding"] = files[0].encoding
         if found["kind"] == "instructions" and options.demands(MESSAGES):

@@ -250,14 +250,30 @@ def _fetch(name: str) -> Path:
                     break
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
         mirror = "$MODELYARD_MIRROR" if os.environ.get(MIRROR) else "a folder that MODELYARD_MIRROR names"
+        incomplete = local(f"hub:{name}", weights=False)
+        there = [] if incomplete is None else sorted(path.name for path in incomplete.path.iterdir())
+        place = "is not in the mirror, not in the cache" if incomplete is None else "has no weights on this machine"
         raise SourceError(
-            "the model is not in the mirror, not in the cache and cannot be fetched",
+            f"the model {place} and cannot be fetched",
             where=f"hub:{name}",
-            got=error,
-            expected="config.json, model.safetensors (or its shards), tokenizer.json, tokenizer_config.json",
+            got=(f"{', '.join(there[:20])} in {incomplete.path}; " if incomplete else "")
+            + " ".join(str(error).split()),
+            expected="config.json, model.safetensors (or its shards); of texts tokenizer.json, tokenizer_config.json; "
+            "of images preprocessor_config.json",
             next_step=f"put these files as {model}/ into {mirror}, or connect to the network once",
         ) from error
     return folder
+
+
+def unreadable_torch_file(path: Path) -> CorruptArtifactError:
+    """The error of a torch file that `weights_only=True` refuses. torch's own text advises to read it without that."""
+    return CorruptArtifactError(
+        "the weights cannot be read: the file has more than tensors, or is damaged",
+        where=str(path),
+        got="a pickle that torch does not read with weights_only=True, since it could run code",
+        expected="tensors by name",
+        next_step="save the weights as safetensors: save_pretrained of transformers, or safetensors.torch.save_file",
+    )
 
 
 def _document(path: Path) -> dict[str, Any]:

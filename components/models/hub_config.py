@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PretrainedConfig
 
 from components.core.errors import CorruptArtifactError, UsageError
@@ -37,7 +38,7 @@ def read(source: str, supported: Sequence[str]) -> PretrainedConfig:
         )
     try:
         found: PretrainedConfig = AutoConfig.for_model(kind, **document)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, StrictDataclassError) as error:
         raise CorruptArtifactError("the config cannot be read", where=source, got=error) from error
     return found
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -82,7 +83,7 @@ def configure(config: HubEncoderSpec) -> PretrainedConfig:
         )
     try:
         hf_config: PretrainedConfig = AutoConfig.for_model(kind, **document)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, StrictDataclassError) as error:
         raise CorruptArtifactError("the config cannot be read", where=str(folder.path), got=error) from error
     hf_config.problem_type = None  # of another training
     if config.dropout is not None:
@@ -175,7 +176,9 @@ class HubEncoder(nn.Module):
                     folder, config=copy.deepcopy(self.hf_config), local_files_only=True, trust_remote_code=False,
                     ignore_mismatched_sizes=True, output_loading_info=True, dtype=torch.float32,
                 )  # fmt: skip
-        except (OSError, ValueError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+        except pickle.UnpicklingError as error:
+            raise hub_folder.unreadable_torch_file(folder) from error
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise CorruptArtifactError("the weights cannot be read", where=str(folder), got=error) from error
         shapes = {name: (theirs, ours) for name, theirs, ours in info["mismatched_keys"]}
         heads = tuple(name.removeprefix("body.") for name in self.head_names)

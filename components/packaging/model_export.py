@@ -7,11 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import safetensors.numpy
 
 from components import tasks
-from components.contracts.shapes import ValuesOutput
-from components.core import atomic
+from components.contracts.shapes import ClassesOutput, ValuesOutput
+from components.core import atomic, disk_space
 from components.core.errors import NotFoundError, UsageError
 from components.identity.package import HUB_CONFIG, HUB_PROCESSOR, Package
 
@@ -26,9 +27,21 @@ def export(package: Package, kind: Format, target: Path) -> list[str]:
     """Write a package in another form into a new folder; returns the names of its files.
 
     Raises:
-        UsageError: the folder has files, or the network has no form in transformers.
+        UsageError: the folder has files or cannot be written, or the network has no form in transformers.
         NotFoundError: the package has no such part.
     """
+    try:
+        return _export(package, kind, target)
+    except OSError as error:
+        if disk_space.is_full(error):
+            raise
+        raise UsageError(
+            "the folder cannot be written", where=str(error.filename or target), got=error.strerror,
+            next_step="name another folder",
+        ) from error  # fmt: skip
+
+
+def _export(package: Package, kind: Format, target: Path) -> list[str]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError("the folder has files", where=str(target), next_step="name a new folder")
     with atomic.folder(target) as fresh:
@@ -64,6 +77,11 @@ def _huggingface(package: Package, target: Path) -> None:
     output_spec = processor.output_spec()
     if isinstance(output_spec, ValuesOutput):
         weights |= _in_units(weights, output_spec)
+    if isinstance(output_spec, ClassesOutput):
+        weights |= _of_both_classes(weights)
+    calibration = package.facts.calibration
+    if calibration is not None and calibration.kept:
+        weights |= _calibrated(weights, calibration.temperature)
     safetensors.numpy.save_file(weights, target / WEIGHTS, metadata={"format": "pt"})
     if (package.folder / HUB_PROCESSOR).is_file():
         _copy(package, HUB_PROCESSOR, target)
@@ -74,11 +92,27 @@ def _huggingface(package: Package, target: Path) -> None:
 
 def _in_units(weights: dict[str, Any], output_spec: ValuesOutput) -> dict[str, Any]:
     """The last layer with the target's own mean and deviation in it: transformers gives what it computes."""
-    name = next(
-        name for name, value in weights.items() if name.startswith("classifier") and value.ndim == 2 and len(value) == 1
-    )
-    bias = f"{name.removesuffix('weight')}bias"
+    name, bias = _last_layer(weights)
     return {name: weights[name] * output_spec.std, bias: weights[bias] * output_spec.std + output_spec.mean}
+
+
+def _of_both_classes(weights: dict[str, Any]) -> dict[str, Any]:
+    """The last layer with a row for each of two classes where it has one, for the second (`head: sigmoid`)."""
+    found = {name: weights[name] for name in _last_layer(weights) if name in weights}
+    return {name: np.concatenate([np.zeros_like(value), value]) for name, value in found.items() if len(value) == 1}
+
+
+def _calibrated(weights: dict[str, Any], temperature: float) -> dict[str, Any]:
+    """The last layer divided by the temperature, so that the softmax of transformers' logits is what is served."""
+    found = {name: weights[name] for name in _last_layer(weights) if name in weights}
+    return {name: value / value.dtype.type(temperature) for name, value in found.items()}
+
+
+def _last_layer(weights: dict[str, Any]) -> tuple[str, str]:
+    """Names of weight and bias of the last dense layer of a classifier of transformers; the bias may be absent."""
+    dense = [name for name, value in weights.items() if name.startswith("classifier") and value.ndim == 2]
+    name = max(dense)  # classifier.weight; or the last of classifier.dense and classifier.out_proj, or of their numbers
+    return name, f"{name.removesuffix('weight')}bias"
 
 
 def _tokenizer(package: Package, target: Path, max_length: int | None) -> None:
@@ -87,6 +121,9 @@ def _tokenizer(package: Package, target: Path, max_length: int | None) -> None:
     config = document.get("pretrained", {"tokenizer_class": "PreTrainedTokenizerFast"})
     if max_length is not None:
         config = {**config, "model_max_length": max_length}
+    if isinstance(added := config.get("added_tokens_decoder"), dict):  # without the mark of transformers' class
+        plain = {number: {k: v for k, v in one.items() if k != "__type"} for number, one in added.items()}
+        config = {**config, "added_tokens_decoder": plain}
     _write(target / TOKENIZER, document.get("tokenizer", document))
     _write(target / "tokenizer_config.json", config)
 

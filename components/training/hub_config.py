@@ -12,10 +12,12 @@ from typing import Any
 
 from torch import nn
 
-from components.contracts.shapes import ImageInput, InputSpec, OutputSpec
+from components.contracts.shapes import ImageFraming, ImageInput, InputSpec, OutputSpec
 from components.identity.manifest import write_json
 from components.identity.package import HUB_CONFIG, HUB_PROCESSOR
 from components.models.standardise import Standardise
+from components.preprocessing import resizing
+from components.training.messages import log
 
 
 def write(
@@ -43,16 +45,38 @@ def write(
     write_json(folder / HUB_CONFIG, document)
     layer = next((module for module in network.modules() if isinstance(module, Standardise)), None)
     if layer is not None and isinstance(input_spec, ImageInput):
-        write_json(folder / HUB_PROCESSOR, _of_images(layer, input_spec))
+        fitting = _fitting(input_spec)
+        if fitting is None:
+            log(f"no {HUB_PROCESSOR}: no image processor of transformers fits images as input: of dataset.yaml does")
+        else:
+            write_json(folder / HUB_PROCESSOR, fitting | _levels(layer))
 
 
-def _of_images(layer: Standardise, input_spec: ImageInput) -> dict[str, Any]:
-    """An image processor that scales to 0..1 and standardises as the network's first layer does."""
+def _fitting(input_spec: ImageInput) -> dict[str, Any] | None:
+    """The settings of transformers' image processor that fits images into height and width as `input:` says; the
+    inverse of `image_processor.of_transformers`.
+
+    Returns:
+        None for images that are padded, and for a crop to a rectangle of no stated `shortest_edge`, whose scale depends
+        on the image.
+    """
+    framing = input_spec.framing or ImageFraming()
+    size = {"height": input_spec.height, "width": input_spec.width}
+    resize = {"do_resize": True, "resample": int(resizing.FILTERS[framing.resample])}
+    if framing.resize == "stretch":
+        return {"image_processor_type": "ViTImageProcessor", **resize, "size": size}
+    edge = framing.shortest_edge
+    if edge is None and input_spec.height == input_spec.width:
+        edge = input_spec.height
+    if framing.resize == "pad" or edge is None:
+        return None
+    crop = {"size": {"shortest_edge": edge}, "do_center_crop": True, "crop_size": size}
+    return {"image_processor_type": "CLIPImageProcessor", **resize, **crop}
+
+
+def _levels(layer: Standardise) -> dict[str, Any]:
+    """The settings that scale to 0..1 and standardise as the network's first layer does."""
     return {
-        "image_processor_type": "ViTImageProcessor",
-        "do_resize": True,
-        "size": {"height": input_spec.height, "width": input_spec.width},
-        "resample": 2,
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,

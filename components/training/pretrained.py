@@ -165,7 +165,9 @@ def read(path: Path) -> dict[str, Tensor]:
             content: Any = safetensors.torch.load(path.read_bytes())
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:
+        raise hub_folder.unreadable_torch_file(path) from error
+    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
         raise CorruptArtifactError("the weights cannot be read", where=str(path), got=error) from error
     for wrapper in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):

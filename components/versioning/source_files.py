@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.contracts.annotation_layout import InstructionLayout, SpanLayout
 from components.contracts.dataset import DatasetSpec, FolderSource, TableSource
 from components.contracts.dataset_layout import ConllLayout, PairsLayout, TableLayout, WindowsLayout
 from components.core import atomic
@@ -66,7 +67,7 @@ def _files(place: Path, spec: DatasetSpec) -> Iterator[Path]:
     match layout:
         case TableLayout() if layout.image is None:
             names = _flat(layout.files)
-        case ConllLayout():
+        case ConllLayout() | InstructionLayout() | SpanLayout():
             names = _flat(layout.files)
         case PairsLayout():
             names = [*layout.source.values(), *layout.target.values()]

@@ -28,8 +28,9 @@ def export(model: str, kind: str, target: Path) -> int:
     onnx: the graphs that are served, with their signature.
     safetensors: the weights under the names of our network, with model.json, which describes it.
     """
+    from components import tasks
     from components.core.errors import NotFoundError
-    from components.identity.package import Package
+    from components.identity.package import HUB_PROCESSOR, Package
     from components.packaging import model_export
     from flows.cli import inspected_model
 
@@ -41,5 +42,9 @@ def export(model: str, kind: str, target: Path) -> int:
     else:
         raise NotFoundError("no such model", got=model, expected="PIPELINE, PIPELINE@ALIAS, PIPELINE@VERSION, a folder")
     files = model_export.export(package, kind, target)  # type: ignore[arg-type]  # one of FORMATS
+    if kind == "huggingface" and HUB_PROCESSOR not in files and "image" in tasks.find(package.facts.task).fields:
+        click.echo(
+            f"  no {HUB_PROCESSOR}: transformers fits no image as this model's `input:` does (processor.json)", err=True
+        )
     click.echo(f"{package.facts.pipeline} ({package.digest[:12]}) as {kind} in {target}: {', '.join(files)}")
     return 0

@@ -42,8 +42,11 @@ def digest(api: Api, spec: PipelineSpec) -> str | None:
 def fetch(spec: PipelineSpec, log: Log) -> None:
     """Fetch the model of the hub that a pipeline starts from, unless it is on this machine: its files are in the key.
 
+    A config.json that gives the network its sizes is looked at here, before the data is prepared for it.
+
     Raises:
         SourceError: it is not in the mirror or the cache and cannot be fetched.
+        NotFoundError, CorruptArtifactError: the config.json is missing, or cannot be read.
         UsageError: the mirror has several models of this name.
     """
     for source in {spec.model.pretrained, getattr(spec.model, "config", None)}:
@@ -52,6 +55,9 @@ def fetch(spec: PipelineSpec, log: Log) -> None:
             if hub_folder.local(source, weights=weights) is None:
                 log(f"{source} is not on this machine; it is fetched")
                 hub_folder.find(source, weights=weights)
+    config = getattr(spec.model, "config_source", None)
+    if config is not None:
+        hub_folder.find(config, weights=config == spec.model.pretrained).document(hub_folder.CONFIG)
 
 
 def package(api: Api, project: Project, spec: PipelineSpec, train: Fingerprint) -> Package | None:

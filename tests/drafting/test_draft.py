@@ -25,6 +25,7 @@ from components.ingestion import stage as ingestion
 from components.preparation import stage as preparation
 from components.tasks import compatibility, find
 from components.tasks.dataset_file import open_dataset
+from components.versioning import source_files
 from tests import small_package
 from tests.drafting.test_recognise import CONLL, WORDS, put, table
 
@@ -98,6 +99,43 @@ KINDS = {
     "pairs": "translation",
     "tags": "token-classification",
 }
+
+
+INSTRUCTION = {"instruction": "Translate to German: a dog", "output": "ein Hund"}
+MESSAGE_LIST = [{"role": "user", "content": "a dog"}, {"role": "assistant", "content": "ein Hund"}]
+SPANS = {"text": "Ada Lovelace was in London", "label": [[0, 12, "PER"], [20, 26, "LOC"]]}
+CHOICE = [{"result": [{"from_name": "mood", "type": "choices", "value": {"choices": ["good"]}}]}]
+BAD_CHOICE = [{"result": [{"from_name": "mood", "type": "choices", "value": {"choices": ["bad"]}}]}]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize(
+    ("name", "task", "documents"),
+    [
+        ("x.jsonl", "chat-completion", lambda i: INSTRUCTION | {"instruction": f"{counted(i)}"}),
+        ("x.json", "text-generation", lambda i: INSTRUCTION | {"instruction": f"{counted(i)}"}),
+        ("x.ndjson", "chat-completion", lambda i: {"id": i, "messages": MESSAGE_LIST}),
+        ("x.jsonl", "token-classification", lambda i: SPANS | {"text": f"{SPANS['text']} {counted(i)}"}),
+        ("x.json", "text-classification",
+         lambda i: {"data": {"text": counted(i)}, "annotations": CHOICE if i % 2 else BAD_CHOICE}),
+    ],
+)  # fmt: skip
+def test_a_single_file_of_json_among_others(
+    name: str, task: str, documents: Any, inside: bool, project: Project, tmp_path: Path
+) -> None:
+    """Only the file that was named is read, and only its changes count, wherever it is."""
+    root = (project.root if inside else tmp_path) / "downloads"
+    written = [documents(number) for number in range(60)]
+    text = json.dumps(written) if name.endswith(".json") else "".join(f"{json.dumps(one)}\n" for one in written)
+    put(root, {name: text, "another.jsonl": json.dumps({"rows": [1]}), "photos/a.png": small_package.image(1)})
+    made = draft.write(project, "things", root / name, task)
+    assert (made.task, made.samples) == (task, 60)
+    assert not [note for note in made.notes if "other files" in note]
+    folder = project.dataset("things")
+    spec, _, _ = open_dataset(folder)
+    before = source_files.digest_of(project.root, folder, spec)
+    (root / "another.jsonl").write_text("something else")
+    assert (source_files.digest_of(project.root, folder, spec) == before) is (task != "text-classification")
 
 
 @pytest.mark.parametrize("kind", KINDS)

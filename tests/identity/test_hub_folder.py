@@ -85,6 +85,14 @@ def test_what_is_not_there_is_an_error_that_says_what_to_put_where(tmp_path: Pat
         hub_folder.find("ftp:net")
 
 
+def test_a_folder_without_weights_is_named_where_nothing_can_be_fetched(tmp_path: Path) -> None:
+    (_model(tmp_path / "mirror" / "org" / "half") / "model.safetensors").unlink()
+    with pytest.raises(SourceError, match="has no weights on this machine") as caught:
+        hub_folder.find("hub:org/half")
+    assert "config.json, tokenizer.json in " in str(caught.value.got)
+    assert "preprocessor_config.json" in str(caught.value.expected)
+
+
 def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
     _model(tmp_path / "mirror" / "one" / "net")
     _model(tmp_path / "mirror" / "two" / "net")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,10 @@ def test_torch_files_are_read_without_running_code(tmp_path: Path) -> None:
     assert network.load_pretrained(tmp_path).new == []
     assert torch.equal(network.get_parameter("body.classifier.weight"), theirs.classifier.weight)
     (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({"x": Path}, protocol=2))
-    with pytest.raises(CorruptArtifactError, match="cannot be read"):
+    with pytest.raises(CorruptArtifactError, match="more than tensors") as caught:
         network.load_pretrained(tmp_path)
+    assert "will likely succeed" not in "\n".join(caught.value.lines())  # torch's advice is to run the code
+    assert "safetensors" in str(caught.value.next_step)
 
 
 def test_every_weight_is_trained_and_the_head_is_known(tmp_path: Path) -> None:
@@ -167,3 +170,17 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         build(_spec(tmp_path / "no"), TokensInput(vocabulary=9, max_length=8), ClassesOutput(classes=2))
     with pytest.raises(ValidationError, match="give pretrained"):
         HubEncoderSpec.model_validate({"family": "transformer", "name": "hub-encoder"})
+
+
+@pytest.mark.parametrize(
+    "change", [{"hidden_size": 33}, {"num_attention_heads": 0}, {"hidden_act": "nope"}, {"vocab_size": "many"}]
+)
+def test_a_config_that_no_network_can_be_built_of_is_an_error_of_the_file(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = hub_models.save(tmp_path)
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(CorruptArtifactError, match="cannot be") as caught:
+        build(_spec(folder), TokensInput(vocabulary=8, max_length=32), ClassesOutput(classes=2))
+    assert str(folder) in str(caught.value.where)

@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 from components.contracts.training_request import TrainRequest
 from components.core.errors import UsageError
 from components.identity import manifest
+from components.identity.calibration_facts import CalibrationFacts
 from components.identity.package import Package, PackageFacts
 from components.inference.predictor import Predictor
 from components.packaging.model_export import export
@@ -45,7 +46,12 @@ def _train(root: Path, task: str, model: dict[str, Any], kind: str = "bert") -> 
     (folder / "manifest.json").unlink()
     (folder / "README.md").write_text("# card\n")
     facts = PackageFacts(
-        pipeline="tiny", task=task, train_fingerprint="f" * 64, data_digest=data, lineage=parts["lineage"]
+        pipeline="tiny",
+        task=task,
+        train_fingerprint="f" * 64,
+        data_digest=data,
+        lineage=parts["lineage"],
+        calibration=parts.get("calibration"),
     )
     manifest.seal(folder, "package", facts.model_dump(mode="json"))
     return Package.open(folder)
@@ -75,6 +81,44 @@ def test_transformers_loads_what_is_served(policy: str, tmp_path: Path) -> None:
         assert tokens.tolist() == words(text, truncation=True)["input_ids"]
 
 
+def test_what_was_calibrated_is_so_for_transformers(tmp_path: Path) -> None:
+    """The graph divides the logits by the temperature; in the export it is in the last layer."""
+    package = _train(tmp_path, "text-classification", {})
+    export(package, "huggingface", tmp_path / "plain")
+    facts = package.facts.model_dump(mode="json")
+    kept = CalibrationFacts(kept=True, reason="test", temperature=2.5, samples=40).model_dump(mode="json")
+    (package.folder / "manifest.json").unlink()
+    manifest.seal(package.folder, "package", facts | {"calibration": kept})
+    export(Package.open(package.folder), "huggingface", tmp_path / "calibrated")
+    logits = [_logits(tmp_path / name) for name in ("plain", "calibrated")]
+    torch.testing.assert_close(logits[1], logits[0] / 2.5)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_one_logit_for_two_classes(kind: str, tmp_path: Path) -> None:
+    package = _train(tmp_path, "text-classification", {"head": "sigmoid"}, kind)
+    export(package, "huggingface", tmp_path / "out")
+    rows = _logits(tmp_path / "out").softmax(dim=-1)
+    predictor = Predictor(package)
+    for text, row in zip(TEXTS, rows, strict=True):
+        scores = predictor.predict([text])[0]["probabilities"]
+        np.testing.assert_allclose([scores["bad"], scores["good"]], row, atol=1e-5)
+
+
+def test_the_tokenizer_has_no_key_that_transformers_ignores(tmp_path: Path) -> None:
+    export(_train(tmp_path, "text-classification", {}), "huggingface", tmp_path / "out")
+    assert "__type" not in (tmp_path / "out" / "tokenizer_config.json").read_text()
+
+
+def _logits(folder: Path) -> torch.Tensor:
+    """transformers' logits for `TEXTS` by an export."""
+    words = AutoTokenizer.from_pretrained(folder)
+    theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        logits: torch.Tensor = theirs(**words(TEXTS, padding=True, truncation=True, return_tensors="pt")).logits
+    return logits
+
+
 def test_tags_and_the_other_formats(tmp_path: Path) -> None:
     package = _train(tmp_path, "token-classification", {"transfer": {"policy": "head"}}, "deberta-v2")
     export(package, "huggingface", tmp_path / "out")
@@ -100,6 +144,9 @@ def test_what_has_no_form_in_transformers_is_refused_and_a_full_folder_kept(tmp_
         export(package, "huggingface", tmp_path / "out")
     assert "--format onnx" in str(caught.value.next_step)
     assert not (tmp_path / "out").exists()
+    for place in (tmp_path / "package" / "manifest.json" / "out", Path("/proc/none/out"), tmp_path / ("x" * 300)):
+        with pytest.raises(UsageError, match="cannot be written"):
+            export(package, "onnx", place)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("x")
     with pytest.raises(UsageError, match="has files"):
