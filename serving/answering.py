@@ -18,7 +18,7 @@ from serving.prediction_log import PredictionLog
 from serving.problem import RefusedRequest
 from serving.request import PredictionRequest
 from serving.slot_manager import SlotManager
-from serving.slots import Computed, ModelSlot, failure
+from serving.slots import ModelSlot, SlotAnswer, failure
 
 # A challenger gets 2 s, or four times its latency limit if that is longer; then the champion answers instead.
 ANSWER_SECONDS, ANSWER_RATIO = 2.0, 4
@@ -134,7 +134,7 @@ class Answerer:
             return None
         log, begin = self.log, time.perf_counter()
 
-        def answered(computed: Computed) -> None:
+        def answered(computed: SlotAnswer) -> None:
             if log is not None:
                 log.offer(
                     beside, context.id, parsed.items, computed.samples, computed.predictions,
@@ -143,7 +143,7 @@ class Answerer:
 
         return lambda: shadow.offer(self._slot_manager, beside, parsed, found, lambda: self.waiting > 0, answered)
 
-    async def _answer(self, slot: ModelSlot, parsed: PredictionRequest, context: Context) -> Computed:
+    async def _answer(self, slot: ModelSlot, parsed: PredictionRequest, context: Context) -> SlotAnswer:
         try:
             if slot.batcher is None:
                 return await self._alone(slot, parsed, context)
@@ -157,7 +157,7 @@ class Answerer:
             done = await slot.batcher.answer(samples, context.until, context.is_gone, compared=compared)
             alone = None if done.alone_seconds is None else reading + done.alone_seconds
             slot.count(done.predictions, time.perf_counter() - begin, alone)
-            return Computed(done.predictions, samples)
+            return SlotAnswer(done.predictions, samples)
         except InferenceError as error:
             slot.fail(failure(error))
             raise
@@ -165,12 +165,12 @@ class Answerer:
             if slot.role == "challenger":
                 self._slot_manager.judge(slot)
 
-    async def _alone(self, slot: ModelSlot, parsed: PredictionRequest, context: Context) -> Computed:
+    async def _alone(self, slot: ModelSlot, parsed: PredictionRequest, context: Context) -> SlotAnswer:
         def check() -> None:  # also between the steps of a text or a drawing
             if context.is_gone():
                 raise RefusedRequest(499, "disconnected", "the client went away")
 
-        def compute() -> Computed:
+        def compute() -> SlotAnswer:
             check()
             if time.monotonic() > context.until:
                 raise RefusedRequest(504, "deadline", "the request waited too long")
@@ -180,7 +180,7 @@ class Answerer:
 
     async def _try(
         self, challenger: ModelSlot, champion: ModelSlot, policy: RolloutPolicy | None, parsed: PredictionRequest
-    ) -> Computed | str:
+    ) -> SlotAnswer | str:
         """The challenger's answer, or the code of its failure."""
         ratio = policy.limits.max_latency_ratio if policy else 1.0
         timeout = max(ANSWER_SECONDS, ANSWER_RATIO * ratio * champion.recorder.medians()[0])

@@ -27,12 +27,12 @@ async def take(request: HttpRequest, log: PredictionLog | None) -> Answer:
     """Write one truth, or a list of them.
 
     Raises:
-        RefusedRequest: 400 no JSON, 415 another type, 422 no truth, or too many; 501 this service keeps no log; 503 it
+        RefusedRequest: 400 no JSON, 404 this service keeps no log, 415 another type, 422 no truth, or too many; 503 it
             cannot be written now.
     """
     if log is None:
         raise RefusedRequest(
-            501, "no_log", "this service keeps no prediction log", expected=f"{FOLDER} names a folder for it"
+            404, "no_log", "this service keeps no prediction log", expected=f"{FOLDER} names a folder for it"
         )
     if request.media_type != JSON:
         raise RefusedRequest(415, "content_type", "feedback is JSON", got=request.media_type or None, expected=JSON)

@@ -110,7 +110,7 @@ def _feedback() -> dict[str, Any]:
         "requestBody": {"required": True, "content": _json(told)},
         "responses": {
             "202": {"description": "it is kept", "content": _json(accepted)},
-            **_refusals((400, 401, 408, 413, 415, 422, 431, 501, 503)),
+            **_refusals((400, 401, 404, 408, 413, 415, 422, 431, 503)),
         },
     }
 

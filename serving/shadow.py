@@ -9,7 +9,7 @@ from components.tasks.task import Prediction
 from serving import metrics
 from serving.request import PredictionRequest
 from serving.slot_manager import SlotManager
-from serving.slots import Computed, ModelSlot, failure
+from serving.slots import ModelSlot, SlotAnswer, failure
 
 
 def offer(
@@ -18,7 +18,7 @@ def offer(
     request: PredictionRequest,
     champion: list[Prediction],
     busy: Callable[[], bool],
-    answered: Callable[[Computed], None],
+    answered: Callable[[SlotAnswer], None],
 ) -> None:
     """Let the challenger answer a request in the background, unless its queue is full, and compare the answers.
 
@@ -36,7 +36,7 @@ def _answer(
     slot: ModelSlot,
     request: PredictionRequest,
     champion: list[Prediction],
-    answered: Callable[[Computed], None],
+    answered: Callable[[SlotAnswer], None],
 ) -> None:
     if slot_manager.current.challenger is not slot:
         return

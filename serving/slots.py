@@ -34,7 +34,7 @@ from serving.request import PredictionRequest
 from serving.request_stats import RequestRecorder
 
 
-class Computed(NamedTuple):
+class SlotAnswer(NamedTuple):
     """The answer to a request: a prediction for each sample, and the samples' arrays."""
 
     predictions: list[Prediction]
@@ -85,7 +85,7 @@ class ModelSlot:
         """
         return self.loaded.predictor.read(request.items)
 
-    def answer(self, request: PredictionRequest, check: Check | None = None) -> Computed:
+    def answer(self, request: PredictionRequest, check: Check | None = None) -> SlotAnswer:
         """Answer one request by itself and count the answer.
 
         Args:
@@ -99,7 +99,7 @@ class ModelSlot:
         samples = self.read(request)
         predictions = self.loaded.predictor.answer(samples, request.parameters, check)
         self.count(predictions, time.perf_counter() - begin, time.thread_time() - processor)
-        return Computed(predictions, samples)
+        return SlotAnswer(predictions, samples)
 
     def count(self, predictions: list[Prediction], seconds: float, processor_seconds: float | None) -> None:
         """Count an answer: by label, where answers have one.

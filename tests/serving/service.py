@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,6 @@ from components.contracts.serving_spec import (
     SlotSpec,
     WorkerStatus,
 )
-from flows.platform import ports
 from serving.app import ModelApp
 from serving.worker import Worker
 from tests import small_package
@@ -105,11 +105,13 @@ def listening(app: Any) -> Iterator[str]:
     Without a configuration of logging: it closes every handler that is there, and absl's (imported with TensorBoard)
     closes its stream then, which may be the file that pytest captures in.
     """
-    port = ports.choose(26900, set())
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, log_level="error"))
-    thread = threading.Thread(target=server.run)
+    listener = socket.create_server(("127.0.0.1", 0))  # a port that is looked for may be taken by another server
+    port = listener.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "the server has ended"
         time.sleep(0.01)
     try:
         yield f"http://127.0.0.1:{port}"

@@ -71,8 +71,13 @@ def test_it_gets_the_answers_of_predict(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout.partition("FOUND ")[2])
 
+        for answer in found.values():
+            if isinstance(answer, dict):
+                answer.pop("id", None)  # each answer has its own
+
         def native(url: str, **request: Any) -> Any:
-            return httpx.post(f"{url}/predict", **request).json()
+            document = httpx.post(f"{url}/predict", **request).json()
+            return {key: value for key, value in document.items() if key != "id"}
 
         first, second = (native(image, content=file, headers={"content-type": "image/png"}) for file in files)
         assert found["path"] == found["position"] == first

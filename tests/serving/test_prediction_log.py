@@ -127,7 +127,7 @@ def test_without_a_folder_nothing_is_logged_and_feedback_says_so(slots: dict[str
     with running(Path(slots["1"].bundle), tmp_path / "service") as service:
         assert ID.fullmatch(service.ask().json()["id"])
         refused = service.client.post("/feedback", json={"id": new_id(), "truth": 1})
-    assert refused.status_code == 501
+    assert refused.status_code == 404
     assert FOLDER in refused.json()["expected"]
 
 
