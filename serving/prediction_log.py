@@ -44,7 +44,7 @@ LOG = logging.getLogger("bentoml.modelyard")
 FLUSH_SECONDS = 0.25
 SYNC_SECONDS = 1.0  # between two writes to the disk itself, for a machine that loses its power
 MOST_ANSWERS, MOST_BYTES = 20_000, 64_000_000  # that wait to be written
-BLOCK_ANSWERS = 1024  # described at a time
+BLOCK_ANSWERS = 64  # described and written at a time; for so long the path may wait for the interpreter
 DESCRIBE_SHARE = 0.01  # of the time, while requests wait
 _RETRY_SECONDS = 5.0  # after a write that failed
 
@@ -165,6 +165,8 @@ class PredictionLog:
                 metrics.LOG_DROPPED.inc(len(taken))
                 self._failed_until = time.monotonic() + _RETRY_SECONDS
                 break
+            if self._queue and not self._end.is_set():
+                time.sleep(0.001)  # the path goes first
         if not self._queue:
             self._bytes = 0
 
