@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PretrainedConfig,
@@ -27,7 +25,7 @@ from components.contracts.architectures.hub import HubEncoderSpec
 from components.contracts.shapes import ClassesOutput, TokenClassesOutput, TokensInput, ValuesOutput
 from components.core.errors import CorruptArtifactError, UsageError
 from components.identity import hub_folder
-from components.models import masks
+from components.models import hub_config, masks
 
 # Each is compared with transformers' own outputs, and its graph with it, for texts of unequal lengths
 # (tests/models/test_hub_encoder.py). Others are refused: the answers of some, such as convbert, depend on padding, and
@@ -70,21 +68,7 @@ def configure(config: HubEncoderSpec) -> PretrainedConfig:
         NotFoundError, SourceError, CorruptArtifactError: the config.json is missing, or cannot be read.
         UsageError: the type is not one of `SUPPORTED`.
     """
-    folder = hub_folder.find(config.config_source, weights=False)
-    document = folder.document(hub_folder.CONFIG)
-    kind = document.pop("model_type", None)
-    if kind not in SUPPORTED:
-        raise UsageError(
-            "this type of encoder is not supported",
-            where=f"model, {config.config_source}",
-            got=f"model_type {kind}",
-            expected=", ".join(SUPPORTED),
-            next_step="choose weights of one of these types",
-        )
-    try:
-        hf_config: PretrainedConfig = AutoConfig.for_model(kind, **document)
-    except (ValueError, TypeError, AttributeError, StrictDataclassError) as error:
-        raise CorruptArtifactError("the config cannot be read", where=str(folder.path), got=error) from error
+    hf_config = hub_config.read(config.config_source, SUPPORTED)
     hf_config.problem_type = None  # of another training
     if config.dropout is not None:
         for name in [name for name in hf_config.to_dict() if "dropout" in name]:
