@@ -8,11 +8,8 @@ temperature is fitted on the validation split; the figures are of the frozen tes
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Any
-
-import yaml
 
 from benchmarks import figure
 from benchmarks.figure import Figure
@@ -63,16 +60,5 @@ def _ignore(_: str) -> None:
     """Events of a training."""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration")
-    parser.add_argument("pipelines", nargs="+")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key for this measurement")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args()
-    pairs = (text.partition("=") for text in arguments.set)
-    figure.show(measure(arguments.pipelines, {key: yaml.safe_load(value) for key, _, value in pairs}), arguments.json)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(figure.pipelines_command(measure, __doc__))

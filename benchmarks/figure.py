@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -87,6 +88,18 @@ def command(measure: Callable[..., list[Figure]], parser: argparse.ArgumentParse
     figures = measure(**options)
     show(figures, as_json)
     return 0 if all_met(figures) else 1
+
+
+def pipelines_command(measure: Callable[[list[str], dict[str, Any]], list[Figure]], text: str | None) -> int:
+    """A benchmark of pipelines as a command: their names, and `--set KEY=VALUE`. Returns 0."""
+    own = parser(text)
+    own.add_argument("pipelines", nargs="+")
+    own.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key for this measurement")
+    own.add_argument("--json", action="store_true", help="print JSON")
+    arguments = own.parse_args()
+    pairs = (words.partition("=") for words in arguments.set)
+    show(measure(arguments.pipelines, {key: yaml.safe_load(value) for key, _, value in pairs}), arguments.json)
+    return 0
 
 
 def parser(text: str | None) -> argparse.ArgumentParser:

@@ -9,12 +9,9 @@ turns in the process that evaluates.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from typing import Any
-
-import yaml
 
 from benchmarks import figure
 from benchmarks.figure import Figure
@@ -75,16 +72,5 @@ def _ignore(_: str) -> None:
     """Events of a training."""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quantize")
-    parser.add_argument("pipelines", nargs="+")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key for this measurement")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args()
-    pairs = (text.partition("=") for text in arguments.set)
-    figure.show(measure(arguments.pipelines, {key: yaml.safe_load(value) for key, _, value in pairs}), arguments.json)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(figure.pipelines_command(measure, __doc__))

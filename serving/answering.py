@@ -115,7 +115,7 @@ class Answerer:
             raise RefusedRequest.of(error, slot.loaded.predictor.endpoint.item) from error
         except InferenceError as error:
             raise RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got) from error
-        if self.log is not None:
+        if self.log is not None and slot.role != "staged":  # what asks a staged version is a check of its release
             self.log.offer(
                 slot, context.id, parsed.items, found.samples, found.predictions, time.perf_counter() - begin,
                 size=parsed.size,

@@ -9,10 +9,12 @@ the time, and answers beyond it are logged without their row.
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import os
 import random
 import re
+import shutil
 import threading
 import time
 from collections import deque
@@ -43,7 +45,8 @@ LOG = logging.getLogger("bentoml.modelyard")
 
 FLUSH_SECONDS = 0.25
 SYNC_SECONDS = 1.0  # between two writes to the disk itself, for a machine that loses its power
-MOST_ANSWERS, MOST_BYTES = 20_000, 64_000_000  # that wait to be written
+MOST_ANSWERS, MOST_BYTES = 20_000, 64_000_000  # that wait to be written; bytes of requests and their arrays
+LEAST_FREE_BYTES = 500_000_000  # of the disk: with less, nothing is logged, as whoever may ask could fill it
 BLOCK_ANSWERS = 64  # described and written at a time; for so long the path may wait for the interpreter
 DESCRIBE_SHARE = 0.01  # of the time, while requests wait
 _RETRY_SECONDS = 5.0  # after a write that failed
@@ -60,6 +63,7 @@ class Logged(NamedTuple):
     items: Sequence[Any]
     samples: Sequence[dict[str, NDArray[Any]]] | None
     predictions: list[Prediction]
+    bytes: int
 
 
 def new_id() -> str:
@@ -79,7 +83,11 @@ class PredictionLog:
         self._folder, self._settings, self._busy = folder, settings, busy
         self._patterns = [re.compile(pattern) for pattern in settings.redact]
         self._queue: deque[Logged] = deque()
-        self._bytes = self._dropped = 0
+        self._lock = threading.Lock()  # of the queue and its bytes: several threads offer
+        self._bytes = 0
+        self._refused = 0  # requests that came while the queue was full; counted by those who offer
+        self._failed = 0  # requests that could not be written; counted by the thread that writes
+        self._told = 0  # of both, those that a written block has told
         self._undescribed_until = 0.0
         self._wake, self._end, self._written = threading.Event(), threading.Event(), threading.Lock()
         self._process = f"{os.getpid()}-{int(time.time() * 1000):x}"
@@ -119,13 +127,20 @@ class PredictionLog:
         share = self._settings.share
         if share < 1 and random.random() >= share:  # noqa: S311  # no secret
             return
-        if len(self._queue) >= MOST_ANSWERS or self._bytes > MOST_BYTES:
-            self._dropped += 1
+        for sample in samples or ():
+            size += sum(array.nbytes for array in sample.values())
+        one = Logged(
+            prediction_id, time.time(), latency_seconds, slot, role or slot.role, items, samples, predictions, size
+        )
+        with self._lock:
+            is_full = len(self._queue) >= MOST_ANSWERS or self._bytes + size > MOST_BYTES
+            if is_full:
+                self._refused += 1
+            else:
+                self._bytes += size
+                self._queue.append(one)
+        if is_full:
             metrics.LOG_DROPPED.inc()
-            return
-        self._bytes += size
-        one = Logged(prediction_id, time.time(), latency_seconds, slot, role or slot.role, items, samples, predictions)
-        self._queue.append(one)
 
     def feedback(self, told: Sequence[Feedback]) -> None:
         """Write truths at once.
@@ -154,24 +169,38 @@ class PredictionLog:
         if time.monotonic() < self._failed_until and not self._end.is_set():
             return
         while self._queue:
-            taken = [self._queue.popleft() for _ in range(min(len(self._queue), BLOCK_ANSWERS))]
-            try:
-                with self._written:
-                    for hour, answers in _by_hour(taken):
-                        self._append(self._file(hour, PREDICTIONS), b"".join(self._blocks(answers)))
-            except OSError as error:  # a full disk does not stop the service
-                LOG.error("the prediction log cannot be written: %s", error)
-                self._dropped += len(taken)
-                metrics.LOG_DROPPED.inc(len(taken))
-                self._failed_until = time.monotonic() + _RETRY_SECONDS
+            waiting = self._take()
+            for hour, answers in _by_hour(waiting):
+                missing = self._refused + self._failed
+                content = b"".join(self._blocks(answers, missing - self._told))
+                try:
+                    with self._written:
+                        self._append(self._file(hour, PREDICTIONS), content)
+                except OSError as error:  # a full disk does not stop the service
+                    LOG.error("the prediction log cannot be written: %s", error)
+                    self._failed += len(answers)
+                    metrics.LOG_DROPPED.inc(len(answers))
+                    self._failed_until = time.monotonic() + _RETRY_SECONDS
+                else:
+                    self._told = missing
+            if time.monotonic() < self._failed_until and not self._end.is_set():
                 break
             if self._queue and not self._end.is_set():
                 time.sleep(0.001)  # the path goes first
-        if not self._queue:
-            self._bytes = 0
 
-    def _blocks(self, answers: Sequence[Logged]) -> Iterator[bytes]:
-        """The lines of some answers: a block for each slot."""
+    def _take(self) -> list[Logged]:
+        """The oldest answers that wait, as many as are written at a time."""
+        with self._lock:
+            found = [self._queue.popleft() for _ in range(min(len(self._queue), BLOCK_ANSWERS))]
+            self._bytes -= sum(one.bytes for one in found)
+        return found
+
+    def _blocks(self, answers: Sequence[Logged], missing: int) -> Iterator[bytes]:
+        """The lines of some answers: a block for each slot.
+
+        Args:
+            missing: requests that the log has not, which the first block tells.
+        """
         by_slot: dict[tuple[int, str], list[Logged]] = {}
         for one in answers:
             by_slot.setdefault((id(one.slot), one.role), []).append(one)
@@ -194,8 +223,8 @@ class PredictionLog:
                 block["rows"] = described
             if self._settings.inputs:
                 block["inputs"] = [self._input(item) for one in members for item in one.items]
-            if self._dropped:
-                block["dropped"], self._dropped = self._dropped, 0
+            if missing:
+                block["dropped"], missing = missing, 0
             yield json_text.dumps(block) + b"\n"
 
     def _described(self, answers: Sequence[Logged]) -> dict[str, list[Any]]:
@@ -251,8 +280,14 @@ class PredictionLog:
         return self._folder / hour_of(seconds) / f"{self._process}{suffix}"
 
     def _append(self, path: Path, content: bytes) -> None:
-        """Append lines in one write; what an earlier failed write left of a line is cut off before."""
+        """Append lines in one write; what a failed write left of them is cut off.
+
+        Raises:
+            OSError: the disk has less than `LEAST_FREE_BYTES`, or refuses.
+        """
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES:
+            raise OSError(errno.ENOSPC, f"less than {LEAST_FREE_BYTES // 1_000_000} MB are free on the disk", str(path))
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             before = os.fstat(descriptor).st_size

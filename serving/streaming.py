@@ -45,7 +45,9 @@ async def parts(
                     seconds = time.perf_counter() - begin
                     slot.count([part.prediction], seconds, None)
                     if answerer.log is not None:
-                        answerer.log.offer(slot, context.id, parsed.items, samples, [part.prediction], seconds)
+                        answerer.log.offer(
+                            slot, context.id, parsed.items, samples, [part.prediction], seconds, size=parsed.size
+                        )
                 yield part
         except InferenceError as error:
             slot.fail(failure(error))

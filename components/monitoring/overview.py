@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.contracts.prediction_log import OPEN, hours
+from components.core import file_lock
 from components.monitoring import labels, live_quality, log_reader, sealing
 from components.monitoring.labels import JoinCounts
 from components.monitoring.live_quality import LiveFigure
@@ -62,11 +63,12 @@ def overview(log: Path, retention_days: int | None = None) -> LogOverview:
     Raises:
         CorruptArtifactError: a sealed hour was changed.
     """
-    sealing.seal_closed(log)
-    if retention_days is not None:
-        sealing.remove_inputs(log, time.time() - 86_400.0 * retention_days)
-    sealed = sealing.sealed_hours(log)
-    opened = [log_reader.read(log / OPEN / hour) for hour in hours(log / OPEN)]
+    with file_lock.locked(log / "sealing.lock", "another look at the prediction log"):
+        sealing.seal_closed(log)
+        if retention_days is not None:
+            sealing.remove_inputs(log, time.time() - 86_400.0 * retention_days)
+        sealed = sealing.sealed_hours(log)
+        opened = [log_reader.read(log / OPEN / hour) for hour in hours(log / OPEN)]
     facts = list(log_reader.FACTS.names)
     tables = [pq.read_table(one.folder / sealing.PREDICTIONS, columns=facts) for one in sealed]
     tables += [part.predictions.select(facts) for part in opened]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from components.core.errors import NotFoundError
 from components.core.project import Project
 
 
@@ -23,15 +22,9 @@ def label(model: str, file: Path, as_json: bool) -> int:
     """
     from components.contracts.prediction_log import OPEN
     from components.monitoring import label_file
+    from flows.cli import prediction_folder
 
-    project = Project.find()
-    log = project.predictions(model)
-    if not log.is_dir():
-        raise NotFoundError(
-            f"{model} has logged no answer here",
-            where=str(log),
-            next_step=f"`modelyard promote {model} VERSION` serves it",
-        )
+    log = prediction_folder.find(Project.find(), model)
     told = label_file.read(file)
     label_file.append(log / OPEN, told)
     if as_json:

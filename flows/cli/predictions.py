@@ -6,7 +6,6 @@ import json
 
 import click
 
-from components.core.errors import NotFoundError
 from components.core.project import Project
 
 
@@ -21,16 +20,10 @@ def predictions(model: str, as_json: bool) -> int:
     from components.contracts.pipeline import PipelineSpec
     from components.core import located_yaml
     from components.monitoring import overview
-    from flows.cli import table
+    from flows.cli import prediction_folder, table
 
     project = Project.find()
-    log = project.predictions(model)
-    if not log.is_dir():
-        raise NotFoundError(
-            f"{model} has logged no answer here",
-            where=str(log),
-            next_step=f"`modelyard promote {model} VERSION` serves it",
-        )
+    log = prediction_folder.find(project, model)
     file = project.pipeline_file(model)
     kept = located_yaml.read(file, PipelineSpec).serving.log.retention_days if file.is_file() else None
     found = overview.overview(log, kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from components.contracts.prediction_log import BLOCK_FORMAT, OPEN, SEALED, hour_of
 from components.core.errors import SourceError
 from components.identity import manifest as manifests
-from components.monitoring import label_file, sealing
+from components.monitoring import label_file, overview, sealing
 from flows.cli import main
 
 Command = Callable[..., tuple[int, str, str]]
@@ -110,6 +111,24 @@ def test_truths_of_every_kind_of_file(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("at\tid\ttruth\tindex\n7\t00000001-0000000000000001\t1.5\t2\n")
     found = [label_file.read(tmp_path / f"a.{suffix}") for suffix in ("parquet", "jsonl", "tsv")]
     assert [[one.model_dump() for one in told] for told in found] == [rows] * 3
+
+
+@pytest.mark.parametrize("name", ["..", "../m", "", "M", "m/../m"])
+def test_a_name_that_is_none_is_refused(project: Path, command: Command, name: str) -> None:
+    """A folder of the state beside the logs is no log."""
+    write(project, time.time(), 1)
+    for words in (("predictions", name), ("label", name, "x.csv")):
+        code, _, err = command(*words)
+        assert code == 2
+        assert "no name of a model" in err
+
+
+def test_two_looks_at_once_seal_each_hour_once(project: Path) -> None:
+    log = project / ".modelyard/predictions/m"
+    write(project, time.time() - 3 * 3600, 50)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: overview.overview(log), range(4)))
+    assert [(one.sealed, one.open, one.slots[0].predictions) for one in found] == [(1, 0, 50)] * 4
 
 
 def test_a_model_that_answered_nothing_is_said_so(command: Command) -> None:

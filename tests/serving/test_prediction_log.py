@@ -155,6 +155,66 @@ def test_what_comes_while_the_queue_is_full_is_counted(
     assert (part.predictions.num_rows, part.dropped) == (3, 2)
 
 
+def test_what_waits_is_counted_in_bytes_of_arrays_and_given_back_when_written(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small file may be a large picture; and a queue that is never empty must not fill up with what was written."""
+    monkeypatch.setattr(prediction_log, "MOST_BYTES", 15_000)
+    monkeypatch.setattr(prediction_log, "FLUSH_SECONDS", 3600)
+    log = PredictionLog(tmp_path / "bytes", LogSettings())
+    slot: Any = _Slot(service)
+    large = [{"images": np.zeros((100, 100, 1), np.uint8)}]
+    for _ in range(3):  # one of 10,005 bytes fits
+        log.offer(slot, new_id(), [b"small"], large, [{"label": "dark"}], 0.001, size=5)
+    assert len(log._queue) == 1
+    while log._queue:
+        log._take()
+    assert log._bytes == 0
+    log.offer(slot, new_id(), [b"small"], large, [{"label": "dark"}], 0.001, size=5)
+    assert len(log._queue) == 1
+    log.stop()
+
+
+def test_a_count_of_dropped_requests_is_told_again_if_its_block_could_not_be_written(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction_log, "FLUSH_SECONDS", 3600)
+    log = PredictionLog(tmp_path / "log", LogSettings())
+    slot: Any = _Slot(service)
+    monkeypatch.setattr(prediction_log, "MOST_ANSWERS", 1)
+    for _ in range(3):
+        log.offer(slot, new_id(), [b""], None, [{"label": "dark"}], 0.001)
+    monkeypatch.setattr(prediction_log, "LEAST_FREE_BYTES", 1 << 62)  # as on a full disk
+    log._flush()
+    assert not hours(tmp_path / "log") or not list((tmp_path / "log").rglob("*.jsonl"))
+    monkeypatch.setattr(prediction_log, "LEAST_FREE_BYTES", 0)
+    log.offer(slot, new_id(), [b""], None, [{"label": "dark"}], 0.001)
+    log.stop()
+    (hour,) = hours(tmp_path / "log")
+    part = log_reader.read(tmp_path / "log" / hour)
+    assert (part.predictions.num_rows, part.dropped) == (1, 3)
+
+
+def test_neither_answers_nor_feedback_fill_the_disk(
+    service: Service, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody on the machine may ask, and tell truths of ids that he makes up."""
+    monkeypatch.setattr(prediction_log, "LEAST_FREE_BYTES", 1 << 62)
+    answer = service.ask()
+    assert answer.status_code == 200
+    refused = service.client.post("/feedback", json={"id": answer.json()["id"], "truth": "x"})
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert logged(log) == []
+
+
+def test_golden_checks_of_a_release_are_no_answers(service: Service, slots: dict[str, SlotSpec], log: Path) -> None:
+    service.order(champion=slots["1"], staged=slots["2"])
+    assert service.answered_by(want="2") == "2"
+    service.ask()
+    eventually(lambda: len(logged(log)) == 1)
+    assert [row["role"] for row in logged(log)] == ["champion"]
+
+
 def test_a_disk_that_refuses_is_no_fault_of_the_service(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +223,7 @@ def test_a_disk_that_refuses_is_no_fault_of_the_service(
     log = PredictionLog(tmp_path / "blocked", LogSettings())
     slot: Any = _Slot(service)
     log.offer(slot, new_id(), [b""], None, [{"label": "dark"}], 0.001)
-    eventually(lambda: log._dropped == 1)
+    eventually(lambda: not log._queue and log._failed == 1)
     (tmp_path / "blocked").unlink()
     log.offer(slot, new_id(), [b""], None, [{"label": "dark"}], 0.001)
     log.stop()
