@@ -14,6 +14,7 @@ from components.core.errors import InferenceError, SampleError
 from components.tasks.task import Prediction
 from serving import shadow
 from serving.canary import choose
+from serving.input_contract import Judgement, Missed
 from serving.prediction_log import PredictionLog
 from serving.problem import RefusedRequest
 from serving.request import PredictionRequest
@@ -45,6 +46,7 @@ class Context(NamedTuple):
         until: of the monotonic clock: a request that is not begun by then is not computed.
         is_gone: whether the client has gone.
         id: of the prediction.
+        missed: what the samples miss of the expectations of the training data, once they are read.
     """
 
     version: str | None
@@ -52,6 +54,12 @@ class Context(NamedTuple):
     until: float
     is_gone: Callable[[], bool]
     id: str
+    missed: list[Missed]
+
+    def note(self, judgement: Judgement | None) -> None:
+        """Keep what the samples miss for the answer."""
+        if judgement is not None and judgement.missed:
+            self.missed.extend(judgement.missed)
 
 
 class Answerer:
@@ -115,10 +123,11 @@ class Answerer:
             raise RefusedRequest.of(error, slot.loaded.predictor.endpoint.item) from error
         except InferenceError as error:
             raise RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got) from error
+        context.note(found.judgement)
         if self.log is not None and slot.role != "staged":  # what asks a staged version is a check of its release
             self.log.offer(
                 slot, context.id, parsed.items, found.samples, found.predictions, time.perf_counter() - begin,
-                size=parsed.size,
+                size=parsed.size, judgement=found.judgement,
             )  # fmt: skip
         return Answered(slot, found.predictions, self._shadow(parsed, found.predictions, context))
 
@@ -138,7 +147,7 @@ class Answerer:
             if log is not None:
                 log.offer(
                     beside, context.id, parsed.items, computed.samples, computed.predictions,
-                    time.perf_counter() - begin, role="shadow", size=parsed.size,
+                    time.perf_counter() - begin, role="shadow", size=parsed.size, judgement=computed.judgement,
                 )  # fmt: skip
 
         return lambda: shadow.offer(self._slot_manager, beside, parsed, found, lambda: self.waiting > 0, answered)
@@ -149,15 +158,16 @@ class Answerer:
                 return await self._alone(slot, parsed, context)
             begin = time.perf_counter()
             if parsed.size <= (INLINE_BYTES if isinstance(parsed.items[0], bytes | str) else INLINE_NUMBERS_BYTES):
-                samples = slot.read(parsed)
+                samples, judgement = slot.accept(parsed)
             else:
-                samples = await asyncio.get_running_loop().run_in_executor(slot.threads, slot.read, parsed)
+                loop = asyncio.get_running_loop()
+                samples, judgement = await loop.run_in_executor(slot.threads, slot.accept, parsed)
             reading = time.perf_counter() - begin
             compared = self._slot_manager.current.challenger is not None
             done = await slot.batcher.answer(samples, context.until, context.is_gone, compared=compared)
             alone = None if done.alone_seconds is None else reading + done.alone_seconds
             slot.count(done.predictions, time.perf_counter() - begin, alone)
-            return SlotAnswer(done.predictions, samples)
+            return SlotAnswer(done.predictions, samples, judgement)
         except InferenceError as error:
             slot.fail(failure(error))
             raise

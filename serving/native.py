@@ -11,6 +11,7 @@ from serving import json_text
 from serving import request as requests
 from serving.answering import Answerer, Context
 from serving.exchange import Answer, HttpRequest, Reply
+from serving.input_contract import Missed
 from serving.prediction_log import new_id
 from serving.problem import RefusedRequest
 from serving.settings import ServingSettings
@@ -47,6 +48,9 @@ class Native:
         content = b'{"predictions":%b,"model":%b,"id":"%b"}' % (
             json_text.dumps(predictions), slot.encoded_about, context.id.encode(),
         )  # fmt: skip
+        if context.missed:
+            flags = json_text.dumps([missed.document() for missed in context.missed])
+            content = b'%b,"flags":%b}' % (content[:-1], flags)
         return Reply(content, headers=slot.encoded_headers, after=after)
 
 
@@ -86,4 +90,6 @@ def context_of(request: HttpRequest, settings: ServingSettings) -> Context:
         seconds = min(seconds, asked)
     key = request.header(_KEY)
     request.prediction_id = prediction_id = new_id()
-    return Context(requests.named_version(request), key, time.monotonic() + seconds, request.is_gone, prediction_id)
+    request.missed = missed = list[Missed]()
+    until = time.monotonic() + seconds
+    return Context(requests.named_version(request), key, until, request.is_gone, prediction_id, missed)

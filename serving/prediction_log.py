@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from components.contracts.prediction_log import (
     BLOCK_FORMAT,
     FEEDBACK,
+    FLAGS,
     FOLDER,
     PREDICTIONS,
     REDACTED,
@@ -38,7 +39,8 @@ from components.contracts.prediction_log import (
 )
 from components.tasks import input_rows
 from components.tasks.task import Prediction
-from serving import json_text, metrics
+from serving import input_contract, json_text, metrics
+from serving.input_contract import Judgement
 from serving.slots import ModelSlot
 
 LOG = logging.getLogger("bentoml.modelyard")
@@ -64,6 +66,7 @@ class Logged(NamedTuple):
     samples: Sequence[dict[str, NDArray[Any]]] | None
     predictions: list[Prediction]
     bytes: int
+    judgement: Judgement | None = None
 
 
 def new_id() -> str:
@@ -116,6 +119,7 @@ class PredictionLog:
         latency_seconds: float,
         role: str | None = None,
         size: int = 0,
+        judgement: Judgement | None = None,
     ) -> None:
         """Queue an answer.
 
@@ -123,6 +127,7 @@ class PredictionLog:
             samples: the arrays of the items, where they are at hand; else the answer has no row.
             role: of the slot, if it is not the slot's own.
             size: bytes of the request.
+            judgement: the rows of the samples and what they miss, where expectations are enforced.
         """
         share = self._settings.share
         if share < 1 and random.random() >= share:  # noqa: S311  # no secret
@@ -130,8 +135,9 @@ class PredictionLog:
         for sample in samples or ():
             size += sum(array.nbytes for array in sample.values())
         one = Logged(
-            prediction_id, time.time(), latency_seconds, slot, role or slot.role, items, samples, predictions, size
-        )
+            prediction_id, time.time(), latency_seconds, slot, role or slot.role, items, samples, predictions, size,
+            judgement,
+        )  # fmt: skip
         with self._lock:
             is_full = len(self._queue) >= MOST_ANSWERS or self._bytes + size > MOST_BYTES
             if is_full:
@@ -218,7 +224,7 @@ class PredictionLog:
                 "latency_ms": [round(1000 * one.latency_seconds, 3) for one in members for _ in one.predictions],
                 "output": [prediction for one in members for prediction in one.predictions],
             }
-            described = self._described(members)
+            described = {**self._described(members), **_flags(members)}
             if described:
                 block["rows"] = described
             if self._settings.inputs:
@@ -229,6 +235,11 @@ class PredictionLog:
 
     def _described(self, answers: Sequence[Logged]) -> dict[str, list[Any]]:
         """Columns of the answers' rows, None where there is no row; {} if none is described."""
+        judgements = [one.judgement for one in answers if one.judgement is not None]
+        if len(judgements) == len(answers):
+            rows = input_contract.shared_rows(answers[0].slot.loaded.predictor, judgements)
+            if rows:
+                return rows
         begin = time.perf_counter()
         if self._busy() and begin < self._undescribed_until:
             return {}
@@ -303,6 +314,19 @@ class PredictionLog:
                 self._synced = time.monotonic()
         finally:
             os.close(descriptor)
+
+
+def _flags(answers: Sequence[Logged]) -> dict[str, list[Any]]:
+    """The column of the columns that each sample misses expectations on, as JSON; {} where nothing is enforced."""
+    if all(one.judgement is None for one in answers):
+        return {}
+    found: list[Any] = []
+    for one in answers:
+        missed: list[list[str]] = [[] for _ in one.predictions]
+        for each in one.judgement.missed if one.judgement else ():
+            missed[each.index].append(each.column)
+        found += [orjson.dumps(names).decode() if one.judgement else None for names in missed]
+    return {FLAGS: found}
 
 
 def _by_hour(answers: Sequence[Logged]) -> Iterator[tuple[float, list[Logged]]]:

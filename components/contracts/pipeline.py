@@ -13,7 +13,9 @@ from components.contracts.budget_spec import BudgetSpec
 from components.contracts.dataset import NAME, TASK
 from components.contracts.decision_spec import ConformalSpec, DecisionSpec
 from components.contracts.model_spec import ModelSpec
+from components.contracts.monitor_spec import MonitorSpec
 from components.contracts.prediction_log import LogSpec
+from components.contracts.row_expectations import Enforce
 from components.contracts.selection import SelectionSpec
 from components.contracts.serving_spec import ChallengerLimits, Device, RolloutPolicy
 from components.contracts.track_spec import TrackSpec
@@ -179,6 +181,8 @@ class ServingOptions(Strict):
             higher is better, else relative to the float model's figure.
         conformal: answers with a set of classes or an interval of a stated coverage; None: without.
         log: what the service logs of its answers.
+        enforce: what becomes of a request that misses an expectation of the training data: `reject`: it gets 422,
+            `flag`: it is answered, and the answer says so, `none`: nothing.
     """
 
     max_batch_size: int = Field(default=64, ge=1, le=4096)
@@ -195,6 +199,7 @@ class ServingOptions(Strict):
     quantize_max_loss: float = _optional(0.005, ge=0, lt=1)
     conformal: ConformalSpec | None = _optional(None)
     log: LogSpec = _optional(LogSpec())
+    enforce: Enforce = _optional("none")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -247,6 +252,7 @@ class PipelineSpec(Strict):
     release: ReleaseSpec = ReleaseSpec()
     track: TrackSpec | None = Field(default=None, exclude_if=lambda track: track is None)
     schedule: ScheduleSpec | None = None
+    monitor: MonitorSpec | None = Field(default=None, exclude_if=lambda section: section is None)
     tune: TuneSpec | None = Field(default=None, exclude_if=lambda section: section is None)
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ PREDICTION_HEADER = "X-Modelyard-Prediction"
 BLOCK_FORMAT = 1
 PREDICTIONS, FEEDBACK = ".predictions.jsonl", ".feedback.jsonl"
 REDACTED = "[redacted]"
+FLAGS = "contract.flags"  # column of a row: columns that miss an expectation of the training data, a list as JSON
 _HOUR = "%Y-%m-%dT%H"
 _ID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{16}")
 

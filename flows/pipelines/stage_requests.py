@@ -10,6 +10,7 @@ from pathlib import Path
 from components import tasks
 from components.contracts.advice import ReportRequest, SizesRequest
 from components.contracts.comparison import ComparisonRequest
+from components.contracts.drift_request import DriftRequest
 from components.contracts.evaluation_request import EvaluationRequest
 from components.contracts.gate_request import GateRequest
 from components.contracts.pipeline import PipelineSpec
@@ -190,6 +191,7 @@ def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: P
         requirements=plan.requirements,
         hashes=plan.hashes,
         serving=spec.serving,
+        row_expectations=plan.row_expectations,
         force=force,
     )
     return StageRequest(
@@ -258,6 +260,15 @@ def advice(project: Project, name: str, document: SizesRequest | ReportRequest) 
             *(_sealed(project, folder, "trained") for folder in trained),
         ),
         outputs=(StageOutput(kind="report", path=document.target),),
+    )
+
+
+def monitoring(project: Project, document: DriftRequest) -> StageRequest:
+    """Judge the windows of a prediction log."""
+    return StageRequest(
+        stage="monitoring",
+        document=document.model_dump_json(),
+        request_file=_request_file(project, f"monitoring-{document.model}"),
     )
 
 
