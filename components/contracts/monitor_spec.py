@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from components.contracts.monitor_actions import ActionsSpec
 from components.core.strict import Strict
 
 Window = Literal["hour", "day"]
@@ -18,11 +19,13 @@ class MonitorLimits(Strict):
         missed: largest share of the rows that may miss an expectation of the training data that one row can miss.
         psi: largest population stability index of a column.
         quality_drop: by how much the accuracy, estimated without labels, may be below the reference's.
+        live_accuracy: least accuracy on labels that were told; a test over all of them says whether it is below.
     """
 
     missed: float | None = Field(default=None, ge=0, le=1)
     psi: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     quality_drop: float | None = Field(default=None, gt=0, le=1)
+    live_accuracy: float | None = Field(default=None, gt=0, lt=1)
 
 
 class MonitorSpec(Strict):
@@ -34,7 +37,9 @@ class MonitorSpec(Strict):
             columns and outputs together.
         min_rows: rows of a window from which it is compared; a smaller one is only counted.
         leave_out: columns that are not compared, as the log names them: `raw.row.fnlwgt`, `output.label`.
-        limits: of a single window.
+        limits: of a single window, and of the accuracy on labels.
+        cron, timezone: when the log is judged and orders are carried out.
+        actions: what follows from an alarm.
     """
 
     window: Window = "hour"
@@ -42,3 +47,6 @@ class MonitorSpec(Strict):
     min_rows: int = Field(default=30, ge=2)
     leave_out: list[str] = Field(default=[])
     limits: MonitorLimits = MonitorLimits()
+    cron: str = "10 * * * *"
+    timezone: str = "UTC"
+    actions: ActionsSpec = ActionsSpec()
