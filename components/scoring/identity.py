@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from components.core.project import Project
 from components.identity import digest, user_source
 from components.identity.manifest import Manifest
 from components.identity.package import Package
+from components.identity.source_code import SourceIdentity
 from components.scoring import pieces
 from components.scoring.piece import Piece
 from components.scoring.samples import files_of
@@ -40,7 +42,7 @@ def of(request: ScoreRequest, bundle: Manifest, package: Package, source: Source
     Args:
         samples: how many are computed together.
     """
-    code = user_source.identity([ENTRY, tasks.module(package.facts.task)], Project(Path()).source_root)
+    code = _code(tasks.module(package.facts.task))
     options = request.options.model_dump(mode="json", exclude={"max_errors", "expectations"})
     form = None
     if source.form is not None:
@@ -68,6 +70,12 @@ def of(request: ScoreRequest, bundle: Manifest, package: Package, source: Source
         "lock_digest": None if request.lock_file is None else digest.of_file(Path(request.lock_file)),
     }
     return RunIdentity(key, digest.of_value([key, code.digest]), facts)
+
+
+@functools.cache
+def _code(task: str) -> SourceIdentity:
+    """The code that scores, with that of a task; it is read once, as this process runs it."""
+    return user_source.identity([ENTRY, task], Project(Path()).source_root)
 
 
 def input_of(piece: Piece, source: Source) -> str:

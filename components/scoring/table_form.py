@@ -127,6 +127,8 @@ def _ways(
     notes = [*found.notes]
     if keys:
         notes.insert(0, f"{path.name} is not written as the dataset's table, and is read as it looks")
+    if is_row and "columns" in own:  # a header without rows below it looks like a row of texts
+        yield {key: value for key, value in {**plain, **own}.items() if key not in ("columns", "header")}, ""
     yield {**plain, **own}, "; ".join(notes)
     if found.dialect.delimiter != ",":
         yield {**plain, **own, "decimal": ","}, "; ".join([*notes, "the decimal mark is a comma"])
