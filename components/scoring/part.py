@@ -63,13 +63,14 @@ class PartScorer:
         run: digest of the model and of the options, for the seals.
         batch: how many samples are computed together.
         kind: format of the predictions.
+        settings: of the task in its dataset; None: the dataset is not here.
     """
 
     def __init__(
         self, folder: Path, run: str, predictor: Predictor, reader: SampleReader, output: OutputTable, parameters: Any,
-        batch: int, kind: str,
+        batch: int, kind: str, settings: Any = None,
     ) -> None:  # fmt: skip
-        self._folder, self._run, self._batch, self._kind = folder, run, batch, kind
+        self._folder, self._run, self._batch, self._kind, self._settings = folder, run, batch, kind, settings
         self._predictor, self._reader, self._output, self._parameters = predictor, reader, output, parameters
 
     def score(self, piece: Piece) -> PartSeal:
@@ -88,7 +89,9 @@ class PartScorer:
             for number, item in enumerate(samples.items)
             if isinstance(item, Problem)
         ]
-        rows = input_table.table(self._predictor, samples, answered, [arrays[number] for number in answered])
+        rows = input_table.table(
+            self._predictor, samples, answered, [arrays[number] for number in answered], self._settings
+        )
         files = {
             f"{PREDICTIONS}/{name_of(piece.number)}{SUFFIXES[self._kind]}": self._output.encode(table, self._kind),
             f"{INPUTS}/{name_of(piece.number)}.parquet": input_table.encode(rows),

@@ -12,7 +12,7 @@ from components.core.errors import SourceError
 from components.ingestion import delimited, text_encoding, text_lines
 from components.scoring import dataset_pieces
 from components.scoring.piece import FILES, ROWS, TEXT_CHARACTERS, Piece, size
-from components.scoring.records import Lines, records
+from components.scoring.records import Lines, open_text, records
 from components.scoring.sources import Source, total_bytes
 from components.scoring.table_form import TableForm
 
@@ -50,8 +50,7 @@ def _texts(path: Path, _file: int, source: Source) -> Iterator[tuple[int, str]]:
     form, newline = source.form, newline_of(source.form, path)
     with text_lines.readable(path):
         try:
-            with text_encoding.open_text(path, form.layout.encoding, newline) as text:
-                text.reconfigure(errors="replace")
+            with open_text(path, form.layout.encoding, newline) as text:
                 yield from _Cutter(form, text, newline, size(total_bytes(source.paths), TEXT_CHARACTERS)).pieces()
         except UnicodeError as error:
             raise text_encoding.undecodable(path, form.layout.encoding, error) from error

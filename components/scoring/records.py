@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+from components.ingestion import text_encoding
 from components.ingestion.dialect import Dialect
 
 LONGEST_CELL = 1 << 20  # characters; a quotation mark that is never closed is given up after as many
+
+
+def open_text(path: Path, encoding: str, newline: str = "") -> io.TextIOWrapper:
+    """As `text_encoding.open_text`, but a byte that is not in the encoding becomes U+FFFD in every encoding.
+
+    Raises:
+        SourceError: no such file; its byte order mark or its zero bytes say another encoding.
+    """
+    text = text_encoding.open_text(path, encoding, newline)
+    assert isinstance(text, io.TextIOWrapper)  # noqa: S101  # no other class of text files
+    text.reconfigure(errors="replace")
+    return text
 
 
 class Record(NamedTuple):

@@ -11,9 +11,11 @@ from typing import Any, Literal
 from components.contracts.score_spec import ScoreOptions
 from components.contracts.table_layout import Columns, TableLayout
 from components.core.errors import ModelyardError, SourceError, UsageError
-from components.ingestion import delimited, text_encoding
+from components.ingestion import delimited
 from components.ingestion.dialect import Dialect
 from components.ingestion.dialect import of as dialect_of
+from components.ingestion.feature_cells import FeatureCells
+from components.scoring.records import Lines, open_text, records
 from components.tasks.task import EndpointSchema
 
 KINDS: Mapping[str, Literal["csv", "tsv", "parquet", "jsonl"]] = {
@@ -232,8 +234,7 @@ def _keys(path: Path, encoding: str) -> list[str]:
     import json
 
     names: dict[str, None] = {}
-    with text_encoding.open_text(path, encoding) as text:
-        text.reconfigure(errors="replace")
+    with open_text(path, encoding) as text:
         for line in islice(text, _NAMED_ROWS):
             try:
                 document = json.loads(line)
@@ -246,15 +247,11 @@ def _keys(path: Path, encoding: str) -> list[str]:
 
 def _wrong_rows(form: TableForm, path: Path) -> int:
     """How many of the first rows cannot be read in this form."""
-    from components.ingestion.feature_cells import FeatureCells
-    from components.scoring.records import Lines, records
-
     if form.kind not in ("csv", "tsv"):
         return 0
     cells, wrong, names = FeatureCells(form.layout), 0, form.names[0]
     places = [names.index(name) for name in form.columns]
-    with text_encoding.open_text(path, form.layout.encoding) as text:
-        text.reconfigure(errors="replace")
+    with open_text(path, form.layout.encoding) as text:
         lines = Lines(islice(text, form.dialect.skip_lines, _TRIED_ROWS * 10), form.dialect.skip_lines + 1)
         rows = records(form.dialect, lines)
         for record in islice(rows, 0 if form.dialect.columns is not None else 1, _TRIED_ROWS):

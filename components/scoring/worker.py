@@ -56,6 +56,7 @@ def scorer(plan: WorkerPlan) -> PartScorer:
     from components.scoring import model
     from components.scoring.outputs import OutputTable
     from components.scoring.samples import SampleReader
+    from components.tasks.dataset_file import open_dataset
 
     predictor = model.load(plan.request)
     settings, options = model.settings(Path(plan.request.bundle)), plan.request.options
@@ -69,6 +70,7 @@ def scorer(plan: WorkerPlan) -> PartScorer:
         parameters,
         settings.samples,
         options.format,
+        None if plan.request.dataset is None else open_dataset(Path(plan.request.dataset))[2],
     )
 
 
