@@ -31,6 +31,7 @@ COMMANDS = {
         "Measure which workers, threads and batches serve it best.",
     ),
     "predict": ("flows.cli.predict:predict", "Send a file or text to a pipeline's service."),
+    "score": ("flows.cli.score:score", "Score files, folders, tables or a dataset: in parallel, resumable, sealed."),
     "deploy": (
         "flows.cli.deploy:deploy",
         "Write the files that deploy a bundle: compose, Kubernetes, KServe, systemd.",
