@@ -40,14 +40,27 @@ class RemoteFile(Strict):
         return self
 
 
+class AddedFile(Strict):
+    """Samples that are added to those of the source: labelled answers of a service, in the format of samples.parquet.
+
+    Args:
+        path: relative to the dataset's folder.
+    """
+
+    path: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    sha256: str = Field(pattern=SHA256)
+
+
 class Excluding(Strict):
-    """A source of which some samples are not ingested, as `modelyard forget` asks.
+    """A source of which some samples are not ingested, as `modelyard forget` asks, and others are added to it.
 
     Args:
         exclude: digests of samples (`components.ingestion.exclusion.digest_of`): of what they hold, not of their ids.
+        added: files of further samples, in order.
     """
 
     exclude: list[Annotated[str, Field(pattern=SHA256)]] = Field(default=[], exclude_if=is_default([]))
+    added: list[AddedFile] = Field(default=[], exclude_if=is_default([]))
 
 
 class SklearnSource(Excluding):

@@ -61,8 +61,12 @@ def past(entries: Sequence[tuple[str, dict[str, Any]]]) -> list[PastOrder]:
             continue
         at, state = datetime.fromisoformat(time).timestamp(), about["state"]
         earlier = found.get(about["order"])
-        ordered = at if state == "ordered" else earlier.ordered if earlier is not None else None
-        found[about["order"]] = PastOrder(about["order"], about["action"], about["trigger"], at, state, ordered)
+        ordered = earlier.ordered if earlier is not None else None
+        attempts = earlier.attempts if earlier is not None else 0
+        if state == "ordered":
+            ordered, attempts = ordered or at, attempts + 1
+        order = about["order"]
+        found[order] = PastOrder(order, about["action"], about["trigger"], at, state, ordered, attempts)
     return list(found.values())
 
 

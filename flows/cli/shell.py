@@ -40,6 +40,7 @@ COMMANDS = {
     "keys": ("flows.cli.keys:keys", "Add, list and revoke API keys of a service."),
     "predictions": ("flows.cli.predictions:predictions", "What was answered in production, and how well."),
     "label": ("flows.cli.label:label", "Tell the truths of answers, for their quality."),
+    "monitor": ("flows.cli.monitor:monitor", "Judge what was answered, and carry out what follows from it."),
     "drift": ("flows.cli.drift:drift", "Judge what was answered against what the model was validated on."),
     "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),

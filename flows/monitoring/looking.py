@@ -44,7 +44,10 @@ def judge(context: MonitorContext) -> None:
         model=spec.name,
         log=_inside(context, folder),
         dataset=_inside(context, project.dataset(spec.dataset)),
-        packages=[_inside(context, project.state / "packages"), _inside(context, project.bundles / "bentos" / spec.name)],
+        packages=[
+            _inside(context, project.state / "packages"),
+            _inside(context, project.bundles / "bentos" / spec.name),
+        ],
         references=_inside(context, project.state / "references"),
         target=_inside(context, project.monitoring(spec.name)),
         monitor=context.spec,

@@ -13,6 +13,8 @@ from components.contracts.comparison import ComparisonRequest
 from components.contracts.drift_request import DriftRequest
 from components.contracts.evaluation_request import EvaluationRequest
 from components.contracts.gate_request import GateRequest
+from components.contracts.labelled_request import LabelledRequest
+from components.contracts.live_request import LiveRequest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import PlacedArtifact, StageOutput, StageRequest
 from components.contracts.training_request import AUGMENTED_FILE, TrainRequest
@@ -269,6 +271,28 @@ def monitoring(project: Project, document: DriftRequest) -> StageRequest:
         stage="monitoring",
         document=document.model_dump_json(),
         request_file=_request_file(project, f"monitoring-{document.model}"),
+    )
+
+
+def live_labels(project: Project, document: LiveRequest) -> StageRequest:
+    """Read what the labels of a prediction log say until now."""
+    return StageRequest(
+        stage="monitoring.live_stage",
+        document=document.model_dump_json(),
+        request_file=_request_file(project, f"labels-{document.model}"),
+    )
+
+
+def labelled_samples(project: Project, name: str, document: LabelledRequest) -> StageRequest:
+    """Write labelled answers as samples beside a dataset.
+
+    Args:
+        name: of the model.
+    """
+    return StageRequest(
+        stage="monitoring.labelled_stage",
+        document=document.model_dump_json(),
+        request_file=_request_file(project, f"labelled-{name}"),
     )
 
 
