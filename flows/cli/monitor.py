@@ -28,8 +28,8 @@ def monitor(
 ) -> int:
     """Judge what MODEL answered until now, and carry out what `monitor.actions` of its pipeline file says.
 
-    The same look that `modelyard schedule` has made on the schedule of `monitor:`. Orders stand in the ledger with their
-    evidence and their outcome. The exit code is 1 if an order failed.
+    After `modelyard schedule` the platform looks by itself, as `monitor.schedule` says. Orders stand in the ledger with
+    their evidence and their outcome. The exit code is 1 if an order failed.
     """
     if sum([dry_run, show_orders, approve is not None, pause, resume]) > 1:
         raise UsageError(

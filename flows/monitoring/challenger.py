@@ -1,4 +1,4 @@
-"""A challenger that the monitor trained: judged on live labels, promoted or taken away by itself if the file says so."""
+"""A challenger that the monitor trained: judged on live labels, and promoted or taken away if the file says so."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def judge(context: MonitorContext, found: tuple[LiveResult, str] | None) -> str 
         return None
     figures = (
         f"right on {comparison.right[1]:,} of {comparison.labels[1]:,} labels, the champion on "
-        f"{comparison.right[0]:,} of {comparison.labels[0]:,}; difference {comparison.low:+.3f} to {comparison.high:+.3f}"
+        f"{comparison.right[0]:,} of {comparison.labels[0]:,}; "
+        f"difference {comparison.low:+.3f} to {comparison.high:+.3f}"
     )
     why = f"{comparison.decision}: {figures}"
     facts: dict[str, Any] = {

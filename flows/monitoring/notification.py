@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 
@@ -54,7 +55,7 @@ def _to_block(name: str, subject: str, body: str) -> None:
     if not isinstance(block, NotificationBlock):
         raise UsageError("this block sends no messages", got=name, expected="a notification block, as slack-webhook")
     try:
-        block.notify(body, subject)
+        block.notify(body, subject, _sync=True)  # type: ignore[call-arg,unused-coroutine]  # Prefect's sync_compatible
     except Exception as error:  # of any service behind a block; the message is what a person can act on
         raise NotificationError("the service behind the block refused the message", got=_plain(error)) from error
 
@@ -68,7 +69,7 @@ def _to_url(variable: str, subject: str, body: str) -> None:
     sender = apprise.Apprise()
     if not sender.add(url):
         raise UsageError(f"{variable} holds no URL that Apprise reads", expected="mailto://, slack://, json://, ...")
-    with apprise.LogCapture(level=apprise.logging.WARNING) as captured:
+    with apprise.LogCapture(level=logging.WARNING) as captured:  # type: ignore[no-untyped-call]
         done = sender.notify(body=body, title=subject)
     if not done:
         said = captured.getvalue().strip().splitlines() if captured else []

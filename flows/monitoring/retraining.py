@@ -8,8 +8,8 @@ from components.core import located_yaml
 from components.core.errors import UsageError
 from components.monitoring.policy import Order
 from components.registry import versions
-from flows.monitoring.context import MonitorContext
 from flows.comparisons import pipeline_file
+from flows.monitoring.context import MonitorContext
 from flows.pipelines import stage_requests, stage_runner
 from flows.pipelines.local_runner import LocalProcessRunner
 
