@@ -49,7 +49,7 @@ SUITE = {
             "kwargs": {"column": "row.age", "min_value": 0, "max_value": 90},
             "description": "age as seen",
         },
-        {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "row.age", "min_value": 38, "max_value": 42}},
+        {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "row.age", "min_value": 36, "max_value": 44}},
         {"type": "expect_table_row_count_to_equal", "kwargs": {"value": 1500}},
     ],
     "prepared": [{"type": BETWEEN, "kwargs": {"column": "missing_values", "max_value": 2}}],
