@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from components.contracts.serving_spec import RolloutPolicy
 from components.core.errors import InferenceError, SampleError
+from components.inference.row_judge import Missed
 from components.tasks.task import Prediction
 from serving import shadow
 from serving.canary import choose
-from serving.input_contract import Judgement, Missed
+from serving.input_contract import Judgement
 from serving.prediction_log import PredictionLog
 from serving.problem import RefusedRequest
 from serving.request import PredictionRequest

@@ -7,11 +7,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from components.contracts.serving_spec import KEY_HEADER, TIMEOUT_HEADER
+from components.inference.row_judge import Missed
 from serving import json_text
 from serving import request as requests
 from serving.answering import Answerer, Context
 from serving.exchange import Answer, HttpRequest, Reply
-from serving.input_contract import Missed
 from serving.prediction_log import new_id
 from serving.problem import RefusedRequest
 from serving.settings import ServingSettings

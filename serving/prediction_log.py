@@ -324,7 +324,7 @@ def _flags(answers: Sequence[Logged]) -> dict[str, list[Any]]:
     for one in answers:
         missed: list[list[str]] = [[] for _ in one.predictions]
         for each in one.judgement.missed if one.judgement else ():
-            missed[each.index].append(each.column)
+            missed[each.sample].append(each.column)
         found += [orjson.dumps(names).decode() if one.judgement else None for names in missed]
     return {FLAGS: found}
 

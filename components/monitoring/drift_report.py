@@ -134,7 +134,8 @@ def _quality(verdict: dict[str, Any]) -> list[str]:
     if found := verdict["quality"]:
         if found["value"] is not None:
             lines.append(
-                f"estimated accuracy without labels {found['value']:.1%} (95 %: {found['low']:.1%} to {found['high']:.1%}); "
+                f"estimated accuracy without labels {found['value']:.1%} "
+                f"(95 %: {found['low']:.1%} to {found['high']:.1%}); "
                 f"on the reference it is {found['of_reference']:.1%}"
             )
         lines += list(found["doubts"])

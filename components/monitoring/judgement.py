@@ -86,7 +86,7 @@ def judge(
     drifts, joint, watched = list[ColumnDrift](), dict[str, Any](), Watched(state, None, None, None)
     if len(compared) >= spec.min_rows:
         shared = reference.drop(columns=[TRUTH], errors="ignore")
-        drifts = column_drift.compare(shared, compared)
+        drifts = _drifts(shared, compared, notes)
         vectors = _embeddings(subject, rows, notes)
         joint = _multivariate(subject, shared, compared, vectors)
         watched = watch.advance(shared, compared, spec, state, name, (subject.reference.embedding, vectors))
@@ -141,6 +141,17 @@ def _frame(rows: pd.DataFrame, truths: list[Any]) -> pd.DataFrame:
 
 def _without(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return table.drop(columns=[name for name in names if name in table.columns])
+
+
+def _drifts(reference: pd.DataFrame, window: pd.DataFrame, notes: list[str]) -> list[ColumnDrift]:
+    """Each column against the reference; of inputs, only rows whose input was described: others are not missing."""
+    outputs = [name for name in window.columns if name.startswith(OUTPUT)]
+    described = window.drop(columns=outputs).dropna(how="all")
+    if absent := len(window) - len(described):
+        notes.append(f"{absent:,} of {len(window):,} answers came too fast for their input to be described")
+    of_outputs = [name for name in reference.columns if name.startswith(OUTPUT)]
+    inputs = column_drift.compare(reference.drop(columns=of_outputs), described)
+    return [*inputs, *column_drift.compare(reference[of_outputs], window[outputs])]
 
 
 def _embeddings(subject: Subject, rows: pd.DataFrame, notes: list[str]) -> NDArray[np.float32] | None:

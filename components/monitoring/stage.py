@@ -1,8 +1,8 @@
 """The stage `monitoring`: judge the windows of a prediction log, each once.
 
-`<target>/<window>/` is a sealed folder: verdict.json, report.html, expectations-<part>.html, and monitor.json, the state
-of the test over time after the window. A window is judged again if anything that it is judged by has changed: its rows,
-its truths, the reference, the expectations, the settings, the state before it.
+`<target>/<window>/` is a sealed folder: verdict.json, report.html, expectations-<part>.html, and monitor.json, the
+state of the test over time after the window. A window is judged again if anything that it is judged by has changed:
+its rows, its truths, the reference, the expectations, the settings, the state before it.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _identity(subject: Subject, window: LogWindow, rows: int, truths: list[Any],
 
 def _is_judged(folder: Path, identity: str) -> bool:
     try:
-        return manifests.verify(folder, "monitoring").facts["identity"] == identity
+        return bool(manifests.verify(folder, "monitoring").facts["identity"] == identity)
     except (NotFoundError, CorruptArtifactError):
         return False
 

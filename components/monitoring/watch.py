@@ -109,5 +109,5 @@ def advance(
 
 
 def _log_evidence(stream: Stream) -> float:
-    """The logarithm of 1 + M after the last window, of the mean over the alternatives (`components.drift.e_detector`)."""
+    """The logarithm of 1 + M after the last window (see `components.drift.e_detector`)."""
     return float(special.logsumexp(np.array(stream.log_statistics) + bank().log_weights))
