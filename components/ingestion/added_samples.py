@@ -31,6 +31,11 @@ def with_added(samples: Iterator[Sample], added: Sequence[AddedFile], folder: Pa
             yield from group
 
 
+def count(added: Sequence[AddedFile], folder: Path) -> int:
+    """The number of samples in the files."""
+    return sum(sample_file.count(folder / one.path) for one in added)
+
+
 def _check(one: AddedFile, path: Path, fields: Fields) -> None:
     where = str(path)
     if not path.is_file():

@@ -56,6 +56,8 @@ def ingest(spec: DatasetSpec, folder: Path) -> manifest.Manifest:
             "splits": written.splits,
             "labels": written.labels,
         }
+        if spec.source.added:
+            facts["added"] = added_samples.count(spec.source.added, folder)
         if remarks.lines():
             facts["remarks"] = remarks.document()
         return manifest.seal(fresh, "raw", facts)

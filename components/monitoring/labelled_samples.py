@@ -11,10 +11,10 @@ import base64
 import binascii
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,7 @@ from components.contracts.dataset import DatasetSpec
 from components.contracts.dataset_layout import Fields
 from components.contracts.prediction_log import OPEN, REDACTED, hours
 from components.core.errors import UsageError
+from components.identity import digest
 from components.ingestion.sample import Sample
 from components.monitoring import log_reader, sealing
 from components.monitoring.log_reader import INPUT
@@ -31,12 +32,6 @@ from components.tasks.task import Task
 
 TENTHS = {0: "test", 1: "validation"}
 _ROLES = ("champion", "challenger")  # a shadow answers what the champion has answered
-
-
-class Collected(NamedTuple):
-    """Numbers of the labelled answers that are no samples, by reason."""
-
-    left_out: Counter[str]
 
 
 def check(spec: DatasetSpec, task: Task) -> tuple[str, str]:
@@ -67,12 +62,12 @@ def check(spec: DatasetSpec, task: Task) -> tuple[str, str]:
 
 
 def samples(
-    log: Path, spec: DatasetSpec, task: Task, known: frozenset[str], left_out: Counter[str]
+    log: Path, spec: DatasetSpec, task: Task, known: Sequence[Sample], left_out: Counter[str]
 ) -> Iterator[Sample]:
     """The labelled answers as samples, in the order of their times.
 
     Args:
-        known: ids of samples that were added before.
+        known: samples that were added before; neither they nor equal inputs are added again.
         left_out: counts the labelled answers that are no samples, by reason.
 
     Raises:
@@ -81,6 +76,8 @@ def samples(
     item, target = check(spec, task)
     fields = spec.source_fields()
     truths = _truths(log)
+    names = {sample.id for sample in known}
+    seen = {content_of(sample.values, item) for sample in known}
     ids = pa.array(sorted({key[0] for key in truths}), pa.string())
     for table in _tables(log):
         chosen = table.filter(pc.is_in(table["id"], value_set=ids))
@@ -89,13 +86,24 @@ def samples(
             if key not in truths or row["role"] not in _ROLES:
                 continue
             name = f"answered/{row['id']}-{row['index']}"
-            if name in known:
+            if name in names:
                 continue
             values = _values(row.get(INPUT), truths[key], item, target, fields)
             if isinstance(values, str):
                 left_out[values] += 1
                 continue
+            content = content_of(values, item)
+            if content in seen:  # labels of equal inputs may contradict one another, and a split would know the other
+                left_out["an equal input is among them"] += 1
+                continue
+            seen.add(content)
             yield Sample(name, _split(name), values)
+
+
+def content_of(values: Mapping[str, Any], item: str) -> bytes:
+    """A digest of a sample's input alone."""
+    value = values[item]
+    return sha256(value if isinstance(value, bytes) else digest.canonical(value)).digest()
 
 
 def _split(name: str) -> str:

@@ -41,12 +41,8 @@ def add(request: LabelledRequest) -> LabelledResult:
     dataset = Path(request.dataset)
     spec, _, _ = open_dataset(dataset)
     task = tasks.find(spec.task)
-    known = frozenset(
-        name
-        for one in spec.source.added
-        if (dataset / one.path).is_file()
-        for name in sample_file.ids(dataset / one.path)
-    )
+    files = [dataset / one.path for one in spec.source.added if (dataset / one.path).is_file()]
+    known = [sample for path in files for group in sample_file.groups(path) for sample in group]
     left_out: Counter[str] = Counter()
     found = labelled_samples.samples(Path(request.log), spec, task, known, left_out)
     writing = dataset / FOLDER / f"writing-{os.getpid()}.tmp"

@@ -13,6 +13,7 @@ from components.contracts.labelled_request import LabelledRequest
 from components.contracts.prediction_log import BLOCK_FORMAT, OPEN, begin_of
 from components.core import located_yaml
 from components.core.errors import SourceError, UsageError
+from components.identity import manifest as manifests
 from components.ingestion import sample_file
 from components.ingestion.stage import ingest
 from components.monitoring import labelled_stage
@@ -56,14 +57,16 @@ def request(dataset: Path, log: Path, least: int = 1) -> LabelledRequest:
 def test_answers_with_a_truth_are_added_once(dataset: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     kept = [f"note {number}" for number in range(40)]
+    kept[7] = "note 6"
     write(log, [*kept, "said [redacted]", {"a": 1}, "without"], {**dict.fromkeys(range(42), "no"), 3: True})
     found = labelled_stage.add(request(dataset, log))
-    assert found.samples == 39
-    assert sum(found.splits.values()) == 39
+    assert found.samples == 38
+    assert sum(found.splits.values()) == 38
     assert set(found.splits) == {"train", "validation", "test"}
     assert found.splits["train"] > 20
     assert found.left_out == {
         "a part of their input was not kept": 1,
+        "an equal input is among them": 1,
         "their input is of another kind than the samples": 1,
         "their truth is no label": 1,
     }
@@ -73,7 +76,8 @@ def test_answers_with_a_truth_are_added_once(dataset: Path, tmp_path: Path) -> N
     spec = located_yaml.read(dataset / "dataset.yaml", DatasetSpec)
     ingest(spec, dataset)
     samples = [one for group in sample_file.groups(dataset / "raw" / "samples.parquet") for one in group]
-    assert len(samples) == 41
+    assert len(samples) == 40
+    assert manifests.load(dataset / "raw", "raw").facts["added"] == 38
     assert samples[2].values["label"] == "no"
     assert samples[2].values["text"].startswith("note ")
     nothing = labelled_stage.add(request(dataset, log))
