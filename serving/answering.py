@@ -12,7 +12,7 @@ from typing import NamedTuple
 from components.contracts.serving_spec import RolloutPolicy
 from components.core.errors import InferenceError, SampleError
 from components.tasks.task import Prediction
-from serving import shadow
+from serving import json_text, shadow
 from serving.canary import choose
 from serving.prediction_log import PredictionLog
 from serving.problem import RefusedRequest
@@ -29,11 +29,18 @@ MOST_RETRY_SECONDS = 60
 
 
 class Answered(NamedTuple):
-    """The predictions of a request, the slot that made them, and what is to be done when they have been sent."""
+    """The predictions of a request.
+
+    Args:
+        slot: that made them.
+        after: what is to be done when they have been sent.
+        encoded: the predictions as JSON, where they were logged.
+    """
 
     slot: ModelSlot
     predictions: list[Prediction]
     after: Callable[[], None] | None
+    encoded: bytes | None
 
 
 class Context(NamedTuple):
@@ -115,12 +122,14 @@ class Answerer:
             raise RefusedRequest.of(error, slot.loaded.predictor.endpoint.item) from error
         except InferenceError as error:
             raise RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got) from error
+        encoded = None
         if self.log is not None and slot.role != "staged":  # what asks a staged version is a check of its release
+            encoded = json_text.dumps(found.predictions)
             self.log.offer(
                 slot, context.id, parsed.items, found.samples, found.predictions, time.perf_counter() - begin,
-                size=parsed.size,
+                size=parsed.size, encoded=encoded,
             )  # fmt: skip
-        return Answered(slot, found.predictions, self._shadow(parsed, found.predictions, context))
+        return Answered(slot, found.predictions, self._shadow(parsed, found.predictions, context), encoded)
 
     def _shadow(
         self, parsed: PredictionRequest, found: list[Prediction], context: Context

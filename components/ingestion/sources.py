@@ -79,7 +79,7 @@ def open_source(source: Source, folder: Path, remarks: Remarks) -> Iterator[Iter
                 yield _read(layout, root, remarks)
         case TableSource():
             path = folder / source.path
-            fields = source.model_dump(exclude={"path"})
+            fields = source.model_dump(exclude={"path", "exclude"})
             yield table.samples(TableLayout(**fields, files={"": path.name}), path.parent, remarks.say)
 
 

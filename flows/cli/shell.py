@@ -39,6 +39,7 @@ COMMANDS = {
     "keys": ("flows.cli.keys:keys", "Add, list and revoke API keys of a service."),
     "predictions": ("flows.cli.predictions:predictions", "What was answered in production, and how well."),
     "label": ("flows.cli.label:label", "Tell the truths of answers, for their quality."),
+    "forget": ("flows.cli.forget:forget", "Remove a person's data from logs and datasets; name what was made from it."),
     "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),
     "rollback": ("flows.cli.promote:rollback", "Go back to the last version that served well."),
