@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -81,7 +82,7 @@ def join(predictions: pa.Table, feedback: Iterable[dict[str, Any]]) -> Labelled:
     table = predictions.select([*columns, *(set(predictions.column_names) - set(FACTS.names))]).to_pandas()
     keys = list(zip(table["id"], table["index"], strict=True))
     has_truth = [key in truths for key in keys]
-    chosen = table[has_truth].reset_index(drop=True)
+    chosen = table.loc[np.array(has_truth, bool)].reset_index(drop=True)
     found = [truths[key] for key, there in zip(keys, has_truth, strict=True) if there]
     chosen["output"] = [json.loads(text) for text in chosen["output"]]
     chosen["truth"] = pd.Series([json.loads(text) for _, text in found], dtype=object)
