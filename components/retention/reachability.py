@@ -133,8 +133,6 @@ def _verdict(
             return kept(roots.open_models[item.model])
         if item.model is None and roots.open_models:
             return kept("a run is open, and of which pipeline this is, is not known")
-    if item.kind == "predictions" and settings.predictions_days is None:
-        return kept("prediction logs stay: predictions_days under [retention] is not set")
     age = now - item.changed
     least = max(settings.min_age_minutes * 60, _days(item.kind, settings) * DAY_SECONDS)
     if age < least:

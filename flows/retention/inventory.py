@@ -26,6 +26,7 @@ from flows.platform.programs import SERVICE_PREFIX
 
 CACHE = "DVC's cache"
 _BEING_BUILT = "it is being built"
+_KEPT_FOR_GOOD = "prediction logs stay: predictions_days under [retention] is not set"
 _ROTATED = re.compile(r"\.log\.\d+$")
 
 
@@ -166,7 +167,8 @@ def _predictions(project: Project) -> Iterator[Item]:
             sealed = _sealed(folder, "predictions")
             if sealed is None:
                 continue
-            item = _item(project, "predictions", f"{log.name}/{folder.name}", folder, model=log.name)
+            name, held = f"{log.name}/{folder.name}", _KEPT_FOR_GOOD if days is None else None
+            item = _item(project, "predictions", name, folder, model=log.name, held=held)
             count = unlabelled.get(folder.name, 0)
             note = f"{count:,} of its answers have no truth" if count else None
             ended = begin_of(folder.name.partition(".")[0]) + HOUR_SECONDS
