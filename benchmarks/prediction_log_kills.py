@@ -35,10 +35,11 @@ from tests import small_package
 from tests.endtoend.releases import Releases
 from tests.house import House
 from tests.project_copy import running_copy
+from tests.waiting import eventually
 
 NAME = "prediction_log_kills"
 MODEL = "logged"
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS, RELEASE_SECONDS = 60, 600
 HEADERS = {"content-type": "image/png"}
 
 
@@ -89,7 +90,7 @@ def measure(kills: int = 50, clients: int = 4) -> list[Figure]:
         releases.pipeline(MODEL)
         releases.register(MODEL)
         releases.set(MODEL, "1")
-        releases.wait_until_serves(MODEL, "1")
+        eventually(lambda: releases.serves(MODEL) == "1", f"{MODEL} serves", RELEASE_SECONDS)
         asking = [Client(str(releases.service(MODEL).url)) for _ in range(clients)]
         threads = [threading.Thread(target=client.run) for client in asking]
         for thread in threads:

@@ -108,7 +108,7 @@ def carry_out(project: Project, plan: ForgetPlan, log: Log) -> None:
     for name, samples in plan.datasets.items():
         held_samples.exclude(project.dataset(name), samples.digests)
         log(f"{len(samples.digests):,} samples are excluded in data/{name}/dataset.yaml")
-    for model in sorted({*plan.logs, *plan.pipelines}):
+    for model in sorted({*plan.logs, *plan.pipelines} or plan.datasets):
         ledgers.of(project, model).note_forgotten(plan.request, plan.asked_by, proof(plan, model))
     journal.unlink()
 
@@ -124,7 +124,7 @@ def proof(plan: ForgetPlan, model: str) -> dict[str, object]:
     facts: dict[str, object] = {"request": plan.request, "asked_at": plan.time}
     if rows is not None:
         facts["log"] = {"rows": rows.rows, "hours": rows.hours, "digest": rows.digest}
-    if plan.datasets and model in plan.pipelines:
+    if plan.datasets:
         facts["datasets"] = {
             name: {"samples": len(found.digests), "digests": found.digests, "raw_digest": found.raw_digest}
             for name, found in plan.datasets.items()
