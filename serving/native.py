@@ -40,13 +40,13 @@ class Native:
             parsed = await requests.read(request, loaded.settings, loaded.predictor, self._large_bodies)
             file = requests.requested_file(request, loaded.predictor.endpoint, parsed)
             answered = await self._answerer.answer(slot, parsed, context)
-        slot, predictions, after = answered
+        slot, predictions, after, encoded = answered
         if file:
             content = base64.b64decode(predictions[0][file.field])
             return Reply(content, 200, file.media.encode(), slot.encoded_headers, after)
         # Put together of parts, since model, version and digest are the same each time.
         content = b'{"predictions":%b,"model":%b,"id":"%b"}' % (
-            json_text.dumps(predictions), slot.encoded_about, context.id.encode(),
+            encoded or json_text.dumps(predictions), slot.encoded_about, context.id.encode(),
         )  # fmt: skip
         if context.missed:
             flags = json_text.dumps([missed.document() for missed in context.missed])

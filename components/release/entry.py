@@ -44,11 +44,12 @@ Event = Literal[
     "imported",  # the entries before this one were taken over from a file without signatures; no release
     "rekeyed",  # the entries before this one were signed again, because the key was lost; no release
     "monitored",  # an alarm of the monitor, and what followed from it; no release
+    "forgotten",  # a person's data was removed: digests and numbers of it, and not the data; no release
 ]
 
 CLOSING: frozenset[Event] = frozenset({"served", "refused", "returned", "superseded", "withdrawn", "removed"})
-# Entries about the ledger itself, or of the monitor: they belong to no release and change nothing in production.
-NOTES: frozenset[Event] = frozenset({"imported", "rekeyed", "monitored"})
+# Entries about the ledger itself, of the monitor or of removed data: of no release, they change nothing in production.
+NOTES: frozenset[Event] = frozenset({"imported", "rekeyed", "monitored", "forgotten"})
 FIRST = "0" * 64
 
 Document = dict[str, Any]
