@@ -2,10 +2,12 @@
 
 Each hour brings 200 rows of eight columns; the reference has 5,000. Every tool is compared at two settings: its own
 default thresholds, with the false alarms that they bring, and thresholds by which it raises as many false alarms on
-2,160 hours without drift as our monitor states, two a month. For the latter a tool's scores are standardised by their mean
-and deviation on those hours, column by column, and the largest is compared with one threshold. A delay is counted in
-hours, the first after the change is 1; what is not found within 60 hours counts 61. A kind's delay is the mean over its
-strengths and streams. evidently and nannyml live in environments of their own and are asked in processes of their own.
+2,160 hours without drift as our monitor states, two a month. For the latter a tool's scores are standardised by their
+mean and deviation on those hours, column by column, and the largest is compared with one threshold.
+
+A delay is counted in hours, the first after the change is 1; what is not found within 60 hours counts 61. A kind's delay
+is the mean over its strengths and streams. evidently and nannyml live in environments of their own and are asked in
+processes of their own.
 """
 
 from __future__ import annotations
