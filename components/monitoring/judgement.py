@@ -47,7 +47,7 @@ class Subject(NamedTuple):
     spec: MonitorSpec
 
 
-class Judgement(NamedTuple):
+class WindowJudgement(NamedTuple):
     """The result for a window.
 
     Args:
@@ -66,7 +66,7 @@ class Judgement(NamedTuple):
 
 def judge(
     subject: Subject, name: str, rows: pd.DataFrame, truths: list[Any], state: str | None, identity: str
-) -> Judgement:
+) -> WindowJudgement:
     """Judge the champion's answers of a window.
 
     Args:
@@ -124,7 +124,7 @@ def judge(
         "notes": notes,
     }
     order = np.argsort([-_size(one) for one in drifts], kind="stable")
-    return Judgement(plain(verdict), parts, [drifts[place] for place in order], compared, watched.state)
+    return WindowJudgement(plain(verdict), parts, [drifts[place] for place in order], compared, watched.state)
 
 
 def _frame(rows: pd.DataFrame, truths: list[Any]) -> pd.DataFrame:
