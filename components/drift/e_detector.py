@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from components.drift.alternatives import bank
 from components.drift.distances import Real
@@ -56,7 +55,8 @@ def advance(detector: Detector, counts: Real, window: int) -> tuple[Detector, Re
     """
     log_ratios = counts @ bank().log_ratios.T  # (..., A)
     log_statistics = detector.log_statistics + log_ratios
-    evidence = special.logsumexp(log_statistics + bank().log_weights, axis=-1)
+    highest = log_statistics.max(axis=-1, keepdims=True)
+    evidence = highest[..., 0] + np.log(np.exp(log_statistics - highest) @ np.exp(bank().log_weights))
     fresh = detector.sums <= 0
     sums = np.where(fresh, 0.0, detector.sums) + log_ratios
     begins = np.where(fresh, window, detector.begins)
