@@ -59,7 +59,11 @@ def _point(verdict: dict[str, Any]) -> TimelinePoint:
 
 
 def render(
-    found: WindowJudgement, reference: pd.DataFrame, before: Sequence[TimelinePoint], pages: Sequence[str], spec: MonitorSpec
+    found: WindowJudgement,
+    reference: pd.DataFrame,
+    before: Sequence[TimelinePoint],
+    pages: Sequence[str],
+    spec: MonitorSpec,
 ) -> str:
     """The page.
 

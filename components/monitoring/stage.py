@@ -24,7 +24,7 @@ from components.identity import digest
 from components.identity import manifest as manifests
 from components.identity.package import Package
 from components.monitoring import drift_report, judgement, labels, log_reader, reference, sealing, window_suite, windows
-from components.monitoring.judgement import WindowJudgement, Subject
+from components.monitoring.judgement import Subject, WindowJudgement
 from components.monitoring.windows import LogWindow
 from components.tasks import row_suite
 from components.tasks.dataset_file import open_dataset
