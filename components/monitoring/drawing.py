@@ -20,7 +20,7 @@ MOST_PANELS = 9
 _PLAIN = 0.02  # population stability index up to which a column is not worth a picture
 
 
-class Point(NamedTuple):
+class TimelinePoint(NamedTuple):
     """A window in the timeline.
 
     Args:
@@ -81,7 +81,7 @@ def _categories(axes: Axes, reference: pd.Series, window: pd.Series) -> None:
     axes.set_yticks(places, [name if len(name) <= TEXT else f"{name[:TEXT]}…" for name in names])
 
 
-def timeline(points: Sequence[Point]) -> bytes | None:
+def timeline(points: Sequence[TimelinePoint]) -> bytes | None:
     """The evidence of the monitor, and the number of answers, window by window; None for fewer than two windows."""
     if len(points) < 2:
         return None

@@ -48,7 +48,7 @@ class Subject(NamedTuple):
     spec: MonitorSpec
 
 
-class Judgement(NamedTuple):
+class WindowJudgement(NamedTuple):
     """The result for a window.
 
     Args:
@@ -67,7 +67,7 @@ class Judgement(NamedTuple):
 
 def judge(
     subject: Subject, name: str, rows: pd.DataFrame, truths: list[Any], state: str | None, identity: str
-) -> Judgement:
+) -> WindowJudgement:
     """Judge the champion's answers of a window.
 
     Args:
@@ -126,7 +126,7 @@ def judge(
         "notes": notes,
     }
     order = np.argsort([-_size(one) for one in drifts], kind="stable")
-    return Judgement(plain(verdict), parts, [drifts[place] for place in order], compared, watched.state)
+    return WindowJudgement(plain(verdict), parts, [drifts[place] for place in order], compared, watched.state)
 
 
 def _frame(rows: pd.DataFrame, truths: list[Any]) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from components.identity import digest
 from components.identity import manifest as manifests
 from components.identity.package import Package
 from components.monitoring import drift_report, judgement, labels, log_reader, reference, sealing, window_suite, windows
-from components.monitoring.judgement import Judgement, Subject
+from components.monitoring.judgement import Subject, WindowJudgement
 from components.monitoring.windows import LogWindow
 from components.tasks import row_suite
 from components.tasks.dataset_file import open_dataset
@@ -164,7 +164,7 @@ def _is_judged(folder: Path, identity: str) -> bool:
         return False
 
 
-def _write(target: Path, window: LogWindow, subject: Subject, found: Judgement) -> None:
+def _write(target: Path, window: LogWindow, subject: Subject, found: WindowJudgement) -> None:
     history = drift_report.history(target, window.name, found.verdict["package"])
     pages = {f"expectations-{part}.html": one.page for part, one in found.parts.items()}
     text = drift_report.render(found, subject.reference.rows, history, list(pages), subject.spec)
