@@ -16,7 +16,7 @@ from components.inference.predictor import Arrays, Predictor
 from components.scoring import input_table
 from components.scoring.outputs import SUFFIXES, OutputTable
 from components.scoring.piece import Piece
-from components.scoring.samples import Problem, SampleReader, Samples, problem_of
+from components.scoring.samples import SampleProblem, SampleReader, Samples, problem_of
 from components.tasks.table_processor import TableProcessor
 from components.tasks.task import Prediction
 
@@ -89,7 +89,7 @@ class PartScorer:
         errors = [
             PartError(place=samples.places[number], code=item.code, problem=item.text)
             for number, item in enumerate(samples.items)
-            if isinstance(item, Problem)
+            if isinstance(item, SampleProblem)
         ]
         rows = input_table.table(
             self._predictor, samples, answered, [arrays[number] for number in answered], self._settings
@@ -117,7 +117,7 @@ class PartScorer:
     def _arrays(self, samples: Samples) -> dict[int, Arrays]:
         """The arrays of the samples that can be read, by number; the others become problems."""
         found: dict[int, Arrays] = {}
-        numbers = [number for number, item in enumerate(samples.items) if not isinstance(item, Problem)]
+        numbers = [number for number, item in enumerate(samples.items) if not isinstance(item, SampleProblem)]
         for start in range(0, len(numbers), _READ):
             chosen = numbers[start : start + _READ]
             try:

@@ -21,7 +21,7 @@ _TEXTS = frozenset({".txt", ".text", ".md"})
 
 
 @dataclass(frozen=True)
-class Source:
+class ScoreSource:
     """The files of an input, in order.
 
     Args:
@@ -45,7 +45,7 @@ class Source:
         return self.kind == "files" or (self.kind == "tables" and len(self.paths) > 1)
 
 
-def find(request: ScoreRequest, endpoint: EndpointSchema, *, is_row: bool, known: Columns | None) -> Source:
+def find(request: ScoreRequest, endpoint: EndpointSchema, *, is_row: bool, known: Columns | None) -> ScoreSource:
     """The files of the inputs of a request.
 
     Args:
@@ -58,7 +58,7 @@ def find(request: ScoreRequest, endpoint: EndpointSchema, *, is_row: bool, known
         SourceError: a table cannot be read.
     """
     if request.is_dataset:
-        return Source("dataset", [request.inputs[0]], [Path(request.inputs[0]).name], split=request.options.split)
+        return ScoreSource("dataset", [request.inputs[0]], [Path(request.inputs[0]).name], split=request.options.split)
     if request.options.split is not None:
         raise UsageError("only a dataset of the project has splits", got=", ".join(request.inputs)[:200])
     remarks = Remarks()
@@ -87,9 +87,9 @@ def find(request: ScoreRequest, endpoint: EndpointSchema, *, is_row: bool, known
     if not found.tables:
         if request.options.column is not None:
             raise UsageError("--column is for tables", got=request.options.column)
-        return Source("files", list(map(str, paths)), names, remarks=remarks.lines())
+        return ScoreSource("files", list(map(str, paths)), names, remarks=remarks.lines())
     form = table_form.recognise(paths, endpoint, is_row=is_row, known=known, options=request.options)
-    return Source("tables", list(map(str, paths)), names, form, remarks=[*remarks.lines(), *form.notes])
+    return ScoreSource("tables", list(map(str, paths)), names, form, remarks=[*remarks.lines(), *form.notes])
 
 
 class _Files:
