@@ -35,6 +35,9 @@ class SampleProblem(NamedTuple):
     text: str
 
 
+_Row = tuple[int, Sequence[Any] | SampleProblem]  # line or row, and its cells
+
+
 class Samples(NamedTuple):
     """The samples of a piece, by column; all lists have the same length.
 
@@ -108,7 +111,7 @@ class SampleReader:
             return problem_of(error)
         return item
 
-    def _rows_of_text(self, piece: Piece) -> Iterator[tuple[int, Sequence[Any] | SampleProblem]]:
+    def _rows_of_text(self, piece: Piece) -> Iterator[_Row]:
         """Line and cells of each row, in the order of the file's columns."""
         form = self._source.form
         assert form is not None  # noqa: S101  # a piece of a table
@@ -131,16 +134,14 @@ class SampleReader:
                 shown = " | ".join(cells[:5])[:100]
                 yield record.line, SampleProblem("row", f"{len(cells)} cells in place of {width}: {shown}")
 
-    def _rows_of_batch(self, piece: Piece) -> Iterator[tuple[int, Sequence[Any] | SampleProblem]]:
+    def _rows_of_batch(self, piece: Piece) -> Iterator[_Row]:
         form = self._source.form
         assert form is not None  # noqa: S101  # a piece of a table
         batch = _batch(piece)
         columns = [batch.column(name).to_pylist() for name in form.columns]
         yield from enumerate(zip(*columns, strict=True), piece.first + 1)
 
-    def _of_rows(
-        self, piece: Piece, form: TableForm, rows: Iterator[tuple[int, Sequence[Any] | SampleProblem]]
-    ) -> Samples:
+    def _of_rows(self, piece: Piece, form: TableForm, rows: Iterator[_Row]) -> Samples:
         assert self._to_item is not None  # noqa: S101  # a piece of a table
         is_batch = piece.kind == "batch"
         names = form.names[piece.file]
@@ -265,7 +266,7 @@ def _lines(text: str, newline: str) -> Iterator[str]:
     return io.StringIO(text, newline=newline)
 
 
-def _objects(lines: Lines, names: Sequence[str]) -> Iterator[tuple[int, Sequence[Any] | SampleProblem]]:
+def _objects(lines: Lines, names: Sequence[str]) -> Iterator[_Row]:
     for line in lines:
         if line.strip():
             yield lines.number, _object_cells(line, names)
