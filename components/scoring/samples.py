@@ -198,9 +198,9 @@ class SampleReader:
         if self._is_encoded and isinstance(cell, str):
             named = self._file_of(cell, file)
             return self._of_value(cell) if named is None else _content(named)
-        if self._is_text:
-            return self._of_value(cell if isinstance(cell, str) else str(cell))
-        if isinstance(cell, str):
+        if self._is_text and not isinstance(cell, str):
+            raise SampleError("no text", code="type", got=f"{type(cell).__name__} {str(cell)[:40]}", expected="a text")
+        if isinstance(cell, str) and not self._is_text:
             with_json = _parsed(cell)
             return self._of_value(cell if with_json is None else with_json)
         return self._of_value(cell)
