@@ -262,7 +262,9 @@ def test_folders_that_are_not_ours_stay_as_they_are(
     assert "another process" in str(busy)
 
 
-@pytest.mark.parametrize("kind", ["empty", "missing", "columns", "kinds", "no rows", "directory without pictures"])
+@pytest.mark.parametrize(
+    "kind", ["empty", "missing", "columns", "twice", "kinds", "no rows", "directory without pictures"]
+)
 def test_inputs_that_cannot_be_scored_are_refused_before_any_work(
     kind: str, bundles: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +275,9 @@ def test_inputs_that_cannot_be_scored_are_refused_before_any_work(
     elif kind == "columns":
         rows = [{"id": 1, "age": 3}]
         bundle, path, expected = bundles / "table", rows_file(tmp_path / "rows.csv", rows), "height, town"
+    elif kind == "twice":
+        bundle, path, expected = bundles / "table", tmp_path / "rows.csv", "stands twice"
+        path.write_text("age,age,height,town\n1,2,1.7,Ulm\n")
     elif kind == "no rows":
         bundle, path, expected = bundles / "table", tmp_path / "rows.csv", "no sample"
         path.write_text("age,height,town\n")
