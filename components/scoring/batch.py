@@ -29,7 +29,7 @@ from components.scoring.identity import RunIdentity
 from components.scoring.part import PartSeal, is_whole, read_seal
 from components.scoring.piece import Piece
 from components.scoring.report import Totals
-from components.scoring.sources import Source
+from components.scoring.sources import ScoreSource
 from components.scoring.worker import WorkerPlan, Workers
 from components.tasks.task import EndpointSchema
 
@@ -48,7 +48,7 @@ class _Opened(NamedTuple):
     """The model, the input and what both make."""
 
     endpoint: EndpointSchema
-    source: Source
+    source: ScoreSource
     identity: RunIdentity
 
 
@@ -263,7 +263,7 @@ class _Run:
         )
 
 
-def _types(source: Source) -> tuple[dict[str, pa.DataType], dict[str, pa.DataType]]:
+def _types(source: ScoreSource) -> tuple[dict[str, pa.DataType], dict[str, pa.DataType]]:
     """The types of the columns that say which sample it is, and of those that are kept of the input."""
     if source.kind == "dataset":
         return dict.fromkeys(("id", "split", "truth"), pa.string()), {}
@@ -287,7 +287,7 @@ def _types(source: Source) -> tuple[dict[str, pa.DataType], dict[str, pa.DataTyp
     return keys, kept
 
 
-def _progress(request: ScoreRequest, source: Source) -> Progress:
+def _progress(request: ScoreRequest, source: ScoreSource) -> Progress:
     total = None
     if source.kind == "files":
         total = len(source.paths)

@@ -17,7 +17,7 @@ from components.identity.source_code import SourceIdentity
 from components.scoring import pieces
 from components.scoring.piece import Piece
 from components.scoring.samples import files_of
-from components.scoring.sources import Source
+from components.scoring.sources import ScoreSource
 
 ENTRY = "components.scoring.stage"
 
@@ -36,7 +36,7 @@ class RunIdentity(NamedTuple):
     facts: dict[str, Any]
 
 
-def of(request: ScoreRequest, bundle: Manifest, package: Package, source: Source, samples: int) -> RunIdentity:
+def of(request: ScoreRequest, bundle: Manifest, package: Package, source: ScoreSource, samples: int) -> RunIdentity:
     """The identity of a run.
 
     Args:
@@ -78,7 +78,7 @@ def _code(task: str) -> SourceIdentity:
     return user_source.identity([ENTRY, task], Project(Path()).source_root)
 
 
-def input_of(piece: Piece, source: Source) -> str:
+def input_of(piece: Piece, source: ScoreSource) -> str:
     """The digest of what is read for a piece."""
     return files_of(piece, source) if piece.kind == "files" else piece.digest()
 
@@ -88,6 +88,6 @@ def of_input(digests: Iterator[str]) -> str:
     return digest.of_value(list(digests))
 
 
-def read_input(source: Source) -> str:
+def read_input(source: ScoreSource) -> str:
     """The digest of an input, read for it."""
     return of_input(input_of(piece, source) for piece in pieces.of(source))

@@ -46,7 +46,8 @@ def table(
 def _of_files(task: Task, items: Sequence[Any], settings: Any) -> dict[str, list[Any]]:
     """What `Task.describe` says of files; nothing where it needs more of a sample than its file."""
     field = task.payload_field
-    if not field or getattr(task, "item_field", "") or set(task.fields) - {field, *_TRUTHS} or not _are_files(items):
+    is_cell = bool(getattr(task, "item_field", ""))
+    if not field or is_cell or set(task.fields) - {field, *_TRUTHS} or not _are_files(items):
         return {}
     described = [describe(task, {field: item}, settings) for item in items]
     names = dict.fromkeys(name for row in described for name in row)

@@ -88,7 +88,7 @@ class OutputTable:
         index = pa.array(answered, pa.int64())
         columns = [_taken(samples.keys[name], answered, index, kind) for name, kind in self._keys.items()]
         columns += [_taken(samples.kept[name], answered, index, kind) for name, (_, kind) in self._kept.items()]
-        columns += [pa.array([_value(column, one) for one in predictions], column.type) for column in self._columns]
+        columns += [pa.array(_values(column, predictions), column.type) for column in self._columns]
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def encode(self, table: pa.Table, kind: str) -> bytes:
@@ -119,15 +119,17 @@ def _writable(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value
 
 
-def _value(column: PredictionColumn, prediction: Prediction) -> Any:
-    value: Any = prediction
+def _values(column: PredictionColumn, predictions: Sequence[Prediction]) -> list[Any]:
+    """The values of a column; None where a prediction has no such key."""
+    found: Any = predictions
     for key in column.path:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(prediction["label"] if key == "" else key)
+        if key:
+            found = [one.get(key) if isinstance(one, Mapping) else None for one in found]
+        else:  # of the class that is answered
+            found = [one.get(prediction["label"]) for one, prediction in zip(found, predictions, strict=True)]
     if column.is_json:
-        return None if value is None else _writable(json.dumps(value, ensure_ascii=False))
-    return _writable(value)
+        return [None if one is None else _writable(json.dumps(one, ensure_ascii=False)) for one in found]
+    return [_writable(one) for one in found] if pa.types.is_string(column.type) else list(found)
 
 
 def _flat(table: pa.Table) -> pa.Table:

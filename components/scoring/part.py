@@ -16,9 +16,11 @@ from components.inference.predictor import Arrays, Predictor
 from components.scoring import input_table
 from components.scoring.outputs import SUFFIXES, OutputTable
 from components.scoring.piece import Piece
-from components.scoring.samples import Problem, SampleReader, Samples, problem_of
+from components.scoring.samples import SampleProblem, SampleReader, Samples, problem_of
+from components.tasks.table_processor import TableProcessor
 from components.tasks.task import Prediction
 
+_READ = 256  # samples that are read at once
 PREDICTIONS, INPUTS, SEALS, RESULT = "predictions", "inputs", "parts", "result"  # folders
 
 
@@ -87,7 +89,7 @@ class PartScorer:
         errors = [
             PartError(place=samples.places[number], code=item.code, problem=item.text)
             for number, item in enumerate(samples.items)
-            if isinstance(item, Problem)
+            if isinstance(item, SampleProblem)
         ]
         rows = input_table.table(
             self._predictor, samples, answered, [arrays[number] for number in answered], self._settings
@@ -115,14 +117,25 @@ class PartScorer:
     def _arrays(self, samples: Samples) -> dict[int, Arrays]:
         """The arrays of the samples that can be read, by number; the others become problems."""
         found: dict[int, Arrays] = {}
-        for number, item in enumerate(samples.items):
-            if isinstance(item, Problem):
-                continue
+        numbers = [number for number, item in enumerate(samples.items) if not isinstance(item, SampleProblem)]
+        for start in range(0, len(numbers), _READ):
+            chosen = numbers[start : start + _READ]
             try:
-                (found[number],) = self._predictor.read([item])
-            except SampleError as error:
-                samples.items[number] = problem_of(error)
+                found.update(zip(chosen, self._read([samples.items[number] for number in chosen]), strict=True))
+            except SampleError:
+                for number in chosen:
+                    try:
+                        (found[number],) = self._predictor.read([samples.items[number]])
+                    except SampleError as error:
+                        samples.items[number] = problem_of(error)
         return found
+
+    def _read(self, items: list[Any]) -> list[Arrays]:
+        """The arrays of items; rows of a table all at once, which gives the same arrays as one by one."""
+        processor = self._predictor.processor
+        if isinstance(processor, TableProcessor) and all(isinstance(item, dict) for item in items):
+            return processor.rows(items)
+        return self._predictor.read(items)
 
     def _answers(self, samples: Samples, arrays: dict[int, Arrays]) -> dict[int, Prediction]:
         """The predictions by number; where a batch fails, its samples are computed one by one."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from components.identity import digest
 
 PARTS = 64  # pieces that a small input is cut into, so that all processes have work
-TEXT_CHARACTERS = (1 << 14, 1 << 21)  # of a piece of text: the fewest and the most
+TEXT_CHARACTERS = (1 << 14, 1 << 20)  # of a piece of text: the fewest and the most
 ROWS = (64, 8192)
 FILES = (8, 256)
 

@@ -13,11 +13,11 @@ from components.ingestion import delimited, text_encoding, text_lines
 from components.scoring import dataset_pieces
 from components.scoring.piece import FILES, ROWS, TEXT_CHARACTERS, Piece, size
 from components.scoring.records import Lines, open_text, records
-from components.scoring.sources import Source, total_bytes
+from components.scoring.sources import ScoreSource, total_bytes
 from components.scoring.table_form import TableForm
 
 
-def of(source: Source) -> Iterator[Piece]:
+def of(source: ScoreSource) -> Iterator[Piece]:
     """The pieces of an input, in order; one piece is in memory.
 
     Raises:
@@ -44,7 +44,7 @@ def newline_of(form: TableForm, path: Path) -> str:
     return "" if form.kind == "jsonl" or form.dialect.quoted else delimited.line_end(form.dialect, path)
 
 
-def _texts(path: Path, _file: int, source: Source) -> Iterator[tuple[int, str]]:
+def _texts(path: Path, _file: int, source: ScoreSource) -> Iterator[tuple[int, str]]:
     """Whole rows as text, with the number of their first line."""
     assert source.form is not None  # noqa: S101  # the caller asked
     form, newline = source.form, newline_of(source.form, path)
@@ -132,7 +132,7 @@ class _Cutter:
         return ends + (not text.endswith("\n"))
 
 
-def _batches(path: Path, file: int, source: Source) -> Iterator[tuple[int, bytes]]:
+def _batches(path: Path, file: int, source: ScoreSource) -> Iterator[tuple[int, bytes]]:
     """Rows of a Parquet file as Arrow streams, with the number of the first row from 0 on."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -27,7 +27,7 @@ def open_text(path: Path, encoding: str, newline: str = "") -> io.TextIOWrapper:
     return text
 
 
-class Record(NamedTuple):
+class CsvRecord(NamedTuple):
     """A row as it is written.
 
     Args:
@@ -74,20 +74,20 @@ class Lines:
         del self.taken[1:]
 
 
-def records(dialect: Dialect, lines: Lines) -> Iterator[Record]:
+def records(dialect: Dialect, lines: Lines) -> Iterator[CsvRecord]:
     """The rows of lines; empty ones and comments are left out. `lines` stands at the end of the row that was given."""
     return _quoted(dialect, lines) if dialect.quoted else _plain(dialect, lines)
 
 
-def _plain(dialect: Dialect, lines: Lines) -> Iterator[Record]:
+def _plain(dialect: Dialect, lines: Lines) -> Iterator[CsvRecord]:
     for line in lines:
         content = line.rstrip("\r\n")
         if content and not (dialect.comment is not None and content.startswith(dialect.comment)):
-            yield Record(lines.number, content.split(dialect.delimiter))
+            yield CsvRecord(lines.number, content.split(dialect.delimiter))
         lines.begin()
 
 
-def _quoted(dialect: Dialect, lines: Lines) -> Iterator[Record]:
+def _quoted(dialect: Dialect, lines: Lines) -> Iterator[CsvRecord]:
     csv.field_size_limit(LONGEST_CELL)
     reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
     while True:
@@ -106,4 +106,4 @@ def _quoted(dialect: Dialect, lines: Lines) -> Iterator[Record]:
             reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
         if is_comment or row == []:
             continue
-        yield Record(lines.number, row, problem)
+        yield CsvRecord(lines.number, row, problem)

@@ -14,7 +14,7 @@ from components.contracts.score_request import ScoreRequest
 from components.core import atomic
 from components.scoring import expectations, folder
 from components.scoring.part import INPUTS, RESULT, PartError, PartSeal, name_of, read_seal
-from components.scoring.sources import Source
+from components.scoring.sources import ScoreSource
 
 _LISTED = 20  # names of files in the summary
 
@@ -53,7 +53,7 @@ class Documents(NamedTuple):
 
 
 def documents(
-    request: ScoreRequest, work: Path, parts: int, totals: Totals, source: Source, input_digest: str
+    request: ScoreRequest, work: Path, parts: int, totals: Totals, source: ScoreSource, input_digest: str
 ) -> Documents:
     """Judge the input, and say what came out. Nothing in it depends on time, place or processes."""
     verdict = None

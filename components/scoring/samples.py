@@ -17,7 +17,7 @@ from components.ingestion.image_cells import ImageFiles
 from components.ingestion.number_cells import Numbers
 from components.scoring.piece import Piece
 from components.scoring.records import Lines, records
-from components.scoring.sources import Source
+from components.scoring.sources import ScoreSource
 from components.scoring.table_form import TableForm
 from components.tasks.task import EndpointSchema, Processor
 
@@ -28,18 +28,21 @@ ENCODED = body.ENCODED
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{60,}={0,2}\s*")
 
 
-class Problem(NamedTuple):
+class SampleProblem(NamedTuple):
     """Why a sample has no answer: a code, as a service gives it, and a sentence."""
 
     code: str
     text: str
 
 
+_Row = tuple[int, Sequence[Any] | SampleProblem]  # line or row, and its cells
+
+
 class Samples(NamedTuple):
     """The samples of a piece, by column; all lists have the same length.
 
     Args:
-        items: for `Predictor.read`; a `Problem` where a sample cannot be read.
+        items: for `Predictor.read`; a `SampleProblem` where a sample cannot be read.
         keys: columns that say which sample it is.
         kept: columns of the input, as texts or as they are stored.
         places: of each sample, for messages.
@@ -60,7 +63,7 @@ class SampleReader:
         root: the folder that paths in cells start at, where they are no tables' own.
     """
 
-    def __init__(self, source: Source, processor: Processor, endpoint: EndpointSchema) -> None:
+    def __init__(self, source: ScoreSource, processor: Processor, endpoint: EndpointSchema) -> None:
         self._source, self._processor, self._endpoint = source, processor, endpoint
         self._is_encoded = endpoint.schema.get("contentEncoding") == ENCODED
         self._is_text = endpoint.schema.get("type") == "string" and not self._is_encoded
@@ -71,7 +74,7 @@ class SampleReader:
         """The samples of a piece.
 
         Raises:
-            DiskFullError, OSError: not of a sample, which has a `Problem` then.
+            DiskFullError, OSError: not of a sample, which has a `SampleProblem` then.
         """
         if piece.kind == "files":
             return self._of_files(piece)
@@ -89,7 +92,7 @@ class SampleReader:
             try:
                 content = Path(self._source.paths[number]).read_bytes()
             except OSError as error:
-                items.append(Problem("file", f"the file cannot be read: {error.strerror or error}"))
+                items.append(SampleProblem("file", f"the file cannot be read: {error.strerror or error}"))
                 hashes.append(None)
             else:
                 items.append(content)
@@ -108,7 +111,7 @@ class SampleReader:
             return problem_of(error)
         return item
 
-    def _rows_of_text(self, piece: Piece) -> Iterator[tuple[int, Sequence[Any] | Problem]]:
+    def _rows_of_text(self, piece: Piece) -> Iterator[_Row]:
         """Line and cells of each row, in the order of the file's columns."""
         form = self._source.form
         assert form is not None  # noqa: S101  # a piece of a table
@@ -124,21 +127,21 @@ class SampleReader:
         for record in records(form.dialect, lines):
             cells = record.cells
             if cells is None:
-                yield record.line, Problem("row", record.problem)
+                yield record.line, SampleProblem("row", record.problem)
             elif len(cells) == width or (len(cells) == width + 1 and not cells[-1].strip()):
                 yield record.line, cells
             elif len(cells) > 1 or cells[0].strip():
                 shown = " | ".join(cells[:5])[:100]
-                yield record.line, Problem("row", f"{len(cells)} cells in place of {width}: {shown}")
+                yield record.line, SampleProblem("row", f"{len(cells)} cells in place of {width}: {shown}")
 
-    def _rows_of_batch(self, piece: Piece) -> Iterator[tuple[int, Sequence[Any] | Problem]]:
+    def _rows_of_batch(self, piece: Piece) -> Iterator[_Row]:
         form = self._source.form
         assert form is not None  # noqa: S101  # a piece of a table
         batch = _batch(piece)
         columns = [batch.column(name).to_pylist() for name in form.columns]
         yield from enumerate(zip(*columns, strict=True), piece.first + 1)
 
-    def _of_rows(self, piece: Piece, form: TableForm, rows: Iterator[tuple[int, Sequence[Any] | Problem]]) -> Samples:
+    def _of_rows(self, piece: Piece, form: TableForm, rows: Iterator[_Row]) -> Samples:
         assert self._to_item is not None  # noqa: S101  # a piece of a table
         is_batch = piece.kind == "batch"
         names = form.names[piece.file]
@@ -151,12 +154,12 @@ class SampleReader:
         unit = "row" if is_batch else "line"
         for number, cells in rows:
             numbers.append(number)
-            if isinstance(cells, Problem):
+            if isinstance(cells, SampleProblem):
                 items.append(cells)
             else:
                 items.append(self._item([cells[place] for place in places], piece.file))
             for name, place in zip(form.kept, kept_places, strict=False):
-                kept[name].append(None if isinstance(cells, Problem) else _kept(cells[place]))
+                kept[name].append(None if isinstance(cells, SampleProblem) else _kept(cells[place]))
         stored: dict[str, Any] = kept
         if is_batch:
             batch = _batch(piece)
@@ -195,9 +198,9 @@ class SampleReader:
         if self._is_encoded and isinstance(cell, str):
             named = self._file_of(cell, file)
             return self._of_value(cell) if named is None else _content(named)
-        if self._is_text:
-            return self._of_value(cell if isinstance(cell, str) else str(cell))
-        if isinstance(cell, str):
+        if self._is_text and not isinstance(cell, str):
+            raise SampleError("no text", code="type", got=f"{type(cell).__name__} {str(cell)[:40]}", expected="a text")
+        if isinstance(cell, str) and not self._is_text:
             with_json = _parsed(cell)
             return self._of_value(cell if with_json is None else with_json)
         return self._of_value(cell)
@@ -232,13 +235,13 @@ def _content(path: Path) -> bytes:
         raise SourceError("the file cannot be read", got=error.strerror) from error
 
 
-def problem_of(error: ModelyardError) -> Problem:
+def problem_of(error: ModelyardError) -> SampleProblem:
     """An error of one sample as a problem."""
     parts = [
         error.what,
         *(f"{name} {value}" for name, value in (("got", error.got), ("expected", error.expected)) if value),
     ]
-    return Problem(getattr(error, "code", "") or "sample", "; ".join(parts)[:500])
+    return SampleProblem(getattr(error, "code", "") or "sample", "; ".join(parts)[:500])
 
 
 def digest_of_files(names: Sequence[str], hashes: Sequence[str | None]) -> str:
@@ -246,7 +249,7 @@ def digest_of_files(names: Sequence[str], hashes: Sequence[str | None]) -> str:
     return digest.of_value(list(map(list, zip(names, hashes, strict=True))))
 
 
-def files_of(piece: Piece, source: Source) -> str:
+def files_of(piece: Piece, source: ScoreSource) -> str:
     """The digest of the files of a piece, which are read for it."""
     hashes: list[str | None] = []
     for number in piece.content:
@@ -263,20 +266,20 @@ def _lines(text: str, newline: str) -> Iterator[str]:
     return io.StringIO(text, newline=newline)
 
 
-def _objects(lines: Lines, names: Sequence[str]) -> Iterator[tuple[int, Sequence[Any] | Problem]]:
+def _objects(lines: Lines, names: Sequence[str]) -> Iterator[_Row]:
     for line in lines:
         if line.strip():
             yield lines.number, _object_cells(line, names)
         lines.begin()
 
 
-def _object_cells(line: str, names: Sequence[str]) -> Sequence[Any] | Problem:
+def _object_cells(line: str, names: Sequence[str]) -> Sequence[Any] | SampleProblem:
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return Problem("json", f"a line that is no JSON: {error}")
+        return SampleProblem("json", f"a line that is no JSON: {error}")
     if not isinstance(document, dict):
-        return Problem("json", f"a line that is no object: {type(document).__name__}")
+        return SampleProblem("json", f"a line that is no object: {type(document).__name__}")
     return [document.get(name) for name in names]
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from components.contracts.score_request import ScoreRequest
 from components.contracts.table_layout import Columns
-from components.core.errors import NotFoundError, UsageError
+from components.core.errors import NotFoundError, SourceError, UsageError
 from components.ingestion import image_names, visible_files, wav_folder
 from components.ingestion.remarks import Remarks
 from components.scoring import table_form
@@ -21,7 +21,7 @@ _TEXTS = frozenset({".txt", ".text", ".md"})
 
 
 @dataclass(frozen=True)
-class Source:
+class ScoreSource:
     """The files of an input, in order.
 
     Args:
@@ -45,7 +45,7 @@ class Source:
         return self.kind == "files" or (self.kind == "tables" and len(self.paths) > 1)
 
 
-def find(request: ScoreRequest, endpoint: EndpointSchema, *, is_row: bool, known: Columns | None) -> Source:
+def find(request: ScoreRequest, endpoint: EndpointSchema, *, is_row: bool, known: Columns | None) -> ScoreSource:
     """The files of the inputs of a request.
 
     Args:
@@ -58,7 +58,8 @@ def find(request: ScoreRequest, endpoint: EndpointSchema, *, is_row: bool, known
         SourceError: a table cannot be read.
     """
     if request.is_dataset:
-        return Source("dataset", [request.inputs[0]], [Path(request.inputs[0]).name], split=request.options.split)
+        _refuse_options_of_tables(request)
+        return ScoreSource("dataset", [request.inputs[0]], [Path(request.inputs[0]).name], split=request.options.split)
     if request.options.split is not None:
         raise UsageError("only a dataset of the project has splits", got=", ".join(request.inputs)[:200])
     remarks = Remarks()
@@ -85,11 +86,22 @@ def find(request: ScoreRequest, endpoint: EndpointSchema, *, is_row: bool, known
         raise UsageError("a file is named twice", got=", ".join(repeated[:5]))
     paths = [path for path, _ in chosen]
     if not found.tables:
-        if request.options.column is not None:
-            raise UsageError("--column is for tables", got=request.options.column)
-        return Source("files", list(map(str, paths)), names, remarks=remarks.lines())
+        _refuse_options_of_tables(request)
+        return ScoreSource("files", list(map(str, paths)), names, remarks=remarks.lines())
     form = table_form.recognise(paths, endpoint, is_row=is_row, known=known, options=request.options)
-    return Source("tables", list(map(str, paths)), names, form, remarks=[*remarks.lines(), *form.notes])
+    return ScoreSource("tables", list(map(str, paths)), names, form, remarks=[*remarks.lines(), *form.notes])
+
+
+def _refuse_options_of_tables(request: ScoreRequest) -> None:
+    options = request.options
+    if options.column is not None:
+        raise UsageError("--column is for tables", got=options.column)
+    if isinstance(options.keep, list) or options.keep == "all":
+        raise UsageError("--keep is for tables: other inputs have no columns", got=options.keep)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise SourceError("a folder cannot be read", where=str(error.filename), got=error.strerror) from error
 
 
 class _Files:
@@ -120,6 +132,8 @@ class _Files:
             prefix: of the names; "": names are relative to the folder.
         """
         if path.is_dir():
+            for _ in os.walk(path, onerror=_refuse_folder):
+                pass  # `visible_files.walk` passes over folders that cannot be read
             for file in visible_files.walk(path, self._remarks):
                 name = _text(file.relative_to(path))
                 self._add(file, f"{prefix.rstrip('/')}/{name}" if prefix else name, is_named=False)

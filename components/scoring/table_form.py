@@ -84,21 +84,25 @@ def recognise(
         raise UsageError("tables of several kinds", got=", ".join(sorted(map(str, kinds))), expected="one kind")
     (kind,) = kinds
     assert kind is not None  # noqa: S101  # the caller chose them by it
-    first: ModelyardError | None = None
+    errors: list[ModelyardError] = []
     best: tuple[int, TableForm] | None = None
+    is_any_right = False
     for written, note in _ways(paths[0], kind, known, endpoint, is_row=is_row):
         try:
             form = _form(paths, {"kind": kind, **written}, endpoint, is_row, known, options)
-            wrong = _wrong_rows(form, paths[0])
+            wrong, tried = _wrong_rows(form, paths[0])
         except (SourceError, UsageError) as error:
-            first = first or error
+            errors.append(error)
             continue
+        is_any_right |= wrong < tried or not tried
         if best is None or wrong < best[0]:
             best = wrong, TableForm(**{**vars(form), "notes": [*([note] if note else []), *form.notes]})
         if not wrong:
             break
-    if best is None:
-        raise first or SourceError("the table cannot be read", where=str(paths[0]))
+    if best is None or (errors and not is_any_right):
+        # A header without some columns is told as such, rather than as rows of another width; the fewest are named.
+        unreadable = SourceError("the table cannot be read", where=str(paths[0]))
+        raise min(errors, key=lambda error: len(error.what), default=unreadable)
     return best[1]
 
 
@@ -245,16 +249,17 @@ def _keys(path: Path, encoding: str) -> list[str]:
     return list(names)
 
 
-def _wrong_rows(form: TableForm, path: Path) -> int:
-    """How many of the first rows cannot be read in this form."""
+def _wrong_rows(form: TableForm, path: Path) -> tuple[int, int]:
+    """How many of the first rows cannot be read in this form, and how many were tried."""
     if form.kind not in ("csv", "tsv"):
-        return 0
-    cells, wrong, names = FeatureCells(form.layout), 0, form.names[0]
+        return 0, 0
+    cells, wrong, tried, names = FeatureCells(form.layout), 0, 0, form.names[0]
     places = [names.index(name) for name in form.columns]
     with open_text(path, form.layout.encoding) as text:
         lines = Lines(islice(text, form.dialect.skip_lines, _TRIED_ROWS * 10), form.dialect.skip_lines + 1)
         rows = records(form.dialect, lines)
         for record in islice(rows, 0 if form.dialect.columns is not None else 1, _TRIED_ROWS):
+            tried += 1
             if record.cells is None or len(record.cells) not in (len(names), len(names) + 1):
                 wrong += 1
             elif form.mode == "features":
@@ -262,7 +267,7 @@ def _wrong_rows(form: TableForm, path: Path) -> int:
                     cells.of([record.cells[place] for place in places], "", 0)
                 except SourceError:
                     wrong += 1
-    return wrong
+    return wrong, tried
 
 
 def _types(schema: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from components.core.errors import ModelyardError, StageKilled
 from components.core.stage_process import die_with_parent
 from components.scoring.part import PartScorer, PartSeal
 from components.scoring.piece import Piece
-from components.scoring.sources import Source
+from components.scoring.sources import ScoreSource
 
 FINISH_SECONDS = 5.0  # after Ctrl-C, for the pieces that are being scored
 
@@ -37,7 +37,7 @@ class WorkerPlan:
     """
 
     request: ScoreRequest
-    source: Source
+    source: ScoreSource
     folder: str
     run: str
     key_types: dict[str, pa.DataType]

@@ -92,10 +92,10 @@ def _show(outcome: ScoreOutcome, *, as_json: bool) -> None:
         return
     if outcome.state == "complete":
         click.echo("nothing to do: the output of this model and this input is there, and is whole")
-    rate = f", {outcome.scored / outcome.seconds:,.0f} a second" if outcome.scored and outcome.seconds else ""
+    took = f", {outcome.scored:,} of them now, in {outcome.seconds:,.0f} s" if outcome.state == "scored" else ""
     click.echo(
         f"{summary['model']} version {summary['version']}: {summary['answered']:,} of {summary['samples']:,} samples "
-        f"answered{rate}"
+        f"answered{took}"
     )
     labels = sorted(summary["labels"].items(), key=lambda one: -one[1])
     if labels:

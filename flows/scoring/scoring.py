@@ -59,7 +59,7 @@ def run(
         dataset=str(dataset) if (dataset / "dataset.yaml").is_file() else None,
         out=str(out.absolute()),
         options=options,
-        processes=processes or len(os.sched_getaffinity(0)),
+        processes=processes or max(1, len(os.sched_getaffinity(0)) // chosen.spec.serving.threads),
         force=force,
         lock_file=str(project.lock_file) if project.lock_file.is_file() else None,
         unless_as=None if unless_as is None else str(unless_as.absolute()),

@@ -12,13 +12,13 @@ import pytest
 from components.contracts.table_layout import TableLayout
 from components.ingestion.dialect import Dialect
 from components.scoring import piece, pieces
-from components.scoring.records import Lines, Record, records
+from components.scoring.records import CsvRecord, Lines, records
 from components.scoring.samples import _lines
-from components.scoring.sources import Source
+from components.scoring.sources import ScoreSource
 from components.scoring.table_form import TableForm
 
 
-def read(text: str, **dialect: object) -> list[Record]:
+def read(text: str, **dialect: object) -> list[CsvRecord]:
     return list(records(Dialect(**dialect), Lines(io.StringIO(text, newline=""), 1)))  # type: ignore[arg-type]
 
 
@@ -70,7 +70,7 @@ def test_pieces_hold_all_rows_with_their_lines(
     path.write_bytes(text.encode())
     layout = TableLayout(files={"": "t.csv"}, kind="csv", label=None, text="v")
     form = TableForm("csv", layout, [["k", "v"]], "cell", ["v"], ["k"], [])
-    source = Source("tables", [str(path)], ["t.csv"], form)
+    source = ScoreSource("tables", [str(path)], ["t.csv"], form)
     cut = list(pieces.of(source))
     found = [record for one in cut for record in records(form.dialect, Lines(_lines(one.content, ""), one.first))]
     assert found == read(text)[1:]
@@ -84,7 +84,9 @@ def test_lines_below_the_rows_are_left_out_wherever_the_cuts_are(
     path = tmp_path / "t.csv"
     path.write_text("k,v\n" + "".join(f"{number},x\n" for number in range(50)) + "total,50\nend,1\n")
     layout = TableLayout(files={"": "t.csv"}, kind="csv", label=None, text="v", skip_last_lines=2)
-    source = Source("tables", [str(path)], ["t.csv"], TableForm("csv", layout, [["k", "v"]], "cell", ["v"], [], []))
+    source = ScoreSource(
+        "tables", [str(path)], ["t.csv"], TableForm("csv", layout, [["k", "v"]], "cell", ["v"], [], [])
+    )
     for characters in range(3, 60, 4):
         monkeypatch.setattr(pieces, "TEXT_CHARACTERS", (characters, characters))
         text = "".join(one.content for one in pieces.of(source))

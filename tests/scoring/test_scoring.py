@@ -169,8 +169,8 @@ def test_texts_by_lines_and_files_with_parameters(
     bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "prompts.jsonl"
-    path.write_text('{"prompt": "one two", "n": 7}\nno json\n{"prompt": "five"}\n')
-    options = {"parameters": {"max_tokens": 2}, "max_errors": 1, "format": "jsonl"}
+    path.write_text('{"prompt": "one two", "n": 7}\nno json\n{"prompt": "five"}\n{"prompt": 5}\n')
+    options = {"parameters": {"max_tokens": 2}, "max_errors": 2, "format": "jsonl"}
     score(monkeypatch, request(bundles / "texts", path, tmp_path / "out", options=options))
     found = [json.loads(line) for line in (tmp_path / "out/predictions/part-000000.jsonl").read_text().splitlines()]
     assert [one["text"].split() for one in found] == [["three", "four"], ["six", "seven"]]
@@ -179,6 +179,8 @@ def test_texts_by_lines_and_files_with_parameters(
     options = {"parameters": {"max_tokens": 2}}
     score(monkeypatch, request(bundles / "texts", tmp_path / "a.txt", tmp_path / "out2", options=options))
     assert predictions(tmp_path / "out2")["text"].tolist() == [found[0]["text"]]
+    alien = request(bundles / "texts", tmp_path / "a.txt", tmp_path / "out3", options={"keep": ["n"]})
+    assert "--keep is for tables" in str(refusal(monkeypatch, alien))
     wrong = request(bundles / "texts", path, tmp_path / "out3", options={"parameters": {"max_token": 2}})
     assert "max_tokens" in str(refusal(monkeypatch, wrong))
     assert not (tmp_path / "out3").exists()
@@ -260,7 +262,9 @@ def test_folders_that_are_not_ours_stay_as_they_are(
     assert "another process" in str(busy)
 
 
-@pytest.mark.parametrize("kind", ["empty", "missing", "columns", "kinds", "no rows", "directory without pictures"])
+@pytest.mark.parametrize(
+    "kind", ["empty", "missing", "columns", "twice", "kinds", "no rows", "directory without pictures"]
+)
 def test_inputs_that_cannot_be_scored_are_refused_before_any_work(
     kind: str, bundles: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +275,9 @@ def test_inputs_that_cannot_be_scored_are_refused_before_any_work(
     elif kind == "columns":
         rows = [{"id": 1, "age": 3}]
         bundle, path, expected = bundles / "table", rows_file(tmp_path / "rows.csv", rows), "height, town"
+    elif kind == "twice":
+        bundle, path, expected = bundles / "table", tmp_path / "rows.csv", "stands twice"
+        path.write_text("age,age,height,town\n1,2,1.7,Ulm\n")
     elif kind == "no rows":
         bundle, path, expected = bundles / "table", tmp_path / "rows.csv", "no sample"
         path.write_text("age,height,town\n")
