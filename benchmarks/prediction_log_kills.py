@@ -8,7 +8,6 @@ with the notes: an answer that was received and is not in the log was lost with 
 
 from __future__ import annotations
 
-import bisect
 import http.client
 import os
 import random
@@ -28,6 +27,7 @@ import pyarrow.parquet as pq
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
 from components.contracts.prediction_log import PREDICTION_HEADER
+from components.contracts.serving_spec import WORKER_HEADER
 from components.identity import manifest as manifests
 from components.monitoring import sealing
 from flows.platform import running, services, state
@@ -48,12 +48,12 @@ class Client:
     """Asks without a pause, and notes what it receives.
 
     Attributes:
-        received: ids of answers with the time at which each was received.
+        received: ids of answers, each with the time at which it was received and the worker that gave it.
         broken: requests without an answer, as the worker was killed or was not there.
     """
 
     url: str
-    received: list[tuple[str, float]] = field(default_factory=list)
+    received: list[tuple[str, float, int]] = field(default_factory=list)
     broken: int = 0
     _end: threading.Event = field(default_factory=threading.Event)
 
@@ -69,7 +69,7 @@ class Client:
                     answer.read()
                     name = answer.getheader(PREDICTION_HEADER)
                     if answer.status == 200 and name is not None:
-                        self.received.append((name, time.time()))
+                        self.received.append((name, time.time(), int(answer.getheader(WORKER_HEADER, "0"))))
                     else:
                         self.broken += 1
             except (OSError, http.client.HTTPException):
@@ -95,7 +95,7 @@ def measure(kills: int = 50, clients: int = 4) -> list[Figure]:
         threads = [threading.Thread(target=client.run) for client in asking]
         for thread in threads:
             thread.start()
-        times = [_kill(house, asking, number) for number in range(kills)]
+        times = dict(_kill(house, asking, number) for number in range(kills))
         for client in asking:
             client.stop()
         for thread in threads:
@@ -107,8 +107,8 @@ def measure(kills: int = 50, clients: int = 4) -> list[Figure]:
         return _figures(asking, times, sealed, lines)
 
 
-def _kill(house: House, clients: list[Client], number: int) -> float:
-    """Kill the worker, and wait until another one answers; when it was killed, in seconds since 1970."""
+def _kill(house: House, clients: list[Client], number: int) -> tuple[int, float]:
+    """Kill the worker, and wait until another one answers; the process, and when it was killed, seconds since 1970."""
     time.sleep(1 + random.random())  # at any place of a write
     record = running.read(state.folder(house.project), f"serve-{MODEL}")
     if record is None:
@@ -124,11 +124,13 @@ def _kill(house: House, clients: list[Client], number: int) -> float:
             raise SystemExit(f"no answer within {PATIENCE_SECONDS} s after kill {number + 1}")
         time.sleep(0.02)
     tell(f"kill {number + 1}: {before} answers so far; back after {time.time() - killed:.1f} s")
-    return killed
+    return worker.pid, killed
 
 
-def _figures(clients: list[Client], kills: list[float], sealed: list[sealing.SealedHour], lines: int) -> list[Figure]:
-    received = dict(one for client in clients for one in client.received)
+def _figures(
+    clients: list[Client], kills: dict[int, float], sealed: list[sealing.SealedHour], lines: int
+) -> list[Figure]:
+    received = {name: (at, worker) for client in clients for name, at, worker in client.received}
     logged: Counter[str] = Counter()
     torn = dropped = stated = 0
     for hour in sealed:
@@ -137,23 +139,22 @@ def _figures(clients: list[Client], kills: list[float], sealed: list[sealing.Sea
         dropped += facts["dropped_requests"]
         stated += facts["predictions"]
         logged.update(pq.read_table(hour.folder / sealing.PREDICTIONS, columns=["id"])["id"].to_pylist())
-    lost = [0.0] * len(kills)  # seconds before each kill, of the earliest answer that was lost with it
-    counts, unexplained = [0] * len(kills), 0
-    for name, at in received.items():
+    # Seconds before each kill, of the earliest answer that was lost with it.
+    lost, counts, unexplained = dict.fromkeys(kills, 0.0), dict.fromkeys(kills, 0), 0
+    for name, (at, worker) in received.items():
         if name in logged:
             continue
-        place = bisect.bisect_left(kills, at - 0.05)  # what was sent before the kill may be received after it
-        if place == len(kills):
+        if worker not in kills:
             unexplained += 1
             continue
-        lost[place] = max(lost[place], kills[place] - at)
-        counts[place] += 1
-    answers, per_kill = len(received), sum(counts) / len(kills)
+        lost[worker] = max(lost[worker], kills[worker] - at)
+        counts[worker] += 1
+    answers, per_kill = len(received), sum(counts.values()) / len(kills)
     unseen = sum(name not in received for name in logged)
-    tell(f"{answers} answers received, {sum(logged.values())} logged in {lines} bytes; {sum(counts)} lost")
+    tell(f"{answers} answers received, {sum(logged.values())} logged in {lines} bytes; {sum(counts.values())} lost")
     return [
         Figure(NAME, f"{len(kills)} kills, {answers} answers received: most log lost with one kill",
-               round(max(lost), 3), "s", at_most=1.0),
+               round(max(lost.values()), 3), "s", at_most=1.0),
         Figure(NAME, "answers lost a kill, on average", round(per_kill, 1)),
         Figure(NAME, "answers that are missing without a kill after them, beside those that were counted as dropped",
                max(0, unexplained - dropped), at_most=0),

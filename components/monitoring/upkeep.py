@@ -12,7 +12,7 @@ from components.core.stage_process import run
 from components.monitoring import log_store, sealing
 from components.monitoring.upkeep_request import UpkeepRequest
 
-NICENESS = 10
+NICENESS = 5
 
 
 def main(arguments: list[str]) -> None:

@@ -34,6 +34,10 @@ class LogUpkeep:
         self._next = self._next_removal = 0.0
         self._not_before: dict[str, float] = {}
 
+    def is_at_work(self) -> bool:
+        """Whether an upkeep is being done."""
+        return self._process is not None and self._process.poll() is None
+
     def look(self) -> None:
         """Start an upkeep that is due, unless one is at work; cheap where nothing is."""
         now = time.monotonic()

@@ -158,8 +158,8 @@ def _predictions(project: Project) -> Iterator[Item]:
     days = settings.read(project.root).retention.predictions_days
     for log in _entries(project.state / "predictions"):
         for hour in hours(log / OPEN):
-            name, held = f"{log.name}/{hour}", "its answers are not sealed yet"
-            yield _item(project, "predictions", name, log / OPEN / hour, model=log.name, held=held)
+            name, why = f"{log.name}/{hour}", "its answers are not sealed yet"
+            yield _item(project, "predictions", name, log / OPEN / hour, model=log.name, held=why)
         folders = _entries(log / SEALED)
         before = None if days is None else time.time() - 86_400 * days
         unlabelled = log_labels.unlabelled(log, before) if before is not None and folders else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -150,7 +151,7 @@ def test_a_kill_while_lines_are_removed_is_completed(
         raise KilledError
 
     with monkeypatch.context() as patched:
-        patched.setattr(sealing.shutil, "rmtree", killed)
+        patched.setattr(sealing, "shutil", SimpleNamespace(rmtree=killed))
         with pytest.raises(KilledError):
             sealing.seal(tmp_path, HOUR)
     (aside,) = (tmp_path / OPEN).iterdir()

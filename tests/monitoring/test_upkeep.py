@@ -45,9 +45,9 @@ def test_the_platform_seals_removes_and_pushes(project: Project) -> None:
 
     def is_done() -> bool:
         upkeep.look()
-        return len(sealing.sealed_hours(log)) == 2 and upkeep._process is None
+        return len(sealing.sealed_hours(log)) == 2 and not upkeep.is_at_work()
 
-    eventually(is_done, "two hours are sealed", 120)
+    eventually(is_done, "two hours are sealed", 300)
     old, young = sealing.sealed_hours(log)
     assert old.manifest.facts["inputs_removed"] is True
     assert "inputs_removed" not in young.manifest.facts
