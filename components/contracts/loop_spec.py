@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from components.contracts.train_spec import TrainSpec
 
 Optimizer = Literal["adamw", "sgd", "muon"]
-KeepMetric = Literal["accuracy", "bleu", "entity_f1", "loss", "macro_f1", "map_50", "mean_iou", "mse"]
+KeepMetric = Literal["accuracy", "bleu", "entity_f1", "loss", "macro_f1", "map_50", "mean_iou", "mse", "wer"]
 Schedule = Literal["constant", "cosine", "onecycle", "step", "wsd", "plateau"]
 
 

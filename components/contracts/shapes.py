@@ -244,6 +244,33 @@ class TextOutput(OutputSpec):
     pad: int = 0
 
 
+class TranscriptOutput(OutputSpec):
+    """For speech: the text of a sound, as tokens.
+
+    A network writes the tokens one by one, logits (N, T, V) of the token that follows each; or it reads them off the
+    frames of the sound, logits (N, F, V), of which `pad` is the blank (`ctc`).
+
+    Args:
+        max_length: largest number of tokens of a text, with those that begin it.
+        begin: tokens that every text begins with; () with `ctc`.
+        end: token that ends a text; with `ctc`, texts have none.
+        ctc: whether the loss is connectionist temporal classification (Graves et al. 2006).
+    """
+
+    kind: ClassVar[str] = "transcript"
+    graph_builder: ClassVar[str] = "components.training.graphs.transcription:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = ()
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("wer", "loss")
+
+    vocabulary: int
+    max_length: int
+    begin: tuple[int, ...] = ()
+    end: int | None = None
+    pad: int = 0
+    ctc: bool = False
+
+
 class BoxesOutput(OutputSpec):
     """For detection: boxes and scores, after the `decode` method of the network; `forward` returns what it likes."""
 

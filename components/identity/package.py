@@ -4,8 +4,8 @@
     model.onnx          for serving; a task that samples has several graphs, each `<name>.onnx`
     model.safetensors   for continuing
     model.json          the model's spec, to build the network that the safetensors fit
-    config.json         of a network that is one of transformers' classes: transformers' config; images have
-                        preprocessor_config.json beside it
+    config.json         of a network that is one of transformers' classes: transformers' config; images and sounds
+                        have preprocessor_config.json beside it, recognisers of speech generation_config.json
     processor.json      raw example -> arrays, with fitted statistics; a tokenizer lies beside it as tokenizer.json
     signature.json      what goes into each graph and what comes out (`Signature`)
     golden/             examples as files, and outputs.json with the training process's own answers to them
@@ -30,7 +30,7 @@ from components.identity import manifest as manifests
 from components.identity.answer_facts import ConformalFacts, DecisionFacts
 from components.identity.calibration_facts import CalibrationFacts
 
-HUB_CONFIG, HUB_PROCESSOR = "config.json", "preprocessor_config.json"
+HUB_CONFIG, HUB_PROCESSOR, HUB_GENERATION = "config.json", "preprocessor_config.json", "generation_config.json"
 BATCH = "batch"  # the free size that is the number of samples
 
 
