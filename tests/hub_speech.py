@@ -53,7 +53,7 @@ def whisper(
     network = WhisperForConditionalGeneration(config)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if parameter.ndim >= 2 and "embed_positions" not in name:
+            if parameter.ndim >= 2 and "embed" not in name:
                 parameter.mul_(scale * (4 if "encoder_attn" in name else 1))  # texts depend on the sound
     generation = network.generation_config
     generation.max_length, generation.return_timestamps = 48, False

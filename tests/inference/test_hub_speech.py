@@ -58,7 +58,7 @@ def train(folder: Path, *, languages: bool, transfer: dict[str, Any]) -> tuple[P
     document: dict[str, Any] = {
         "pipeline": "small", "train_fingerprint": "ab" * 32, "data_digest": digest, "lineage": {}, "model": model,
         "prepared": str(folder / "prepared"), "run_folder": str(folder / "run"), "package": str(folder / "package"),
-        "train": {"epochs": 1, "batch_size": 8, "learning_rate": 0.003, "threads": 1},
+        "train": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-4, "threads": 1},
     }  # fmt: skip
     request = TrainRequest.model_validate(document)
     before = torch.get_num_threads()
@@ -92,12 +92,10 @@ def test_texts_are_those_of_generate(languages: bool, transfer: dict[str, Any], 
     chosen = SpeechRecognitionParameters(max_length=TOKENS)
     answers = predictor.predict(sounds, chosen)
     assert answers == [predictor.predict([sound], chosen)[0] for sound in sounds]
-    texts = set()
+    assert len({answer["score"] for answer in answers}) == len(sounds)  # answers depend on the sound
     for sound, answer in zip(sounds, answers, strict=True):
         waveform = np.frombuffer(sound[sound.index(b"data") + 8 :], np.int16).astype(np.float32) / 2**15
         features = theirs.feature_extractor(waveform, sampling_rate=16_000, return_tensors="pt").input_features
         with torch.inference_mode():
             tokens = network.generate(input_features=features, generation_config=settings, do_sample=False)
         assert answer["text"] == theirs.tokenizer.decode(tokens[0], skip_special_tokens=True).strip()
-        texts.add(answer["text"])
-    assert len(texts) > 1
