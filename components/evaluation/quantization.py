@@ -24,7 +24,7 @@ from components.evaluation import int8, recorded_feeds, report, scorer
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
-from components.identity.package import GoldenExample, Package, QuantizationFacts, QuantizationTrial
+from components.identity.package import EXTERNAL_DATA, GoldenExample, Package, QuantizationFacts, QuantizationTrial
 from components.inference import body, latency, postprocessing
 from components.inference.difference import difference
 from components.inference.predictor import Predictor
@@ -173,7 +173,9 @@ def _try(
     decide: Decide,
 ) -> tuple[Package | None, QuantizationTrial]:
     """Make the int8 graphs of one recipe and score them on the validation split."""
-    shutil.copytree(package.folder, folder, ignore=shutil.ignore_patterns("*.onnx", "*.safetensors"))
+    shutil.copytree(
+        package.folder, folder, ignore=shutil.ignore_patterns("*.onnx", f"*.onnx{EXTERNAL_DATA}", "*.safetensors")
+    )
     derived = Package(folder, package.manifest)
     try:
         for graph in package.signature().graphs:
@@ -251,7 +253,7 @@ def _write_golden(package: Package, derived: Package) -> tuple[str, float | None
 
 
 def _bytes(package: Package) -> int:
-    return sum(package.graph(name).stat().st_size for name in package.signature().graphs)
+    return sum(path.stat().st_size for name in package.signature().graphs for path in package.graph_files(name))
 
 
 def _size(size: int) -> str:

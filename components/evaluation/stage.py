@@ -25,7 +25,7 @@ from components.evaluation.quantization import Quantized
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
-from components.identity.package import Package, PackageFacts
+from components.identity.package import EXTERNAL_DATA, Package, PackageFacts
 from components.inference.predictor import Predictor
 
 TRAINED_ONLY = ("manifest.json", "history.json")
@@ -126,7 +126,8 @@ def _seal(
     """Write trained parts, with int8 graphs if there are any, figures and model card to the package; atomic."""
     source = Path(request.run_folder) / "trained"
     with atomic.folder(Path(request.package)) as fresh:
-        shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*TRAINED_ONLY), dirs_exist_ok=True)
+        others = () if int8_parts is None else ("*.onnx", f"*.onnx{EXTERNAL_DATA}")  # the float graphs
+        shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*TRAINED_ONLY, *others), dirs_exist_ok=True)
         if int8_parts is not None:
             ignored = shutil.ignore_patterns(*TRAINED_ONLY)
             shutil.copytree(int8_parts, fresh, ignore=ignored, dirs_exist_ok=True)

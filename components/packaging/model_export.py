@@ -49,7 +49,7 @@ def _export(package: Package, kind: Format, target: Path) -> list[str]:
         if kind == "huggingface":
             _huggingface(package, fresh)
         else:
-            graphs = [f"{name}.onnx" for name in package.signature().graphs]
+            graphs = [path.name for name in package.signature().graphs for path in package.graph_files(name)]
             for name in graphs if kind == "onnx" else [WEIGHTS]:
                 _copy(package, name, fresh)
             for name in BESIDE:
