@@ -245,16 +245,12 @@ class TextOutput(OutputSpec):
 
 
 class TranscriptOutput(OutputSpec):
-    """For speech: the text of a sound, as tokens.
-
-    A network writes the tokens one by one, logits (N, T, V) of the token that follows each; or it reads them off the
-    frames of the sound, logits (N, F, V), of which `pad` is the blank (`ctc`).
+    """For speech: logits (N, T, V) of the next token of what is said, from a sound and the text so far.
 
     Args:
-        max_length: largest number of tokens of a text, with those that begin it.
-        begin: tokens that every text begins with; () with `ctc`.
-        end: token that ends a text; with `ctc`, texts have none.
-        ctc: whether the loss is connectionist temporal classification (Graves et al. 2006).
+        max_length: largest number of tokens of a text, with those that begin and end it.
+        begin: tokens that every text begins with.
+        end: token that ends a text.
     """
 
     kind: ClassVar[str] = "transcript"
@@ -265,10 +261,9 @@ class TranscriptOutput(OutputSpec):
 
     vocabulary: int
     max_length: int
-    begin: tuple[int, ...] = ()
-    end: int | None = None
+    begin: tuple[int, ...]
+    end: int
     pad: int = 0
-    ctc: bool = False
 
 
 class BoxesOutput(OutputSpec):

@@ -1,4 +1,4 @@
-"""What a speech recogniser hears of a sound: the log-mel frames of Whisper, or the waveform itself.
+"""What a speech recogniser hears of a sound: the log-mel frames of Whisper.
 
 Training and serving share this code. Legend: S samples of a sound, T frames, B mel bands, F bins of a transform.
 """
@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from components.core.errors import SampleError
 from components.core.strict import Strict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SpeechTask = Literal["transcribe", "translate"]
 
 FLOOR = 1e-10  # smallest power of a band
 DECADES = 8.0  # bands more than 80 dB below the loudest one are raised to that level
@@ -35,17 +39,11 @@ class WhisperFeatures(Strict):
         seconds: length of the window that the encoder reads.
     """
 
-    kind: Literal["whisper"] = "whisper"
     rate: int = Field(ge=1_000)
     bands: int = Field(ge=1)
     window: int = Field(ge=2)
     hop: int = Field(ge=1)
     seconds: int = Field(ge=1)
-
-    @property
-    def channels(self) -> int:
-        """Values of a frame."""
-        return self.bands
 
     @property
     def frames(self) -> int:
@@ -65,6 +63,8 @@ class WhisperFeatures(Strict):
         Raises:
             SampleError: the sound is longer than the window.
         """
+        import numpy as np
+
         check_length(waveform, self.rate, self.max_samples)
         half = self.window // 2
         padded = np.pad(waveform.astype(np.float64), (0, self.max_samples - len(waveform)))
@@ -93,61 +93,6 @@ class WhisperFeatures(Strict):
             "padding_side": "right",
             "return_attention_mask": False,
         }
-
-
-class WaveformFeatures(Strict):
-    """The waveform, one channel, for networks that read it (wav2vec 2.0).
-
-    Args:
-        rate: samples a second.
-        seconds: longer sounds are refused.
-        normalise: whether the network gives each sound mean 0 and variance 1 first; the waveform here is as it is.
-    """
-
-    kind: Literal["waveform"] = "waveform"
-    rate: int = Field(ge=1_000)
-    seconds: float = Field(gt=0)
-    normalise: bool = True
-
-    @property
-    def channels(self) -> int:
-        """Values of a step."""
-        return 1
-
-    @property
-    def frames(self) -> int:
-        """Number of steps of the longest sound."""
-        return self.max_samples
-
-    @property
-    def max_samples(self) -> int:
-        """Number of samples of the longest sound."""
-        return round(self.seconds * self.rate)
-
-    def of(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A waveform (S,) to (S, 1).
-
-        Raises:
-            SampleError: the sound is longer than `seconds`.
-        """
-        check_length(waveform, self.rate, self.max_samples)
-        return waveform.astype(np.float32)[:, None]
-
-    def hub_document(self) -> dict[str, Any]:
-        """The preprocessor_config.json that transformers reads."""
-        return {
-            "feature_extractor_type": "Wav2Vec2FeatureExtractor",
-            "processor_class": "Wav2Vec2Processor",
-            "feature_size": 1,
-            "sampling_rate": self.rate,
-            "do_normalize": self.normalise,
-            "padding_value": 0.0,
-            "padding_side": "right",
-            "return_attention_mask": True,
-        }
-
-
-SpeechFeatures = Annotated[WhisperFeatures | WaveformFeatures, Field(discriminator="kind")]
 
 
 def of_whisper(document: Mapping[str, Any]) -> WhisperFeatures:
@@ -182,6 +127,8 @@ def slaney_weights(rate: int, size: int, bands: int) -> NDArray[np.float64]:
     Their corners are equidistant on Slaney's mel scale (Auditory Toolbox, 1998), from 0 to 8 kHz: linear below 1 kHz,
     logarithmic above.
     """
+    import numpy as np
+
     mels = np.linspace(0.0, MELS_BELOW + MELS_PER_LOG * math.log(TOP_HERTZ / LINEAR_BELOW), bands + 2)
     above = LINEAR_BELOW * np.exp((np.maximum(mels, MELS_BELOW) - MELS_BELOW) / MELS_PER_LOG)
     corners = np.where(mels >= MELS_BELOW, above, mels * LINEAR_BELOW / MELS_BELOW)  # Hz

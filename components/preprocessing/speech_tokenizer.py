@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from components.core.errors import UsageError
+from components.core.errors import CorruptArtifactError, UsageError
 from components.identity import hub_folder
 from components.preprocessing import speech_features
 from components.preprocessing.pretrained_tokenizer import PretrainedTokenizer
-from components.preprocessing.speech_features import SpeechFeatures
+from components.preprocessing.speech_features import SpeechTask, WhisperFeatures
 from components.preprocessing.text import Tokenizer
 
 PROCESSOR = "preprocessor_config.json"
-
-SpeechTask = Literal["transcribe", "translate"]
 
 
 class SpeechTokenizer(NamedTuple):
@@ -27,7 +25,7 @@ class SpeechTokenizer(NamedTuple):
     """
 
     tokenizer: Tokenizer
-    features: SpeechFeatures
+    features: WhisperFeatures
     prompt: list[int]
     end: int
     never: list[int]
@@ -58,13 +56,16 @@ def read(source: str, language: str | None, task: SpeechTask | None) -> SpeechTo
     found = {key: value for key, value in config.items() if value is not None}
     if folder.file("generation_config.json"):
         found |= {key: value for key, value in folder.document("generation_config.json").items() if value is not None}
-    tokenizer = PretrainedTokenizer.load(source)
-    end = found.get("eos_token_id")
+    ends = found.get("eos_token_id")
+    end = ends[0] if isinstance(ends, list) else ends
+    if not isinstance(end, int) or not isinstance(found.get("decoder_start_token_id"), int):
+        got = {name: found.get(name) for name in ("decoder_start_token_id", "eos_token_id")}
+        raise CorruptArtifactError("the config does not say how texts begin and end", where=source, got=got)
     return SpeechTokenizer(
-        tokenizer,
+        PretrainedTokenizer.load(source),
         speech_features.of_whisper(folder.document(PROCESSOR)),
         _prompt(found, source, language, task),
-        int(end[0] if isinstance(end, list) else end),
+        end,
         list(found.get("suppress_tokens") or []),
         list(found.get("begin_suppress_tokens") or []),
     )

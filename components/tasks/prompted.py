@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from components.tasks.task import Arrays, RunGraph
 
 
-class Targets:
+class PromptedTargets:
     """What `beam_search.search` calls, from the last token of the prompt on.
 
     Args:

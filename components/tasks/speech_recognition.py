@@ -17,8 +17,7 @@ from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import InputSpec, OutputSpec, SpectrogramInput, TranscriptOutput
 from components.core.errors import SampleError, UsageError
 from components.core.strict import Strict
-from components.preprocessing.speech_features import SpeechFeatures
-from components.preprocessing.speech_tokenizer import SpeechTask
+from components.preprocessing.speech_features import SpeechTask, WhisperFeatures
 from components.preprocessing.tokenizer_spec import Pretrained
 from components.tasks import items
 from components.tasks.task import (
@@ -86,7 +85,7 @@ class SpeechRecognitionProcessor(Tokenized):
         language, task: of weights that know several languages.
     """
 
-    features: SpeechFeatures
+    features: WhisperFeatures
     prompt: list[int]
     end: int
     never: list[int] = Field(default=[])
@@ -98,7 +97,7 @@ class SpeechRecognitionProcessor(Tokenized):
 
     def input_spec(self) -> SpectrogramInput:  # type: ignore[override]  # frames, where the base has tokens
         """Frames (N, T, B) and their lengths, as the weights take them: nothing is standardised."""
-        channels = self.features.channels
+        channels = self.features.bands
         return SpectrogramInput(
             channels=channels, max_length=self.features.frames, mean=[0.0] * channels, std=[1.0] * channels
         )
@@ -113,7 +112,7 @@ class SpeechRecognitionProcessor(Tokenized):
     def arrays(self) -> tuple[ArraySpec, ...]:
         """`series` float32 (T, B); `target` int64 (U,), from the prompt to the end token; on request `text`, UTF-8."""
         return (
-            ArraySpec(name="series", type="float32", shape=(self.features.channels,), layout="ragged"),
+            ArraySpec(name="series", type="float32", shape=(self.features.bands,), layout="ragged"),
             ArraySpec(name="target", type="int64", shape=(), layout="ragged", pad=self.tokenizer.pad),
             ArraySpec(name="text", type="uint8", shape=(), layout="ragged", on_request=True),
         )
@@ -169,7 +168,7 @@ class SpeechRecognitionProcessor(Tokenized):
         chosen = parameters if isinstance(parameters, SpeechRecognitionParameters) else SpeechRecognitionParameters()
         feed = collate(self.arrays(), samples, ("series",))
         encoded = {**run("encoder", feed), "source_lengths": feed["series_lengths"]}
-        step = prompted.Targets(run, encoded, chosen.beams, self.prompt, self.never_first)
+        step = prompted.PromptedTargets(run, encoded, chosen.beams, self.prompt, self.never_first)
         room = self.max_length - len(self.prompt)
         found = beam_search.search(
             step, len(samples), begin=self.prompt[-1], end=self.end, never=self.never, beams=chosen.beams,
