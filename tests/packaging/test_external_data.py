@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import helper
 
 from components.contracts.pipeline import ServingOptions
 from components.core.errors import CorruptArtifactError
@@ -18,6 +19,7 @@ from components.evaluation import stage as evaluation
 from components.identity import manifest
 from components.identity.package import Package
 from components.inference.predictor import Predictor
+from components.inference.runtime import session
 from components.packaging import bundle_inputs, requirements
 from components.packaging.bundle import Bundle
 from components.packaging.bundle_request import BundleRequest
@@ -110,6 +112,26 @@ def test_a_bundle_carries_both_and_is_refused_if_the_weights_are_changed(
     _flip(carried / "model.onnx.data")
     with pytest.raises(CorruptArtifactError, match=r"model\.onnx\.data"):
         bundle.verify()
+
+
+def test_the_file_of_each_tensor_that_the_exporter_writes_beyond_2_gb_becomes_one(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(2, 32, 32)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", [one, f"w{at}"], [two]) for at, (one, two) in enumerate((("x", "h"), ("h", "y")))
+    ]
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 32]) for name in ("x", "y")]
+    weights = [onnx.numpy_helper.from_array(value, f"w{at}") for at, value in enumerate(values)]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    exported, target = tmp_path / "exported" / "model.onnx", tmp_path / "model.onnx"
+    exported.parent.mkdir()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save_model(model, str(exported), save_as_external_data=True, all_tensors_to_one_file=False, size_threshold=0)
+    assert len(list(exported.parent.iterdir())) == 3
+    graph_file.place(exported, target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "model.onnx", "model.onnx.data"]
+    x = np.ones((3, 32), np.float32)
+    (found,) = session(target).run(None, {"x": x})
+    np.testing.assert_allclose(found, x @ values[0] @ values[1], atol=1e-4)
 
 
 def _flip(path: Path) -> None:
