@@ -37,6 +37,7 @@ def training(
     pretrained: Package | None,
     *,
     afresh: bool = False,
+    force: bool = False,
     profile: bool = False,
 ) -> StageRequest:
     """Train, or resume from the checkpoint.
@@ -44,13 +45,14 @@ def training(
     Args:
         pretrained: the registered package that the training starts from, if any.
         afresh: remove the run folder of an earlier attempt first.
+        force: the training was asked for although its result is known.
         profile: record where the time goes.
     """
     run_folder = _place(project, project.run_folder(fingerprints.train.digest))
     document = _train_request(project, spec, fingerprints, run_folder, pretrained)
     return trial(
         project,
-        document.model_copy(update={"profile": profile}),
+        document.model_copy(update={"profile": profile, "forced": force}),
         pretrained,
         outputs=(
             StageOutput(kind="trained", path=f"{run_folder}/trained"),
@@ -60,6 +62,16 @@ def training(
         ),
         afresh=afresh,
     )
+
+
+def forced_and_interrupted(run_folder: Path) -> bool:
+    """Whether a run folder has the checkpoint of a forced training that did not come to its end."""
+    try:
+        request = TrainRequest.model_validate_json((run_folder / "request.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    ended = (run_folder / "trained" / manifests.FILE_NAME).is_file()
+    return request.forced and not ended and any((run_folder / "checkpoints").glob("*"))
 
 
 def trial(
