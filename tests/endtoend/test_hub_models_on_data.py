@@ -132,7 +132,15 @@ def speech(house: House, mirror: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", [translation, detection, sound, speech])
+@pytest.mark.parametrize(
+    "case",
+    [
+        translation,
+        speech,
+        pytest.param(detection, marks=pytest.mark.long),
+        pytest.param(sound, marks=pytest.mark.long),
+    ],
+)
 def test_a_model_of_the_hub_is_trained_and_registered(
     case: Callable[[House, Path], dict[str, Any]], house: House, tmp_path: Path
 ) -> None:
