@@ -28,16 +28,16 @@ def _cases() -> list[tuple[str, dict[str, Any]]]:
     found: list[tuple[str, dict[str, Any]]] = []
     for low, high in ((0, 1), (None, 5), (-3, None), (2.5, 2.5), (-1e300, 1e300)):
         bounds = {"min_value": low, "max_value": high}
-        found += [(BETWEEN, bounds), (BETWEEN, {**bounds, "strict_min": True, "strict_max": True})]
-        found += [(BETWEEN, {**bounds, "strict_max": True})]
-    sets: list[list[Any]] = [[1, 2, 3], [True], [False], [0.1, 2.5], ["1", "a"], ["", "ü"], [1, "1"], [0], []]
+        found += [(BETWEEN, {**bounds, "strict_min": True, "strict_max": True})]
+        found += [(BETWEEN, bounds)]
+    sets: list[list[Any]] = [[1, 2, 3], [True], [0.1, 2.5], ["", "ü"], [1, "1"], []]
     found += [(kind, {"value_set": one}) for one in sets for kind in (IN_SET, f"{PREFIX}values_to_not_be_in_set")]
     found += [(f"{PREFIX}values_to_be_null", {}), (f"{PREFIX}values_to_not_be_null", {})]
     found += [(f"{PREFIX}value_lengths_to_equal", {"value": length}) for length in (0, 1, 3, 4)]
     found += [(f"{PREFIX}value_lengths_to_be_between", {"min_value": 1, "max_value": 4})]
     found += [(f"{PREFIX}value_lengths_to_be_between", {"max_value": 3})]
     found += [(f"{PREFIX}values_to_match_regex", {"regex": one}) for one in PATTERNS]
-    found += [(f"{PREFIX}values_to_not_match_regex", {"regex": one}) for one in PATTERNS]
+    found += [(f"{PREFIX}values_to_not_match_regex", {"regex": one}) for one in PATTERNS[::6]]
     for match_on in ("any", "all"):
         found.append((f"{PREFIX}values_to_match_regex_list", {"regex_list": PATTERNS[:4], "match_on": match_on}))
     found += [(f"{PREFIX}values_to_not_match_regex_list", {"regex_list": PATTERNS[:3]})]
@@ -50,7 +50,7 @@ CASES = _cases()
 
 def _texts(rng: random.Random) -> list[str]:
     signs = "ab1 \n\t٣üA.$0é\u00a0"
-    return ["".join(rng.choices(signs, k=rng.randrange(6))) for _ in range(14)]
+    return ["".join(rng.choices(signs, k=rng.randrange(6))) for _ in range(10)]
 
 
 def _tables() -> list[list[Any]]:
@@ -61,7 +61,7 @@ def _tables() -> list[list[Any]]:
         [0, 1, 2, 3, -3, 5, 6, 12, 2**62, -(2**62), 1234],
         [True, False],
         ["", "a", "1", "ü", "abc", "12", "12\n", "٣٤", "a b", "Abc", "m", "n", "b\n", "$", "a\nc", " ", "true", "1.0"],
-        [*_texts(rng), None, "nan", "a" * 5000], [True, None, False], [None, None],
+        [*_texts(rng), None, "nan", "a" * 50], [True, None, False], [None, None],
     ]  # fmt: skip
 
 
