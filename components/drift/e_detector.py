@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from components.drift.alternatives import bank
 from components.drift.distances import Real
 
-
 MOST_LOG_RATIO = 230.0  # a window's evidence, and all of it, are cut here, so that numbers stay finite
 MOST_STATISTIC = 1e100
 
