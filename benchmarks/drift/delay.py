@@ -5,9 +5,9 @@ default thresholds, with the false alarms that they bring, and thresholds by whi
 2,160 hours without drift as our monitor states, two a month. For the latter a tool's scores are standardised by their
 mean and deviation on those hours, column by column, and the largest is compared with one threshold.
 
-A delay is counted in hours, the first after the change is 1; what is not found within 60 hours counts 61. A kind's delay
-is the mean over its strengths and streams. evidently and nannyml live in environments of their own and are asked in
-processes of their own.
+A delay is counted in hours, the first after the change is 1; what is not found within 60 hours counts 61. The delay of
+a kind is the mean over its strengths and streams. evidently and nannyml live in environments of their own and are asked
+in processes of their own.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ def _compare_column(name: str, reference: pd.Series, window: pd.Series) -> Colum
         return _compare_numbers(name, first, second)
     if kind == "category" and len(window):
         return _compare_categories(name, column_kinds.categories(reference), column_kinds.categories(window))
-    missing = [float(values.isna().mean()) if len(values) else np.nan for values in (reference, window)]
-    return ColumnDrift(name, kind, "none", np.nan, np.nan, np.nan, None, *missing, *sizes)
+    shares = [float(values.isna().mean()) if len(values) else np.nan for values in (reference, window)]
+    return ColumnDrift(name, kind, "none", np.nan, np.nan, np.nan, None, shares[0], shares[1], *sizes)
 
 
 def _compare_numbers(name: str, reference: Real, window: Real) -> ColumnDrift:

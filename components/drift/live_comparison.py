@@ -18,6 +18,7 @@ import math
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from components.core.errors import UsageError
@@ -26,7 +27,7 @@ from components.drift.distances import Real
 
 Decision = Literal["better", "worse", "undecided"]
 
-BETS: Real = 2.0 ** -np.arange(1, 11) * 0.98  # as shares of the largest bet; and that itself
+BETS: Real = 0.98 * np.exp2(-np.arange(1, 11, dtype=np.float64))  # as shares of the largest bet; and that itself
 ALL_BETS: Real = np.append(0.98, BETS)
 MARGINS: Real = np.linspace(-1, 1, 801)
 
@@ -122,7 +123,7 @@ class LiveComparison(Strict):
         if min(counts) < 0:
             raise UsageError("numbers of labels must not be negative", got=counts)
 
-    def _judged(self, counts: Real, update: dict[str, object]) -> LiveComparison:
+    def _judged(self, counts: NDArray[np.signedinteger], update: dict[str, object]) -> LiveComparison:
         before = np.array(self.differences, np.int64) if self.differences else np.zeros(len(counts), np.int64)
         total = before + counts
         values = np.arange(-self.champions, self.champions + 1) / self.champions
@@ -138,7 +139,7 @@ class LiveComparison(Strict):
         return self.model_copy(update={**update, **found, "updates": self.updates + 1})
 
 
-def refuted_up_to(values: Real, counts: Real, bound: float, known: float) -> float:
+def refuted_up_to(values: Real, counts: NDArray[np.signedinteger], bound: float, known: float) -> float:
     """The largest m of `MARGINS` for which "the mean is at most m" is refuted, at least `known`.
 
     The wealth falls with m, so that a search in few steps finds it.
@@ -156,7 +157,7 @@ def refuted_up_to(values: Real, counts: Real, bound: float, known: float) -> flo
     return float(MARGINS[first])
 
 
-def log_wealth(values: Real, counts: Real, margins: Real) -> Real:
+def log_wealth(values: Real, counts: NDArray[np.signedinteger], margins: Real) -> Real:
     """Logarithms of the wealth against "the mean is at most m", for each margin m, (K,).
 
     Args:
