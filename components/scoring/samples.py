@@ -57,11 +57,7 @@ class Samples(NamedTuple):
 
 
 class SampleReader:
-    """Reads pieces of a source.
-
-    Args:
-        root: the folder that paths in cells start at, where they are no tables' own.
-    """
+    """Reads pieces of a source, as the processor and the endpoint of a package take samples."""
 
     def __init__(self, source: ScoreSource, processor: Processor, endpoint: EndpointSchema) -> None:
         self._source, self._processor, self._endpoint = source, processor, endpoint
