@@ -14,9 +14,10 @@ from components.core.strict import Strict
 from components.identity import digest
 from components.inference.predictor import Arrays, Predictor
 from components.scoring import input_table
+from components.scoring.cells import SampleProblem, problem_of
 from components.scoring.outputs import SUFFIXES, OutputTable
 from components.scoring.piece import Piece
-from components.scoring.samples import SampleProblem, SampleReader, Samples, problem_of
+from components.scoring.samples import SampleReader, Samples
 from components.tasks.table_processor import TableProcessor
 from components.tasks.task import Prediction
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from components.core.errors import ModelyardError, SampleError, SourceError
+from components.core.errors import ModelyardError, SampleError
 from components.identity import digest
 from components.inference import body
-from components.ingestion.feature_cells import FeatureCells
-from components.ingestion.image_cells import ImageFiles
-from components.ingestion.number_cells import Numbers
+from components.scoring.cells import CellReader, SampleProblem, problem_of
 from components.scoring.piece import Piece
 from components.scoring.records import Lines, records
 from components.scoring.sources import ScoreSource
@@ -23,16 +20,6 @@ from components.tasks.task import EndpointSchema, Processor
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-ENCODED = body.ENCODED
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{60,}={0,2}\s*")
-
-
-class SampleProblem(NamedTuple):
-    """Why a sample has no answer: a code, as a service gives it, and a sentence."""
-
-    code: str
-    text: str
 
 
 _Row = tuple[int, Sequence[Any] | SampleProblem]  # line or row, and its cells
@@ -57,18 +44,11 @@ class Samples(NamedTuple):
 
 
 class SampleReader:
-    """Reads pieces of a source.
-
-    Args:
-        root: the folder that paths in cells start at, where they are no tables' own.
-    """
+    """Reads pieces of a source, as the processor and the endpoint of a package take samples."""
 
     def __init__(self, source: ScoreSource, processor: Processor, endpoint: EndpointSchema) -> None:
         self._source, self._processor, self._endpoint = source, processor, endpoint
-        self._is_encoded = endpoint.schema.get("contentEncoding") == ENCODED
-        self._is_text = endpoint.schema.get("type") == "string" and not self._is_encoded
-        form = source.form
-        self._to_item = None if form is None else self._converter(form)
+        self._cells = None if source.form is None else CellReader(source, source.form, processor, endpoint)
 
     def read(self, piece: Piece) -> Samples:
         """The samples of a piece.
@@ -142,7 +122,7 @@ class SampleReader:
         yield from enumerate(zip(*columns, strict=True), piece.first + 1)
 
     def _of_rows(self, piece: Piece, form: TableForm, rows: Iterator[_Row]) -> Samples:
-        assert self._to_item is not None  # noqa: S101  # a piece of a table
+        assert self._cells is not None  # noqa: S101  # a piece of a table
         is_batch = piece.kind == "batch"
         names = form.names[piece.file]
         places = list(range(len(form.columns))) if is_batch else [names.index(name) for name in form.columns]
@@ -169,79 +149,11 @@ class SampleReader:
         return Samples(items, {**keys, unit: numbers}, stored, shown, piece.digest())
 
     def _item(self, cells: list[Any], file: int) -> Any:
-        assert self._to_item is not None  # noqa: S101  # a piece of a table
+        assert self._cells is not None  # noqa: S101  # a piece of a table
         try:
-            return self._to_item(cells, file)
+            return self._cells.item(cells, file)
         except ModelyardError as error:
             return problem_of(error)
-
-    def _converter(self, form: TableForm) -> Callable[[list[Any], int], Any]:
-        """Cells of `form.columns`, and the number of the file, to an item."""
-        if form.mode == "features":
-            cells_of = FeatureCells(form.layout)
-            places = [form.columns.index(name) for name in form.layout.features]
-            return lambda cells, _: cells_of.of([cells[place] for place in places], "", 0)
-        if form.mode == "values":
-            numbers = Numbers(form.layout, form.columns)
-            return lambda cells, _: numbers.of(cells, "", 0).tolist()
-        if form.mode == "object":
-            return lambda cells, _: self._of_value(_object(form, self._endpoint, cells))
-        return lambda cells, file: self._of_cell(cells[0], file)
-
-    def _of_cell(self, cell: Any, file: int) -> Any:
-        if cell is None or (isinstance(cell, str) and not cell.strip()):
-            raise SampleError(f"no {self._endpoint.item}", code="type", got="an empty cell")
-        if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes):  # as Hugging Face's `datasets` writes it
-            cell = cell["bytes"]
-        if isinstance(cell, bytes):
-            return cell
-        if self._is_encoded and isinstance(cell, str):
-            named = self._file_of(cell, file)
-            return self._of_value(cell) if named is None else _content(named)
-        if self._is_text and not isinstance(cell, str):
-            raise SampleError("no text", code="type", got=f"{type(cell).__name__} {str(cell)[:40]}", expected="a text")
-        if isinstance(cell, str) and not self._is_text:
-            with_json = _parsed(cell)
-            return self._of_value(cell if with_json is None else with_json)
-        return self._of_value(cell)
-
-    def _file_of(self, cell: str, file: int) -> Path | None:
-        """The file that a cell names; None if it is base64."""
-        if cell.startswith("data:"):
-            return None
-        layout = self._source.form.layout if self._source.form is not None else None
-        table = Path(self._source.paths[file])
-        folder = getattr(layout, "image_folder", None)
-        files = ImageFiles(table, table.parent, folder, getattr(layout, "image_suffix", None))
-        try:
-            path = files.path(cell)
-        except (OSError, ValueError):  # too long for a name
-            return None
-        if path is not None and path.is_file():
-            return path
-        if _BASE64.fullmatch(cell) is None:
-            raise SourceError("no such file beside the table", got=cell[:100])
-        return None
-
-    def _of_value(self, value: Any) -> Any:
-        (item,) = body.of_document(self._processor, self._endpoint, {self._endpoint.item: value}).items
-        return item
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SourceError("the file cannot be read", got=error.strerror) from error
-
-
-def problem_of(error: ModelyardError) -> SampleProblem:
-    """An error of one sample as a problem."""
-    parts = [
-        error.what,
-        *(f"{name} {value}" for name, value in (("got", error.got), ("expected", error.expected)) if value),
-    ]
-    return SampleProblem(getattr(error, "code", "") or "sample", "; ".join(parts)[:500])
 
 
 def digest_of_files(names: Sequence[str], hashes: Sequence[str | None]) -> str:
@@ -281,33 +193,6 @@ def _object_cells(line: str, names: Sequence[str]) -> Sequence[Any] | SampleProb
     if not isinstance(document, dict):
         return SampleProblem("json", f"a line that is no object: {type(document).__name__}")
     return [document.get(name) for name in names]
-
-
-def _object(form: TableForm, endpoint: EndpointSchema, cells: Sequence[Any]) -> dict[str, Any]:
-    """An object of the cells that have a value; text of a table is converted to what the schema asks for."""
-    properties, found = endpoint.schema["properties"], dict[str, Any]()
-    for name, cell in zip(form.columns, cells, strict=True):
-        if cell is None or cell == "" or cell != cell:
-            continue
-        kind = properties[name].get("type")
-        if isinstance(cell, str) and kind in ("integer", "number"):
-            try:
-                cell = int(cell) if kind == "integer" else float(cell)
-            except ValueError as error:
-                raise SampleError("a value that is no number", code="type", got=f"{cell!r} in {name}") from error
-        found[name] = str(cell) if kind == "string" else cell
-    return found
-
-
-def _parsed(text: str) -> Any:
-    """A JSON list or object; None for any other text."""
-    if not text.lstrip().startswith(("[", "{")):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, list | dict) else None
 
 
 def _kept(value: Any) -> str | None:

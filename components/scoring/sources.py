@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +83,7 @@ def find(request: ScoreRequest, endpoint: EndpointSchema, *, is_row: bool, known
             expected=found.expected,
         )
     names = [name for _, name in chosen]
-    if repeated := sorted({name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()):
+    if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
         raise UsageError("a file is named twice", got=", ".join(repeated[:5]))
     paths = [path for path, _ in chosen]
     if not found.tables:
