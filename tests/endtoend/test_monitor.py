@@ -1,9 +1,10 @@
-"""The loop closes by itself: traffic drifts, labels come late, the monitor retrains on them, the challenger shadows, live
+"""The loop closes by itself: traffic drifts, labels come, the monitor retrains on them, its challenger shadows, and live
 labels promote it; each step stands in the ledger, and no request fails."""
 
 from __future__ import annotations
 
 import csv
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,7 +109,7 @@ def traffic(house: House) -> Iterator[Traffic]:
 
 def look(house: House) -> dict[str, Any]:
     """One look of the monitor."""
-    found: dict[str, Any] = house.json("monitor", NAME)
+    found: dict[str, Any] = json.loads(house.run("monitor", NAME, "--json", timeout=600).stdout)
     return found
 
 
