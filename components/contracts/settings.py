@@ -115,12 +115,23 @@ class SigningSettings(Strict):
     require: str | None = None
 
 
+class ConsoleSettings(Strict):
+    """`[console]`: the web console.
+
+    Args:
+        buttons: whether its pages promote, roll back, approve and pause; else they show, and refuse the rest.
+    """
+
+    buttons: bool = True
+
+
 class Settings(Strict):
     """The file."""
 
     connections: ConnectionSettings = ConnectionSettings()
     retention: RetentionSettings = RetentionSettings()
     signing: SigningSettings = SigningSettings()
+    console: ConsoleSettings = ConsoleSettings()
 
 
 def read(root: Path) -> Settings:
