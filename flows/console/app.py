@@ -25,7 +25,7 @@ from components.core.errors import ModelyardError, NotFoundError, StackError
 from components.core.project import Project
 from flows.console import answers, buttons, form_token
 from flows.console.pages import data, lineage, model, models, operations
-from flows.console.pages.models import SHOWN, ModelsQuery
+from flows.console.pages.models import SHOWN, ModelsQuery, Shown
 from flows.console.sources import Sources
 from flows.platform import environment
 
@@ -111,7 +111,7 @@ async def _to_models(_: Request) -> Response:
 
 def _models(request: Request) -> Response:
     words = request.query_params
-    shown = next((one for one in SHOWN if one == words.get("show")), "all")
+    shown: Shown = next((one for one in SHOWN if one == words.get("show")), "all")
     query = ModelsQuery(words.get("q", "").strip()[:200], shown, _number(words.get("page")))
     return answers.page(request, "models.html.j2", models.document(_of(request), query))
 

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from components.access.door import ACTOR, Actor
 from components.core.errors import UsageError
+from components.release.ledger import Role
 from flows.console import actions, answers, form_token
 from flows.console.pages import model as model_page
 from flows.console.sources import Sources
@@ -67,7 +68,7 @@ def _work(sources: Sources, actor: Actor, name: str, button: str, fields: dict[s
     if version and not version.isdecimal():
         raise UsageError("this is no number of a version", got=version[:40])
     if button == "promote" and version:
-        role = "challenger" if fields.get("role") == "challenger" else "champion"
+        role: Role = "challenger" if fields.get("role") == "challenger" else "champion"
         return f"promote version {version} to {role}", partial(actions.promote, project, actor, name, version, role)
     if button == "rollback":
         title = f"roll back to version {version}" if version else "roll back"

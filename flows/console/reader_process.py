@@ -22,6 +22,7 @@ class ReaderProcess:
         self._project, self._timeout_seconds = project, timeout_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def ask(self, reading: str, *arguments: str) -> dict[str, Any]:
         """The document of a reading.
@@ -42,11 +43,17 @@ class ReaderProcess:
         return value
 
     def close(self) -> None:
-        """End the reader."""
+        """End the reader at once, also while it reads; what is asked for after that fails."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            process.kill()
         with self._lock:
             self._end()
 
     def _exchange(self, line: bytes) -> bytes | None:
+        if self._closed:
+            return None
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "flows.console.reader"],

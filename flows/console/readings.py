@@ -35,11 +35,11 @@ def plan(project: Project, name: str) -> Document:
 
 def quality(project: Project, name: str) -> Document:
     """Answers, latency and live quality of a model, hour by hour."""
-    from components.monitoring import hourly
-
     log = project.predictions(name)
     if not log.is_dir():
         return {"hours": [], "left_out": 0, "logged": False}
+    from components.monitoring import hourly
+
     found = hourly.hourly(log)
     return {"hours": [one._asdict() for one in found.hours], "left_out": found.left_out, "logged": True}
 

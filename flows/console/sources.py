@@ -28,7 +28,9 @@ class Sources:
         self.traffic = TrafficSampler(project)
         self.actions = Actions()
         self.aliases = Refreshed(lambda: registry_view.aliases(project), REGISTRY_SECONDS)
-        self.versions = RefreshedByKey(lambda name: registry_view.versions_of(project, name), REGISTRY_SECONDS)
+        self.versions: RefreshedByKey[str, list[Document]] = RefreshedByKey(
+            lambda name: registry_view.versions_of(project, name), REGISTRY_SECONDS
+        )
         self.runs = Refreshed(lambda: prefect_view.runs(project), PREFECT_SECONDS)
         self.deployments = Refreshed(lambda: prefect_view.deployments(project), PREFECT_SECONDS)
         # Two readers, so that a plan does not wait for what takes minutes.

@@ -119,7 +119,7 @@ def pictures(found: dict[str, Any]) -> dict[str, Any]:
 def drift(sources: Sources, name: str) -> list[dict[str, Any]]:
     """The verdicts of `.modelyard/monitoring/MODEL`, newest first; whatever form they have, what is known is shown."""
     folder = sources.project.state / "monitoring" / name
-    found = []
+    found: list[dict[str, Any]] = []
     for path in sorted(folder.glob("*/verdict.json"), reverse=True)[:WINDOWS_SHOWN]:
         try:
             verdict = json.loads(path.read_bytes())
