@@ -66,6 +66,7 @@ def application_of(project: Project, known_secret: str) -> Starlette:
 
     routes = [
         Route("/", _to_models),
+        Route("/favicon.ico", _no_icon),
         *_page("/models", _models),
         *_page("/models/{name}", _model),
         *_page("/data", lambda request: answers.page(request, "datasets.html.j2", data.every(_of(request)))),
@@ -107,6 +108,11 @@ def _get(path: str, handler: Handler) -> Route:
 
 async def _to_models(_: Request) -> Response:
     return RedirectResponse("/models")
+
+
+async def _no_icon(_: Request) -> Response:
+    """Pages have an icon of their own; browsers ask for this one on the page that sets the cookie."""
+    return Response(status_code=204)
 
 
 def _models(request: Request) -> Response:

@@ -115,8 +115,8 @@ def disk(project: Project) -> Document:
 
     kinds: dict[str, dict[str, int]] = {}
     for item in inventory.on_disk(project):
-        row = kinds.setdefault(item.kind, {"items": 0, "bytes": 0})
-        row["items"] += 1
+        row = kinds.setdefault(item.kind, {"things": 0, "bytes": 0})
+        row["things"] += 1
         row["bytes"] += item.bytes
     rows: list[Document] = [{"kind": kind, **row, "collected": True} for kind, row in kinds.items()]
     for kind, folder in (
@@ -127,7 +127,7 @@ def disk(project: Project) -> Document:
         ("ledger", project.ledger),
     ):
         sizes = [path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-        rows.append({"kind": kind, "items": len(sizes), "bytes": sum(sizes), "collected": False})
+        rows.append({"kind": kind, "things": len(sizes), "bytes": sum(sizes), "collected": False})
     return {"kinds": sorted(rows, key=lambda row: -int(row["bytes"]))}
 
 

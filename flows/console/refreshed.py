@@ -44,14 +44,16 @@ class Refreshed(Generic[T]):
         self._computed_at: float | None = None
         self._tried_at = float("-inf")
 
-    def get(self, wait_seconds: float = 0.0) -> Reading[T]:
+    def get(self, wait_seconds: float = 0.0, max_age_seconds: float | None = None) -> Reading[T]:
         """The last value; the next one is started where it is due.
 
         Args:
             wait_seconds: for a value that is due.
+            max_age_seconds: another age than the source's, for who needs it less or more often.
         """
         with self._lock:
-            is_due = time.monotonic() - self._tried_at > self._max_age_seconds
+            most = self._max_age_seconds if max_age_seconds is None else max_age_seconds
+            is_due = time.monotonic() - self._tried_at > most
             if is_due and self._done is None:
                 self._done = threading.Event()
                 threading.Thread(target=self._refresh, args=(self._done,), daemon=True).start()
@@ -95,7 +97,7 @@ class RefreshedByKey(Generic[K, T]):
         self._lock = threading.Lock()
         self._known: OrderedDict[K, Refreshed[T]] = OrderedDict()
 
-    def get(self, key: K, wait_seconds: float = 0.0) -> Reading[T]:
+    def get(self, key: K, wait_seconds: float = 0.0, max_age_seconds: float | None = None) -> Reading[T]:
         """As `Refreshed.get`."""
         with self._lock:
             one = self._known.get(key)
@@ -104,7 +106,7 @@ class RefreshedByKey(Generic[K, T]):
             self._known.move_to_end(key)
             while len(self._known) > MOST_KEYS:
                 self._known.popitem(last=False)
-        return one.get(wait_seconds)
+        return one.get(wait_seconds, max_age_seconds)
 
     def known(self, key: K) -> Reading[T] | None:
         """What is known of a key, without asking for it; None: it was never asked for."""

@@ -33,10 +33,10 @@ class Sources:
         )
         self.runs = Refreshed(lambda: prefect_view.runs(project), PREFECT_SECONDS)
         self.deployments = Refreshed(lambda: prefect_view.deployments(project), PREFECT_SECONDS)
-        # Two readers, so that a plan does not wait for what takes minutes.
-        self._quick, self._slow = ReaderProcess(project), ReaderProcess(project)
+        # Several readers, so that nothing waits for plans of many pipelines, or for what takes minutes.
+        self._planner, self._quick, self._slow = (ReaderProcess(project) for _ in range(3))
         self.plans: RefreshedByKey[str, Document] = RefreshedByKey(
-            lambda name: self._quick.ask("plan", name), PLAN_SECONDS
+            lambda name: self._planner.ask("plan", name), PLAN_SECONDS
         )
         self.quality: RefreshedByKey[str, Document] = RefreshedByKey(
             lambda name: self._quick.ask("quality", name), 60.0
@@ -63,8 +63,8 @@ class Sources:
 
     def close(self) -> None:
         """End what was started."""
-        self._quick.close()
-        self._slow.close()
+        for reader in (self._planner, self._quick, self._slow):
+            reader.close()
 
     @cached_property
     def has_buttons(self) -> bool:

@@ -166,9 +166,7 @@ def test_search_and_paging(tmp_path: Path) -> None:
         assert [row["name"] for row in production["models"]] == [MODEL]
 
 
-@pytest.mark.parametrize(
-    "path", ["/models/none", "/models/..%2f..", "/data/none", "/data/..", "/actions/0", "/nothing"]
-)
+@pytest.mark.parametrize("path", ["/models/none", "/models/%2e%2e", "/data/none", "/actions/0", "/nothing"])
 def test_what_is_not_there(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
@@ -187,7 +185,7 @@ def test_a_report_is_shown_without_its_scripts(client: TestClient) -> None:
     [
         "/data/digits/reports/raw.json",
         "/data/digits/reports/..%2f..%2fstack%2fsecret",
-        f"/models/{MODEL}/gates/../secret",
+        f"/models/{MODEL}/gates/0123456789abcdef/report.html",
         f"/models/{MODEL}/gates/..%2f..%2fstack/report.html",
         "/static/1/app.py",
         "/static/1/..%2fapp.py",

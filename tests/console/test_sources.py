@@ -155,5 +155,6 @@ def test_the_reader_answers_and_is_started_again_after_a_kill(tmp_path: Path, mo
         reader._process.wait()
         kinds = {row["kind"] for row in reader.ask("disk")["kinds"]}
         assert "report" in kinds
+        assert reader.ask("quality", MODEL) == {"hours": [], "left_out": 0, "logged": False}
     finally:
         reader.close()

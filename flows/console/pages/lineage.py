@@ -122,7 +122,7 @@ def _nodes(
     made = [
         _answer(answers),
         _release(model, version, entries),
-        _node("bundle", pin.bundle if pin else None, [("digest", pin.bundle_digest if pin else None)]),
+        _bundle(version, pin, entries),
         _node("package", short(digest) if digest else None, [("task", facts.get("task")), ("digest", digest)]),
         _node("version", f"{model} {version}", [("aliases", ", ".join(row["aliases"]) if row else None),
               ("release", row["state"] if row else None)], row["url"] if row else None),
@@ -132,7 +132,7 @@ def _nodes(
         _data(sources, model, facts, tags),
         _commit(tags),
         _node("lock", short(tags["modelyard.lock_digest"]) if "modelyard.lock_digest" in tags else None,
-              [("digest", tags.get("modelyard.lock_digest")), ("file", "requirements.lock")]),
+              [("requirements.lock", tags.get("modelyard.lock_digest"))]),
         _report(sources, model),
     ]  # fmt: skip
     return [node for node in made if node is not None]
@@ -170,6 +170,15 @@ def _release(model: str, version: str, entries: list[Entry]) -> dict[str, Any]:
     event = (last.end or last.entries[-1]).event
     facts = [("asked by", last.entries[0].asked_by), ("time", last.entries[0].time), ("as", last.role)]
     return _node("release", f"{event}, release {last.id}", facts, f"/models/{quote(model)}#release-{quote(last.id)}")
+
+
+def _bundle(version: str, pin: Pin | None, entries: list[Entry]) -> dict[str, Any]:
+    """The bundle that production was made of, or else the one that was built last for the version."""
+    if pin is not None:
+        return _node("bundle", pin.bundle, [("digest", pin.bundle_digest)])
+    built = [one for one in entries if one.event == "bundled" and one.after and one.after.version == version]
+    tag = built[-1].facts.get("bundle") if built else None
+    return _node("bundle", str(tag) if tag else None, [("digest", built[-1].facts.get("digest") if built else None)])
 
 
 def _package_facts(sources: Sources, pin: Pin | None) -> dict[str, Any]:

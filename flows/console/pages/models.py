@@ -14,6 +14,7 @@ PAGE_SIZE = 50
 REGISTRY_WAIT_SECONDS = 0.4
 LEDGER_WAIT_SECONDS = 0.5
 PLANS_AT_ONCE = 25
+PLAN_SECONDS = 1800.0  # a plan takes seconds of a processor: the page of a model makes it more often
 
 Shown = Literal["all", "production", "attention"]
 SHOWN: tuple[Shown, ...] = ("all", "production", "attention")
@@ -48,7 +49,7 @@ def document(sources: Sources, query: ModelsQuery) -> dict[str, Any]:
     rows = [row(sources, name, summaries[name], registry.value) for name in names]
     for name in names[:PLANS_AT_ONCE]:
         if sources.project.pipeline_file(name).is_file():
-            sources.plans.get(name)
+            sources.plans.get(name, max_age_seconds=PLAN_SECONDS)
     return {
         "query": {"text": query.text, "shown": query.shown},
         "total": len(every),
