@@ -37,6 +37,7 @@ NAMES = (
     "champion_gate",
     "doors",
     "ledger",
+    "console",
     "kills",
     "demo",
 )

@@ -20,8 +20,7 @@ from flows.console.sources import Sources
 from flows.releases import promotion
 
 RELEASES_SHOWN = 20
-REGISTRY_WAIT_SECONDS = 0.4
-QUALITY_WAIT_SECONDS = 0.2
+REGISTRY_WAIT_SECONDS = 0.3
 WINDOWS_SHOWN = 30
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,200}")
 _RUN = re.compile(r"/runs/flow-run/([0-9a-f-]{36})$")
@@ -36,10 +35,12 @@ def document(sources: Sources, name: str, page: int = 1) -> dict[str, Any]:
     Raises:
         NotFoundError: there is no such model.
     """
+    sources.aliases.get(), sources.versions.get(name)  # side by side; what is there within the time is shown
     require(sources, name)
     sources.traffic.watch()
-    aliases, versions = sources.aliases.get(REGISTRY_WAIT_SECONDS), sources.versions.get(name, REGISTRY_WAIT_SECONDS)
-    quality, _ = sources.quality.get(name), sources.plans.get(name, REGISTRY_WAIT_SECONDS)
+    sources.plans.get(name)
+    quality, versions = sources.quality.get(name), sources.versions.get(name, REGISTRY_WAIT_SECONDS)
+    aliases = sources.aliases.get()
     summary = sources.releases.of([name], 5.0)[name]
     entries, problem = _entries(sources, name)
     releases = list(reversed(history.releases(entries)))

@@ -11,8 +11,8 @@ from flows.console.release_index import ReleaseSummary
 from flows.console.sources import Sources
 
 PAGE_SIZE = 50
-REGISTRY_WAIT_SECONDS = 0.4
-LEDGER_WAIT_SECONDS = 0.5
+REGISTRY_WAIT_SECONDS = 0.3
+LEDGER_WAIT_SECONDS = 0.3
 PLANS_AT_ONCE = 25
 PLAN_SECONDS = 1800.0  # a plan takes seconds of a processor: the page of a model makes it more often
 
