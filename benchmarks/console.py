@@ -154,7 +154,8 @@ def _register(project: Project, models: int) -> None:
     }
     for number in range(models):
         name = f"model-{number:04}"
-        rows["registered_models"].append({"name": name, "creation_time": now, "last_updated_time": now})
+        times = {"creation_time": now, "last_updated_time": now}
+        rows["registered_models"].append({"name": name, **times})
         rest = {"current_stage": "None", "status": "READY", "source": "mlflow-artifacts:/0"}
         rows["model_versions"].append({"name": name, "version": 10, **times, **rest})
         rows["registered_model_aliases"].append({"name": name, "alias": "champion", "version": 10})
