@@ -7,12 +7,14 @@ import select
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
 
 TIMEOUT_SECONDS = 300.0
+CLOSED_SECONDS = 0.1  # between two looks at whether the console ends
 
 
 class ReaderProcess:
@@ -55,6 +57,7 @@ class ReaderProcess:
         if self._closed:
             return None
         if self._process is None or self._process.poll() is not None:
+            self._end()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "flows.console.reader"],
                 cwd=self._project.root,
@@ -71,9 +74,14 @@ class ReaderProcess:
         except BrokenPipeError:
             self._end()
             return None
-        if not select.select([process.stdout], [], [], self._timeout_seconds)[0]:
-            self._end()
-            raise StackError(f"no answer within {self._timeout_seconds:.0f} s", next_step="reload the page")
+        deadline = time.monotonic() + self._timeout_seconds
+        while not select.select([process.stdout], [], [], CLOSED_SECONDS)[0]:
+            if self._closed:
+                self._end()
+                return None
+            if time.monotonic() > deadline:
+                self._end()
+                raise StackError(f"no answer within {self._timeout_seconds:.0f} s", next_step="reload the page")
         reply = process.stdout.readline()
         if not reply.endswith(b"\n"):
             self._end()

@@ -10,6 +10,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from components.contracts.prediction_log import Feedback
 from components.core.errors import ModelyardError
 from components.identity import manifest as manifests
 from components.identity.digest import short
@@ -55,7 +56,9 @@ def document(sources: Sources, prediction_id: str, model: str, version: str, *, 
     problems: list[str] = []
     answers: list[dict[str, Any]] = []
     pending = False
-    if prediction_id:
+    if prediction_id and not _is_id(prediction_id):
+        problems.append("this is no prediction id: 8 and 16 hex digits with a hyphen between are expected")
+    elif prediction_id:
         found = sources.predictions.get(prediction_id, WAIT_SECONDS)
         pending = found.pending and found.value is None
         problems += [found.error] if found.error else []
@@ -84,6 +87,14 @@ def document(sources: Sources, prediction_id: str, model: str, version: str, *, 
         "chain": chain,
         "problems": problems,
     }
+
+
+def _is_id(text: str) -> bool:
+    try:
+        Feedback(id=text, truth=None)
+    except ValueError:
+        return False
+    return True
 
 
 def curves(found: dict[str, Any]) -> list[str]:
