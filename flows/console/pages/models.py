@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +15,7 @@ PAGE_SIZE = 50
 REGISTRY_WAIT_SECONDS = 0.3
 LEDGER_WAIT_SECONDS = 0.3
 PLANS_AT_ONCE = 25
+PLAN_DELAY_SECONDS = 1.0  # the browser paints the page first
 PLAN_SECONDS = 1800.0  # a plan takes seconds of a processor: the page of a model makes it more often
 
 Shown = Literal["all", "production", "attention"]
@@ -47,9 +49,9 @@ def document(sources: Sources, query: ModelsQuery) -> dict[str, Any]:
     names = chosen[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
     summaries = sources.releases.of(names, LEDGER_WAIT_SECONDS)
     rows = [row(sources, name, summaries[name], registry.value) for name in names]
-    for name in names[:PLANS_AT_ONCE]:
-        if sources.project.pipeline_file(name).is_file():
-            sources.plans.get(name, max_age_seconds=PLAN_SECONDS)
+    later = threading.Timer(PLAN_DELAY_SECONDS, _ask_for_plans, (sources, names[:PLANS_AT_ONCE]))
+    later.daemon = True
+    later.start()
     return {
         "query": {"text": query.text, "shown": query.shown},
         "total": len(every),
@@ -100,6 +102,12 @@ def plan(sources: Sources, name: str) -> dict[str, Any]:
         "error": known.error,
         "due": [stage for stage in stages if not stage["current"]],
     }
+
+
+def _ask_for_plans(sources: Sources, names: list[str]) -> None:
+    for name in names:
+        if sources.project.pipeline_file(name).is_file():
+            sources.plans.get(name, max_age_seconds=PLAN_SECONDS)
 
 
 def _names(sources: Sources, aliases: dict[str, dict[str, str]]) -> list[str]:
