@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from components.release.ledger import Entry
 
 MAKE_WAY_SECONDS = 0.005  # between two models that nobody waits for
 LOOK_SECONDS = 1.0
+KEPT_MODELS = 8  # whose entries are kept: a page that is open asks for them every few seconds
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ class ReleaseIndex:
         self._heads: dict[str, tuple[int, str]] = {}
         self._stamps: tuple[int, ...] | None = None
         self._known: dict[str, tuple[tuple[int, str] | None, ReleaseSummary]] = {}
+        self._entries: OrderedDict[str, tuple[tuple[int, str] | None, list[Entry]]] = OrderedDict()
         self._waiting = 0
-        self._asked_at = time.monotonic()
 
     def start(self) -> None:
         """Read, in the background, what nobody has asked for yet."""
@@ -104,7 +106,6 @@ class ReleaseIndex:
     def of(self, names: Sequence[str], wait_seconds: float) -> dict[str, ReleaseSummary | None]:
         """Summaries; None for a model that could not be read within the time. It is there the next time."""
         deadline = time.monotonic() + wait_seconds
-        self._asked_at = time.monotonic()
         heads = self._current_heads()
         with self._lock:
             self._waiting += 1
@@ -113,6 +114,25 @@ class ReleaseIndex:
         finally:
             with self._lock:
                 self._waiting -= 1
+
+    def entries(self, name: str) -> list[Entry]:
+        """All entries of a model, checked when they are read.
+
+        Raises:
+            CorruptArtifactError, StackError: as `Ledger.entries`.
+        """
+        head = self._current_heads().get(name)
+        with self._lock:
+            kept = self._entries.get(name)
+        if kept is not None and kept[0] == head:
+            return kept[1]
+        found = ledgers.of(self._project, name).entries()
+        with self._lock:
+            self._entries[name] = (head, found)
+            self._entries.move_to_end(name)
+            while len(self._entries) > KEPT_MODELS:
+                self._entries.popitem(last=False)
+        return found
 
     def known(self) -> dict[str, ReleaseSummary]:
         """The summaries that were read, also those that are behind by an entry or two."""

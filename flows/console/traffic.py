@@ -64,7 +64,7 @@ class Traffic:
     Args:
         answers: whether it answered.
         canary_percent: the policy's share of the challenger; None: there is no challenger.
-        challenger_share: of the window's requests that the challenger answered; None: there were none.
+        challenger_share: of the window's requests that the challenger answered; None: there were none, or it shadows.
         per_second: requests a second of both roles, look by look, for a small chart.
     """
 
@@ -177,6 +177,7 @@ def _traffic(url: str | None, status: ServiceStatus | None, samples: Sequence[_S
     policy = next((worker.policy for worker in workers if worker.policy is not None), None)
     recent = [one for one in samples if samples[-1].time - one.time <= WINDOW_SECONDS]
     champion, challenger = (_role(role, status, recent) for role in _STATS)
+    splits = challenger is not None and policy is not None and policy.canary_percent > 0
     totals = [_grown(recent[0], recent[-1], role)[0] if len(recent) > 1 else 0 for role in _STATS]
     return Traffic(
         url=url,
@@ -187,7 +188,7 @@ def _traffic(url: str | None, status: ServiceStatus | None, samples: Sequence[_S
         champion=champion,
         challenger=challenger,
         canary_percent=policy.canary_percent if policy is not None and challenger is not None else None,
-        challenger_share=totals[1] / sum(totals) if sum(totals) and challenger is not None else None,
+        challenger_share=totals[1] / sum(totals) if sum(totals) and splits else None,
         per_second=[
             sum(_grown(one, other, role)[0] for role in _STATS) / max(1e-3, other.time - one.time)
             for one, other in pairwise(samples)

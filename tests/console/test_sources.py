@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts.serving_spec import RequestStats, ServiceStatus, SlotStatus, WorkerStatus
+from components.contracts.serving_spec import (
+    ChallengerLimits,
+    RequestStats,
+    RolloutPolicy,
+    ServiceStatus,
+    SlotStatus,
+    WorkerStatus,
+)
 from components.core.errors import NotFoundError, StackError
 from flows.console import charts, traffic
 from flows.console.charts import ChartLine
@@ -16,6 +23,8 @@ from flows.console.refreshed import Refreshed, RefreshedByKey
 from flows.console.release_index import ReleaseIndex
 from tests.console.small_console import MODEL, make_project, release
 from tests.waiting import eventually
+
+LIMITS = ChallengerLimits(max_error_rate=0.02, max_latency_ratio=5.0, min_requests=20)
 
 
 def test_a_slow_value_is_there_the_next_time() -> None:
@@ -62,7 +71,7 @@ def test_values_by_key() -> None:
     assert known.value == "A"
 
 
-def status(*counts: tuple[int, int, int], challenger: int | None = None) -> ServiceStatus:
+def status(*counts: tuple[int, int, int], challenger: int | None = None, canary: float = 10.0) -> ServiceStatus:
     """Workers with (process, requests, errors)."""
 
     def slot(version: str) -> SlotStatus:
@@ -76,6 +85,7 @@ def status(*counts: tuple[int, int, int], challenger: int | None = None) -> Serv
                 worker=process, generation=1, code="c", champion=slot("1"),
                 champion_stats=RequestStats(requests=requests, errors=errors, p50_ms=1.0, p99_ms=float(process)),
                 challenger=None if challenger is None else slot("2"),
+                policy=RolloutPolicy(canary_percent=canary, limits=LIMITS),
                 challenger_stats=RequestStats(requests=challenger or 0, compared=10, agreed=9),
             )
             for process, requests, errors in counts
@@ -108,6 +118,13 @@ def test_the_split_of_a_canary() -> None:
     assert found.challenger.agreement == pytest.approx(0.9)
 
 
+def test_a_shadow_answers_nothing() -> None:
+    looks = [(0.0, status((1, 0, 0), challenger=0)), (10.0, status((1, 90, 0), challenger=90, canary=0.0))]
+    samples = [traffic._Sample(time, traffic._counts(one)) for time, one in looks]
+    found = traffic._traffic(None, looks[-1][1], samples)
+    assert (found.canary_percent, found.challenger_share) == (0.0, None)
+
+
 def test_a_chart_has_all_its_points_inside() -> None:
     line = ChartLine("one", [(0, 0.9), (1, 0.95), (2, 0.5)], [0.8, 0.9, 0.4], [0.95, 0.99, 0.6])
     drawn = charts.chart([line], [(0, "begin"), (2, "end")])
@@ -136,6 +153,10 @@ def test_the_index_reads_a_model_again_when_its_ledger_has_grown(tmp_path: Path)
     second = index.of([MODEL], 5.0)[MODEL]
     assert second is not None
     assert (second.champion, second.open[0].event) == ("4", "switched")
+    assert len(index.entries(MODEL)) == 21
+    assert index.entries(MODEL) is index.entries(MODEL)
+    release(Ledger(project.ledger, MODEL), "0123456789ad", "2", "4", "served")
+    assert len(index.entries(MODEL)) == 22
     assert ReleaseIndex(project).of([MODEL], -1.0)[MODEL] is None  # no time: it is there the next time
     index.start()
     assert eventually(lambda: index.known().get(MODEL), "the index is filled").champion == "4"

@@ -16,7 +16,6 @@ from components.identity import manifest as manifests
 from components.identity.digest import short
 from components.packaging.bundle import Bundle
 from components.release import history, production
-from components.release import ledger as ledgers
 from components.release.ledger import Entry
 from components.release.production import Pin
 from flows.console.pages import model as models
@@ -116,7 +115,7 @@ def _nodes(
     sources: Sources, model: str, version: str, answers: list[dict[str, Any]], problems: list[str]
 ) -> list[dict[str, Any]]:
     try:
-        entries = ledgers.of(sources.project, model).entries()
+        entries = sources.releases.entries(model)
     except ModelyardError as error:
         entries = []
         problems.append(f"the ledger cannot be read: {error.what}")

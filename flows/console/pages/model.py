@@ -10,7 +10,6 @@ from typing import Any
 
 from components.core.errors import ModelyardError, NotFoundError
 from components.release import history
-from components.release import ledger as ledgers
 from components.release.history import Release
 from components.release.ledger import Entry
 from flows.console import charts
@@ -149,7 +148,7 @@ def _verdict(verdict: Any, folder: Path) -> dict[str, Any]:
 
 def _entries(sources: Sources, name: str) -> tuple[list[Entry], str | None]:
     try:
-        return ledgers.of(sources.project, name).entries(), None
+        return sources.releases.entries(name), None
     except ModelyardError as error:
         return [], "; ".join(error.lines())
 
