@@ -87,7 +87,8 @@ def hourly(log: Path, most_hours: int = MOST_HOURS) -> HourlyFigures:
         read += 1
     empty = log_reader.FACTS.empty_table().append_column("hour", pa.array([], pa.string()))
     table = pa.concat_tables([empty, *predictions])
-    return HourlyFigures(_figures(table, feedback, set(sealed)), len(every) - read)
+    figures = _figures(table, feedback, set(sealed)) if table.num_rows else []
+    return HourlyFigures(figures, len(every) - read)
 
 
 def _figures(table: pa.Table, feedback: list[dict[str, object]], sealed: set[str]) -> list[HourFigures]:

@@ -24,7 +24,7 @@ class ReaderProcess:
         self._project, self._timeout_seconds = project, timeout_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._closed = False
+        self._closed = threading.Event()
 
     def ask(self, reading: str, *arguments: str) -> dict[str, Any]:
         """The document of a reading.
@@ -46,7 +46,7 @@ class ReaderProcess:
 
     def close(self) -> None:
         """End the reader at once, also while it reads; what is asked for after that fails."""
-        self._closed = True
+        self._closed.set()
         process = self._process
         if process is not None:
             process.kill()
@@ -54,7 +54,7 @@ class ReaderProcess:
             self._end()
 
     def _exchange(self, line: bytes) -> bytes | None:
-        if self._closed:
+        if self._closed.is_set():
             return None
         if self._process is None or self._process.poll() is not None:
             self._end()
@@ -76,7 +76,7 @@ class ReaderProcess:
             return None
         deadline = time.monotonic() + self._timeout_seconds
         while not select.select([process.stdout], [], [], CLOSED_SECONDS)[0]:
-            if self._closed:
+            if self._closed.is_set():
                 self._end()
                 return None
             if time.monotonic() > deadline:
