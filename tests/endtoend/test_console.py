@@ -79,7 +79,7 @@ def test_a_person_promotes_and_reads_what_became_of_it(releases: Releases, page:
 
     answer = releases.answer(NAME)
     page.goto(f"{url}/lineage?id={answer.headers['X-Modelyard-Prediction']}")
-    expect(page.get_by_role("heading", name="Answer")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="Answer", exact=True)).to_be_visible(timeout=60_000)
     page.get_by_role("link", name=f"{NAME} 1").click()  # into the registry
     expect(page.get_by_role("heading", name="Version 1")).to_be_visible()
 
