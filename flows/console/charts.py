@@ -32,12 +32,14 @@ class DrawnLine:
     Args:
         path, band: attributes `d` of paths.
         dots: (x, y, text) of each point, in the chart's units.
+        whiskers: (x, y of the upper end, y of the lower end) of each point's interval.
     """
 
     name: str
     path: str
     band: str
     dots: list[tuple[float, float, str]]
+    whiskers: list[tuple[float, float, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,14 @@ def chart(lines: Sequence[ChartLine], x_labels: Sequence[tuple[float, str]] = ()
 def _drawn(line: ChartLine, across: Callable[[float], float], up: Callable[[float], float]) -> DrawnLine:
     places = [(across(x), up(y)) for x, y in line.points]
     path = "M" + " L".join(f"{x} {y}" for x, y in places)
-    band = ""
+    band, whiskers = "", []
     if line.low and line.high:
         upper = [(across(x), up(high)) for (x, _), high in zip(line.points, line.high, strict=True)]
         lower = [(across(x), up(low)) for (x, _), low in zip(line.points, line.low, strict=True)]
+        whiskers = [(x, high, low) for (x, high), (_, low) in zip(upper, lower, strict=True)]
         band = "M" + " L".join(f"{x} {y}" for x, y in (*upper, *reversed(lower))) + " Z"
     dots = [(x, y, _number(value)) for (x, y), (_, value) in zip(places, line.points, strict=True)]
-    return DrawnLine(line.name, path, band, dots)
+    return DrawnLine(line.name, path, band, dots, whiskers)
 
 
 def spark(values: Sequence[float], width: float = 120.0, height: float = 28.0) -> str:

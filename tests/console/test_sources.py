@@ -134,6 +134,7 @@ def test_a_chart_has_all_its_points_inside() -> None:
     assert all(drawn.left <= x <= drawn.right and 0 <= y <= drawn.height for x, y, _ in only.dots)
     assert only.dots[2][1] > only.dots[0][1]  # SVG counts from the top
     assert only.band.endswith("Z")
+    assert all(top < y < bottom for (_, top, bottom), (_, y, _) in zip(only.whiskers, only.dots, strict=True))
     assert charts.chart([ChartLine("none", [])]) is None
     assert charts.chart([ChartLine("flat", [(0, 1.0)])]) is not None
     assert charts.spark([1.0]) == ""

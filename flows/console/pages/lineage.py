@@ -6,6 +6,7 @@ artifact, so it is asked for.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 from urllib.parse import quote
@@ -63,7 +64,7 @@ def document(sources: Sources, prediction_id: str, model: str, version: str, *, 
         problems += [found.error] if found.error else []
         if found.value is not None:
             model = found.value["model"] or ""
-            answers = found.value["answers"]
+            answers = [{**one, "text": json.dumps(one["output"], ensure_ascii=False)} for one in found.value["answers"]]
             version = str(answers[0]["version"]) if answers else ""
             if not answers:
                 problems.append("no prediction log of this project has an answer of this id")
