@@ -29,6 +29,7 @@ from flows.releases.rollback import Requester
 
 MOST_KEPT = 200
 MOST_LINES = 500
+ANSWER_SECONDS = 15.0  # for Prefect to take an answer
 
 State = Literal["going on", "done", "refused", "failed"]
 
@@ -143,10 +144,15 @@ def approve(project: Project, actor: Actor, flow_run: str, approved: bool, comme
         StackError: Prefect refused it, as when somebody was faster.
     """
     answer = {"approve": approved, "your_name": actor.name, "comment": comment[:1000]}
-    found = prefect_view.request(project, "POST", f"/flow_runs/{flow_run}/resume", {"run_input": answer})
-    if isinstance(found, dict) and found.get("status") not in (None, "ACCEPT"):
-        reason = (found.get("details") or {}).get("reason")
-        raise StackError("Prefect did not take the answer", got=reason or found.get("status"))
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:
+        found = prefect_view.request(project, "POST", f"/flow_runs/{flow_run}/resume", {"run_input": answer})
+        if not isinstance(found, dict) or found.get("status") in (None, "ACCEPT"):
+            break
+        if time.monotonic() > deadline:
+            reason = (found.get("details") or {}).get("reason")
+            raise StackError("Prefect did not take the answer", got=reason or found.get("status"))
+        time.sleep(0.5)  # the form is there a moment after the run is paused
     log(f"answered: {'yes' if approved else 'no'}")
     return "approved: the release goes on" if approved else "refused: the release ends"
 

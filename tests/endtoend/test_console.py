@@ -84,6 +84,23 @@ def test_a_person_promotes_and_reads_what_became_of_it(releases: Releases, page:
     expect(page.get_by_role("heading", name="Version 1")).to_be_visible()
 
 
+def test_a_person_approves_a_release(releases: Releases) -> None:
+    name = releases.pipeline("asked", gates={"champion": None, "manual": {"timeout_minutes": 5}})
+    releases.register(name, seed=1)
+    releases.set(name, "1")
+    url = str(next(row["url"] for row in releases.house.json_of_status() if row["name"] == "console"))
+    with releases.house.client(url, timeout=30) as client:
+        waiting = eventually(lambda: client.get(f"/models/{name}.json").json()["waiting"], "the release waits")
+        form = {"flow_run": waiting["flow_run"], "answer": "yes", "comment": "looks right"}
+        pressed = client.post(f"/models/{name}/approve", data=form, headers={"accept": "application/json"})
+        assert pressed.status_code == 202
+    approved = releases.wait_for(name, "1", "approved")
+    assert approved.facts["comment"] == "looks right"
+    releases.wait_until_serves(name, "1")
+    releases.clear(name)
+    eventually(lambda: releases.service(name).url is None, "the service stops")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_fit_a_phone_and_have_no_serious_finding(calm: Releases, page: Page, scheme: Any) -> None:
     url = url_of(calm.house, page)
