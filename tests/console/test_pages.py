@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from components.core.project import Project
+from flows.console.refreshed import Refreshed, RefreshedByKey
 from tests.console.small_console import HOSTILE, MODEL, PIPELINE, make_project, opened
 
 PAGES = (
@@ -110,6 +111,30 @@ def test_hostile_text_is_seen_where_it_could_not_be_escaped(client: TestClient) 
     assert markup.scripts == [None]
     assert markup.handlers == ["onerror"]
     assert client.get(f"/models/{MODEL}").text.count("&lt;script&gt;") > 10
+
+
+def test_what_registry_and_prefect_say_runs_nothing(tmp_path: Path) -> None:
+    """Aliases, reasons, descriptions, names and messages, as if everybody who writes them were hostile."""
+    version = {"version": "1", "aliases": [HOSTILE], "created_ms": 0, "state": HOSTILE, "reason": HOSTILE,
+               "report": HOSTILE, "package_digest": HOSTILE, "run": HOSTILE, "tags": {"modelyard.git_commit": HOSTILE},
+               "description": HOSTILE, "url": "http://127.0.0.1/#/models"}  # fmt: skip
+    run = {"id": "1", "name": HOSTILE, "subject": HOSTILE, "state": HOSTILE, "type": "FAILED",
+           "message": HOSTILE, "started": HOSTILE, "seconds": 1.0,
+           "stages": [{"name": HOSTILE, "state": HOSTILE}], "url": "/x"}  # fmt: skip
+    schedule = {"id": "1", "name": HOSTILE, "cron": HOSTILE, "timezone": HOSTILE, "paused": False, "next": [HOSTILE],
+                "url": "/x"}  # fmt: skip
+    project = make_project(tmp_path)
+    with opened(project) as client:
+        sources = client.app.state.sources  # type: ignore[attr-defined]
+        sources.aliases = Refreshed(lambda: {HOSTILE: {"champion": HOSTILE}, MODEL: {"champion": HOSTILE}}, 3600)
+        sources.versions = RefreshedByKey(lambda _: [version], 3600)
+        sources.runs, sources.deployments = Refreshed(lambda: [run], 3600), Refreshed(lambda: [schedule], 3600)
+        for path in ("/models", f"/models/{MODEL}", f"/lineage?model={MODEL}&version=1", "/runs", "/schedules"):
+            text = client.get(path).text
+            markup = Markup(text)
+            assert len(markup.scripts) == 1, path
+            assert markup.handlers == [], path
+            assert "&lt;script&gt;" in text, path
 
 
 def test_reading_changes_nothing(project: Project, client: TestClient) -> None:
