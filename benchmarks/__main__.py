@@ -38,6 +38,7 @@ NAMES = (
     "champion_gate",
     "doors",
     "ledger",
+    "console",
     "kills",
     "demo",
 )

@@ -127,6 +127,16 @@ class PredictionSettings(Strict):
     push: bool = False
 
 
+class ConsoleSettings(Strict):
+    """`[console]`: the web console.
+
+    Args:
+        buttons: whether its pages promote, roll back, approve and pause; else they show, and refuse the rest.
+    """
+
+    buttons: bool = True
+
+
 class Settings(Strict):
     """The file."""
 
@@ -134,6 +144,7 @@ class Settings(Strict):
     retention: RetentionSettings = RetentionSettings()
     signing: SigningSettings = SigningSettings()
     predictions: PredictionSettings = PredictionSettings()
+    console: ConsoleSettings = ConsoleSettings()
 
 
 def read(root: Path) -> Settings:

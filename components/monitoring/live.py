@@ -24,7 +24,8 @@ from components.contracts.prediction_log import OPEN, hour_of, hours
 from components.drift import accuracy_watch
 from components.drift.live_comparison import LiveComparison
 from components.monitoring import live_quality, log_reader, sealing
-from components.monitoring.sealing import GRACE_SECONDS, SealedHour
+from components.monitoring.sealing import SealedHour
+from components.monitoring.upkeep_request import GRACE_SECONDS
 from components.monitoring.windows import A_MONTH, SECONDS
 
 _COLUMNS = ["id", "index", "package", "role", "output"]

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
 from components.contracts.monitor_spec import MonitorSpec
 from components.core.errors import UsageError
@@ -109,5 +108,5 @@ def advance(
 
 
 def _log_evidence(stream: Stream) -> float:
-    """The logarithm of 1 + M after the last window (see `components.drift.e_detector`)."""
-    return float(special.logsumexp(np.array(stream.log_statistics) + bank().log_weights))
+    """The logarithm of M after the last window, the mean over the alternatives (`components.drift.e_detector`)."""
+    return float(np.log(np.maximum(np.array(stream.statistics) @ np.exp(bank().log_weights), 1e-300)))

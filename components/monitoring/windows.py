@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from components.contracts.monitor_spec import Window
 from components.contracts.prediction_log import begin_of
 from components.monitoring import sealing
-from components.monitoring.sealing import GRACE_SECONDS, SealedHour
+from components.monitoring.sealing import SealedHour
+from components.monitoring.upkeep_request import GRACE_SECONDS
 
 SECONDS: dict[Window, float] = {"hour": 3600.0, "day": 86_400.0}
 A_MONTH: dict[Window, float] = {"hour": 730.0, "day": 365 / 12}

@@ -414,6 +414,19 @@ def stamps(project: Project) -> tuple[int, ...]:
     return tuple(_modified(file) for file in (path, path.with_name(f"{DATABASE}-wal")))
 
 
+def heads(project: Project) -> dict[str, tuple[int, str]]:
+    """The sequence number and the digest of each model's last entry, unchecked: whether a model has a newer entry.
+
+    A file of before that was not imported yet counts as entry 0.
+    """
+    found = {path.stem: (0, FIRST) for path in project.ledger.glob("*.jsonl")}
+    with LedgerDatabase(project.ledger / DATABASE).reading() as connection:
+        if connection is not None:
+            rows = connection.execute("SELECT model, sequence, digest FROM head")
+            found |= {str(model): (int(sequence), str(digest)) for model, sequence, digest in rows}
+    return found
+
+
 def models(project: Project) -> list[str]:
     """The models that have a ledger, in the database or in a file of before."""
     found = {path.stem for path in project.ledger.glob("*.jsonl")}
