@@ -45,7 +45,7 @@ FLUSH_SECONDS = 0.25
 MOST_ANSWERS, MOST_BYTES = 20_000, 64_000_000  # that wait to be written; bytes of answers, inputs and arrays
 BLOCK_ANSWERS = 128  # described and encoded at a time
 INLINE_SECONDS = 0.001  # a block that is expected to take longer is described by the thread
-DESCRIBE_SHARE = 0.005  # of the time, while requests wait
+DESCRIBE_SHARE = 0.002  # of the time, while requests wait
 _RETRY_SECONDS = 5.0  # after a write that failed
 
 
