@@ -107,6 +107,7 @@ def fit_embedding(embedding: NDArray[np.floating]) -> MultivariateScore | None:
 def features_of(table: pd.DataFrame, features: tuple[Feature, ...]) -> Real:
     """Values of features, (N, F); 0, the centre, where a value is missing or the table lacks the column."""
     values = np.zeros((len(table), len(features)))
+    texts: dict[str, NDArray[np.object_]] = {}  # of columns of categories
     for at, feature in enumerate(features):
         if feature.column not in table.columns:
             continue
@@ -114,7 +115,9 @@ def features_of(table: pd.DataFrame, features: tuple[Feature, ...]) -> Real:
         if feature.category is None:
             numbers = column_kinds.numbers(column)
         else:
-            numbers = np.array([float(one == feature.category) for one in column_kinds.categories(column)])
+            if feature.column not in texts:
+                texts[feature.column] = np.array(column_kinds.categories(column), object)
+            numbers = (texts[feature.column] == feature.category).astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = np.clip((numbers - feature.centre) / feature.scale, -FARTHEST, FARTHEST)
         values[:, at] = np.nan_to_num(scaled, nan=0.0)

@@ -14,6 +14,7 @@ from components.contracts.drift_request import DriftRequest
 from components.contracts.evaluation_request import EvaluationRequest
 from components.contracts.gate_request import GateRequest
 from components.contracts.pipeline import PipelineSpec
+from components.contracts.rehearsal_request import RehearsalRequest
 from components.contracts.stage_request import PlacedArtifact, StageOutput, StageRequest
 from components.contracts.training_request import AUGMENTED_FILE, TrainRequest
 from components.contracts.tune_report import RatePlotRequest, TuneReportRequest
@@ -269,6 +270,15 @@ def monitoring(project: Project, document: DriftRequest) -> StageRequest:
         stage="monitoring",
         document=document.model_dump_json(),
         request_file=_request_file(project, f"monitoring-{document.model}"),
+    )
+
+
+def rehearsal(project: Project, document: RehearsalRequest) -> StageRequest:
+    """Rehearse monitoring policies."""
+    return StageRequest(
+        stage="rehearsal",
+        document=document.model_dump_json(),
+        request_file=_request_file(project, f"rehearsal-{document.model}"),
     )
 
 
