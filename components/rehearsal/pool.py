@@ -182,7 +182,7 @@ class DatasetRows(NamedTuple):
         if not (target / manifests.FILE_NAME).is_file():
             alter = None if scenario is None else damage.of_fault(self.predictor, scenario.fault, scenario.column)
             with atomic.folder(target) as fresh:
-                sizes = self._make(fresh, alter)
+                sizes = self._answer(fresh, alter)
                 facts = {"package_digest": package.digest, "data_digest": package.facts.data_digest, "rows": sizes}
                 manifests.seal(fresh, "reference", facts)
         manifest = manifests.verify(target, "reference")
@@ -190,7 +190,7 @@ class DatasetRows(NamedTuple):
         embedding = np.load(path, allow_pickle=False) if path.is_file() else None
         return pq.read_table(target / ROWS).to_pandas(), embedding, int(manifest.facts["rows"][0])
 
-    def _make(self, fresh: Path, alter: Alter | None) -> list[int]:
+    def _answer(self, fresh: Path, alter: Alter | None) -> list[int]:
         tables, vectors = [], []
         for split in SPLITS:
             what = f"{split} of {self.model}" if alter is None else f"{split} of {self.model} with a broken sensor"
