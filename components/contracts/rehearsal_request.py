@@ -57,7 +57,7 @@ class RehearsalRequest(Strict):
     scenarios: list[ScenarioSpec] = Field(min_length=1)
     months: float = Field(gt=0, le=120)
     seed: int = Field(ge=0)
-    training_seconds: dict[str, float] = {}
+    training_seconds: dict[str, float] = Field(default={})
 
     @staticmethod
     def read(arguments: list[str]) -> RehearsalRequest:

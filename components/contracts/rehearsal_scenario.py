@@ -48,8 +48,8 @@ class ScenarioSpec(Strict):
         ramp_days: that a gradual change takes to be complete.
         drop: of the accuracy on the rows after the change; answers that are wrong are drawn more often.
         shift: by so many standard deviations `column` moves after the change.
-        column: of the inputs, as the log names it; None: the column of numbers that goes with wrong answers most, or, of
-            a broken sensor, the first that the package reads.
+        column: of the inputs, as the log names it; None: the column of numbers that goes with wrong answers most, or,
+            of a broken sensor, the first column of numbers.
         fault: `stuck`: the column has one value; `missing`: it has none; `unit`: it is multiplied by 100.
         share: of the rows that a fault or a new class concerns.
         label, factor: the label whose share in the odds becomes so many times as large; None: the rarest one.
@@ -110,7 +110,9 @@ class ScenarioSpec(Strict):
         for pair in rest.split(",") if rest else ():
             key, sign, value = pair.partition("=")
             if not sign or not key:
-                raise UsageError("a scenario's parameters are KEY=VALUE", got=text, expected=f"{name}:day=10,labels=0.5")
+                raise UsageError(
+                    "a scenario's parameters are KEY=VALUE", got=text, expected=f"{name}:day=10,labels=0.5"
+                )
             values[key] = value if key in ("column", "label") else located_yaml.parse_value(value)
         try:
             return ScenarioSpec.model_validate(values)

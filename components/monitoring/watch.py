@@ -125,6 +125,6 @@ def step(
 
 
 def _log_evidences(streams: Sequence[Stream]) -> NDArray[np.float64]:
-    """The logarithm of 1 + M after the last window, of the mean over the alternatives (`components.drift.e_detector`)."""
+    """The logarithms of 1 + M after the last window, means over the alternatives (`components.drift.e_detector`)."""
     statistics = np.array([stream.log_statistics for stream in streams])
     return np.asarray(special.logsumexp(statistics + bank().log_weights, axis=-1))

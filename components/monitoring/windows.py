@@ -18,6 +18,7 @@ from components.monitoring.sealing import GRACE_SECONDS, SealedHour
 
 SECONDS: dict[Window, float] = {"hour": 3600.0, "day": 86_400.0}
 A_MONTH: dict[Window, float] = {"hour": 730.0, "day": 365 / 12}
+MOST_COMPARED = 20_000  # rows of a window, spread evenly, that statistics are computed of
 _DAY = len("2026-11-29")
 
 

@@ -1,1 +1,1 @@
-"""Rehearse a monitoring policy: months of traffic with a simulated clock, decided by the code that decides in production."""
+"""Rehearse a monitoring policy: months of traffic by a simulated clock, decided by the code of production."""

@@ -60,9 +60,7 @@ class ModelVersion:
             )
 
 
-def first(
-    pool: Pool, world: World, spec: MonitorSpec, seed: int, reference: Reference | None = None
-) -> ModelVersion:
+def first(pool: Pool, world: World, spec: MonitorSpec, seed: int, reference: Reference | None = None) -> ModelVersion:
     """The package.
 
     Args:

@@ -100,7 +100,9 @@ def of_table(
             next_step="rehearse on the dataset (--from DATASET), or wait for more answers",
         )
     told = table[TRUTH] if TRUTH in table else pd.Series([None] * len(table), dtype=object)
-    truth = np.array([None if value is None or value is pd.NA or value != value else str(value) for value in told], object)
+    truth = np.array(
+        [None if value is None or value is pd.NA or value != value else str(value) for value in told], object
+    )
     rows = _plain(table.drop(columns=[TRUTH], errors="ignore"))
     right = np.full(len(rows), np.nan)
     if LABEL in rows:
@@ -119,7 +121,9 @@ def damaged(pool: Pool, table: pd.DataFrame, embedding: NDArray[np.float32] | No
 
 def renamed(pool: Pool) -> Pool:
     """The pool with a copy of each row whose truth is a label that the model does not have."""
-    return _joined(pool, pool._replace(truth=np.full(len(pool.rows), NEW_LABEL, object), right=np.zeros(len(pool.rows))))
+    return _joined(
+        pool, pool._replace(truth=np.full(len(pool.rows), NEW_LABEL, object), right=np.zeros(len(pool.rows)))
+    )
 
 
 def _joined(pool: Pool, copies: Pool) -> Pool:

@@ -68,7 +68,9 @@ def read(log: Path) -> Recording:
     if champion.empty:
         raise UsageError("no champion has answered in this log", where=str(log))
     package = str(champion["package"].value_counts().index[0])
-    own = champion[champion["package"] == package].sort_values(["time", "id", "index"], kind="stable", ignore_index=True)
+    own = champion[champion["package"] == package].sort_values(
+        ["time", "id", "index"], kind="stable", ignore_index=True
+    )
     truths = _truths(windows.truths(log, sealed))
     told = [truths.get(key) for key in zip(own["id"], own["index"], strict=True)]
     outputs = [json.loads(text) for text in own["output"]]

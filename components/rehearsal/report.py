@@ -169,7 +169,9 @@ def _lines(one: Rehearsed) -> list[_Line]:
     lines += [_line(order.hour, order.mode.replace("_", " "), _told(order), "order") for order in one.orders]
     for event in one.events:
         accuracy = "" if event.accuracy is None else f" (accuracy {event.accuracy:.1%})"
-        lines.append(_line(event.hour, event.kind.replace("_", " "), f"version {event.version}{accuracy}: {event.text}", "event"))
+        lines.append(
+            _line(event.hour, event.kind.replace("_", " "), f"version {event.version}{accuracy}: {event.text}", "event")
+        )
     if one.changed is not None:
         lines.append(_line(one.changed, "change", one.says, "change"))
     order = {"change": 0, "alarm": 1, "false": 1, "order": 2, "event": 3}

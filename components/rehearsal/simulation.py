@@ -30,7 +30,7 @@ from components.rehearsal.outcome import (
     RehearsedEvent,
     RehearsedOrder,
 )
-from components.rehearsal.pool import Pool, take
+from components.rehearsal.pool import take
 from components.rehearsal.window_alarms import WindowRows
 from components.rehearsal.world import HOURS_A_DAY, Hour, Integers, World
 
@@ -167,7 +167,9 @@ class Simulation:
             if is_shadowed and shadow is not None:
                 shadow_right = self._as_told(shadow.right, requests, part)
             window = self.clock.window(at, self.spec.window)
-            self.arriving[window].append(_Arrived(version, version is self.champion, right, shadow if is_shadowed else None, shadow_right))
+            self.arriving[window].append(
+                _Arrived(version, version is self.champion, right, shadow if is_shadowed else None, shadow_right)
+            )
             self.told[at] += (len(right), int(right.sum()))
 
     @staticmethod
@@ -222,9 +224,7 @@ class Simulation:
             if self.challenger.is_shadow:
                 pairs = [one for one in arrived if one.version is self.champion and one.shadow is rival]
                 champion = [bool(value) for one in pairs for value in one.right]
-                others = [
-                    bool(value) for one in pairs if one.shadow_right is not None for value in one.shadow_right
-                ]
+                others = [bool(value) for one in pairs if one.shadow_right is not None for value in one.shadow_right]
             else:
                 champion = own.tolist()
                 others = [bool(value) for one in arrived if one.version is rival for value in one.right]
@@ -408,9 +408,13 @@ class Simulation:
     def _noted(self) -> list[str]:
         notes = list(self.notes)
         if self.first.monitor is None:
-            notes.append("no window was compared: each had fewer answers than monitor.min_rows, or nothing can be watched")
+            notes.append(
+                "no window was compared: each had fewer answers than monitor.min_rows, or nothing can be watched"
+            )
         if self.spec.limits.live_accuracy is not None and not self.pool.is_scored:
-            notes.append("limits.live_accuracy does nothing: the truths of these rows are not known, or not right or wrong")
+            notes.append(
+                "limits.live_accuracy does nothing: the truths of these rows are not known, or not right or wrong"
+            )
         return notes
 
 

@@ -117,7 +117,9 @@ def _source(request: RehearsalRequest) -> Source:
     if recording.others:
         notes.append(f"{recording.others:,} answers of other packages or roles are left out")
     if has_most and len(pool.rows) < len(recording.table):
-        notes.append(f"{len(recording.table) - len(pool.rows):,} answers without a truth are left out of what is drawn from")
+        notes.append(
+            f"{len(recording.table) - len(pool.rows):,} answers without a truth are left out of what is drawn from"
+        )
     if not has_most:
         notes.append("too few answers have a truth: what is right and wrong is not known")
     return Source(package, pool, rows, suite, recording, notes)

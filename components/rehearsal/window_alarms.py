@@ -14,9 +14,9 @@ from components.contracts.monitor_spec import MonitorSpec
 from components.drift import columns as column_drift
 from components.identity import digest
 from components.monitoring import quality, watch
-from components.monitoring.judgement import MOST_ROWS
 from components.monitoring.policy import MonitorAlarm
 from components.monitoring.reference import TRUTH
+from components.monitoring.windows import MOST_COMPARED
 from components.rehearsal.model_version import ModelVersion
 
 
@@ -39,7 +39,7 @@ def of_window(spec: MonitorSpec, version: ModelVersion, window: WindowRows, seed
     """The alarms without labels; the version's monitor is the next one."""
     frame, name, limits = window.frame, window.name, spec.limits
     found: list[tuple[Trigger, str]] = []
-    thinned = slice(None, None, -(-len(frame) // MOST_ROWS) if len(frame) > MOST_ROWS else 1)
+    thinned = slice(None, None, -(-len(frame) // MOST_COMPARED) if len(frame) > MOST_COMPARED else 1)
     compared = frame.iloc[thinned].drop(columns=spec.leave_out, errors="ignore")
     reference = version.reference.rows.drop(columns=[TRUTH, *spec.leave_out], errors="ignore")
     alarmed: Sequence[str] = ()
@@ -54,7 +54,9 @@ def of_window(spec: MonitorSpec, version: ModelVersion, window: WindowRows, seed
         if limits.psi is not None:
             found += _distance(reference, compared, limits.psi)
     if limits.missed is not None and len(window.missed) and window.missed.mean() > limits.missed:
-        found.append(("expectations", f"{window.missed.mean():.1%} of the rows miss an expectation of the training data"))
+        found.append(
+            ("expectations", f"{window.missed.mean():.1%} of the rows miss an expectation of the training data")
+        )
     if limits.quality_drop is not None:
         found += _estimated(version.reference.rows, frame, tuple(alarmed), limits.quality_drop)
     return [MonitorAlarm(trigger, name, text, digest.of_value([seed, name, trigger])) for trigger, text in found]

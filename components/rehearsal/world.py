@@ -1,8 +1,8 @@
 """What happens around the model, hour by hour: requests, and the truths that are told of the answers later.
 
-The rows after a change are drawn from the same pool with other weights: rows whose `column` is high are drawn more
-often (exponential tilting by its normal scores), and so are rows whose answer is wrong, until the accuracy has fallen by
-`drop`. So each row is a real input with the model's real answer, and the drift harms as much as the scenario says.
+The rows after a change are drawn from the same pool with other weights: rows whose `column` is high are drawn
+more often (exponential tilting by its normal scores), and so are rows whose answer is wrong, until the accuracy
+has fallen by `drop`. So each row is a real input with the model's real answer, and the drift harms as much as the scenario says.
 All draws depend on the seed, the scenario and the hour alone: every policy meets the same requests and truths.
 """
 
@@ -13,7 +13,6 @@ import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import special, stats
 
@@ -32,6 +31,7 @@ REQUESTS_AN_HOUR = 60.0
 DAYTIME = 0.8  # by how much seasonal traffic swings about its mean
 WEEKEND = 0.5  # share of the traffic that a weekend has
 _LARGEST_WEIGHT = 1e6
+_UNCHANGED = ("label_noise", "no_traffic")  # inputs and their truths stay as they were
 
 
 class Hour(NamedTuple):
@@ -68,7 +68,9 @@ class World:
         self.clock = Clock(BEGIN, hours)
         self.rate = spec.requests_an_hour or requests_an_hour or REQUESTS_AN_HOUR
         self.changes_at = self._changes_at()
-        self.column: str | None = None  # that moves
+        self.column: str | None = None  # that moves, and by how much
+        self.moves = 0.0
+        self._sign = 1.0
         self._seed = [seed, zlib.crc32(spec.name.encode())]
         self._even = np.arange(1, pool.clean + 1) / pool.clean
         self._weights = np.cumsum(self._after())
@@ -89,8 +91,8 @@ class World:
         return round(day * HOURS_A_DAY)
 
     def level(self, hour: int) -> float:
-        """How far the inputs and their truths have changed, 0 to 1. What varies with the hour of the day is no change."""
-        if self.changes_at is None or hour < self.changes_at or self.spec.name in ("label_noise", "no_traffic", "recorded"):
+        """How far inputs and truths have changed, 0 to 1. What varies with the hour of the day is no change."""
+        if self.changes_at is None or hour < self.changes_at or self.spec.name in _UNCHANGED:
             return 0.0
         if self.spec.name == "gradual":
             return min(1.0, (hour - self.changes_at) / (self.spec.ramp_days * HOURS_A_DAY))
@@ -190,6 +192,7 @@ class World:
         tilt = np.zeros(clean)
         if spec.shift:
             self.column, scores = self._scores()
+            self.moves = spec.shift * self._sign
             tilt = spec.shift * scores
         weights = np.exp(tilt)
         right = self.pool.right[:clean]
@@ -216,7 +219,9 @@ class World:
         }
         if self.spec.column is not None and self.spec.column not in numbers:
             raise UsageError(
-                "that is no column of numbers of the inputs", got=self.spec.column, expected=", ".join(numbers) or "none"
+                "that is no column of numbers of the inputs",
+                got=self.spec.column,
+                expected=", ".join(numbers) or "none",
             )
         wrong = 1 - self.pool.right[:clean] if self.pool.is_scored else None
         best, found = None, np.zeros(clean)
@@ -228,7 +233,8 @@ class World:
             related = 0.0 if wrong is None or np.ptp(wrong) == 0 else float(np.corrcoef(scores, wrong)[0, 1])
             if abs(related) > strongest:
                 strongest, best = abs(related), name
-                found = scores if related >= 0 or self.spec.column is not None else -scores
+                self._sign = 1.0 if related >= 0 or self.spec.column is not None else -1.0
+                found = self._sign * scores
         return best, found
 
     def _of_label(self) -> Real:
@@ -253,18 +259,18 @@ class World:
     def told(self) -> str:
         """What changes, in words."""
         spec = self.spec
-        moved = f", {self.column} moves by about {spec.shift:g} standard deviations" if self.column else ""
+        moved = f", {self.column} moves by about {self.moves:g} standard deviations" if self.column else ""
         falls = f"the accuracy falls by {spec.drop:.1%}" if self.pool.is_scored else "the rows change"
         return {
             "none": "nothing changes",
             "gradual": f"over {spec.ramp_days:g} days {falls}{moved}",
             "sudden": f"{falls} at once{moved}",
             "seasonal": "rows and their number vary with hour and weekday, as they always did: no change",
-            "broken_sensor": f"{spec.column or 'the input'} is damaged ({spec.fault}) in {spec.share:.0%} of the requests",
+            "broken_sensor": f"{spec.column or 'the input'} is {spec.fault} in {spec.share:.0%} of the requests",
             "new_class": f"{spec.share:.0%} of the requests are of a class that the model does not have",
             "label_share": f"the odds of the label {self.column} are {spec.factor:g} times as large",
-            "label_delay": f"{falls} at once{moved}; from then on truths come after {spec.late_hours:g} h on average, and "
-            f"of {spec.late_share:.0%} of the answers",
+            "label_delay": f"{falls} at once{moved}; then truths come after {spec.late_hours:g} h on average, of "
+            f"{spec.late_share:.0%} of the answers",
             "label_noise": f"{spec.noise:.0%} of the truths are told wrongly; the model is as good as before",
             "bad_retraining": f"{falls} at once{moved}; each retrained model has a mistake and is {spec.worse_by:.1%} "
             "worse than it should be",

@@ -40,7 +40,10 @@ COMMANDS = {
     "predictions": ("flows.cli.predictions:predictions", "What was answered in production, and how well."),
     "label": ("flows.cli.label:label", "Tell the truths of answers, for their quality."),
     "drift": ("flows.cli.drift:drift", "Judge what was answered against what the model was validated on."),
-    "rehearse": ("flows.cli.rehearse:rehearse", "Months of drift in minutes: what a monitoring policy would have done."),
+    "rehearse": (
+        "flows.cli.rehearse:rehearse",
+        "Months of drift in minutes: what a monitoring policy would have done.",
+    ),
     "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),
     "rollback": ("flows.cli.promote:rollback", "Go back to the last version that served well."),

@@ -277,7 +277,7 @@ def rehearsal(project: Project, document: RehearsalRequest) -> StageRequest:
     """Rehearse monitoring policies."""
     return StageRequest(
         stage="rehearsal",
-        document=document.model_dump_json(),
+        document=document.model_dump_json(exclude_unset=True),  # a scenario refuses what it does not use
         request_file=_request_file(project, f"rehearsal-{document.model}"),
     )
 
