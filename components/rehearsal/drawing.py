@@ -18,7 +18,7 @@ from components.rehearsal.outcome import Rehearsed
 from components.rehearsal.world import HOURS_A_DAY
 
 GREEN, RED, PALE = "#2e7d4f", "#b3402c", "#fdf1ea"
-SMOOTH_DAYS = 3  # of the curves of the quality
+SMOOTH_DAYS, ENOUGH = 3, 500  # days that a curve is the mean of, where days have fewer answers than that
 _LANES = ("false alarm", "alarm", "order", "held back", "version")
 
 
@@ -55,10 +55,11 @@ def _quality(axes: Axes, group: Sequence[Rehearsed]) -> None:
     days = np.arange(len(group[0].days)) + 0.5
     first = group[0]
     answered = [day.answers for day in first.days]
-    without = _smooth([day.wrong_without or 0 for day in first.days], [day.requests for day in first.days])
+    days_each = 1 if np.median(answered) >= ENOUGH else SMOOTH_DAYS
+    without = _smooth([day.wrong_without or 0 for day in first.days], [day.requests for day in first.days], days_each)
     axes.plot(days, without, color=GREY, linewidth=2.2, label="without a policy")
     for one, colour in zip(group, (BLUE, GREEN), strict=False):
-        quality = _smooth([day.wrong or 0 for day in one.days], [day.answers for day in one.days])
+        quality = _smooth([day.wrong or 0 for day in one.days], [day.answers for day in one.days], days_each)
         axes.plot(days, quality, color=colour, linewidth=2.2, label=one.policy)
         promoted = [event.hour / HOURS_A_DAY for event in one.events if event.kind == "promoted"]
         for day in promoted:
@@ -72,8 +73,9 @@ def _quality(axes: Axes, group: Sequence[Rehearsed]) -> None:
             textcoords="offset points", color=ORANGE, fontsize=9,
         )  # fmt: skip
     axes.set_ylabel("accuracy")
-    axes.legend(frameon=False, fontsize=8, loc="lower left", ncols=4, bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
-    set_titles(axes, first.scenario.replace("_", " "), f"{sum(answered):,} answers, means of {SMOOTH_DAYS} days")
+    axes.legend(frameon=False, fontsize=8, loc="best", framealpha=0.8)
+    means = "daily means" if days_each == 1 else f"means of {days_each} days"
+    set_titles(axes, first.scenario.replace("_", " "), f"{sum(answered):,} answers, {means}")
 
 
 def _traffic(axes: Axes, group: Sequence[Rehearsed]) -> None:
@@ -114,9 +116,9 @@ def _lanes(axes: Axes, one: Rehearsed) -> None:
     axes.set_title(one.policy, loc="left", fontsize=9, color=DARK)
 
 
-def _smooth(wrong: Sequence[int], answers: Sequence[int]) -> NDArray[np.float64]:
-    """The accuracy, the mean of some days; NaN without answers."""
-    window = np.ones(SMOOTH_DAYS)
-    counts = np.convolve(answers, window, "same")
+def _smooth(wrong: Sequence[int], answers: Sequence[int], days: int) -> NDArray[np.float64]:
+    """The accuracy, the mean of a day and the days before it; NaN without answers."""
+    window = np.ones(days)
+    counts = np.convolve(answers, window)[: len(answers)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(counts > 0, 1 - np.convolve(wrong, window, "same") / counts, np.nan)
+        return np.where(counts > 0, 1 - np.convolve(wrong, window)[: len(wrong)] / counts, np.nan)

@@ -1,8 +1,8 @@
 """What happens around the model, hour by hour: requests, and the truths that are told of the answers later.
 
-The rows after a change are drawn from the same pool with other weights: rows whose `column` is high are drawn
-more often (exponential tilting by its normal scores), and so are rows whose answer is wrong, until the accuracy
-has fallen by `drop`. So each row is a real input with the model's real answer, and the drift harms as much as the scenario says.
+The rows after a change are drawn from the same pool with other weights: rows whose `column` is high are drawn more
+often (exponential tilting by its normal scores), and so are rows whose answer is wrong, until the accuracy has fallen
+by `drop`. So each row is a real input with the model's real answer, and the drift harms as much as the scenario says.
 All draws depend on the seed, the scenario and the hour alone: every policy meets the same requests and truths.
 """
 

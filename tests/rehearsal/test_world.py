@@ -66,7 +66,10 @@ def test_draws_are_the_same_whenever_they_are_asked_for_and_differ_by_seed() -> 
     one, same, other = (cases.world("gradual", seed=seed) for seed in (1, 1, 2))
     one.draw(3)
     assert all((a == b).all() for a, b in zip(one.draw(200), same.draw(200), strict=True))
-    assert len(one.draw(200).places) != len(other.draw(200).places) or (one.draw(200).places != other.draw(200).places).any()
+    assert (
+        len(one.draw(200).places) != len(other.draw(200).places)
+        or (one.draw(200).places != other.draw(200).places).any()
+    )
 
 
 def test_seasons_repeat_and_are_no_change() -> None:
