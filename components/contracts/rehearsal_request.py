@@ -43,6 +43,7 @@ class RehearsalRequest(Strict):
         target: folder of the result, result.json and report.html.
         training_seconds: of packages whose training time is known, by digest.
         months: of 730 hours.
+        only_fitting: whether scenarios that do not fit the rows are left out instead of refused.
     """
 
     model: str
@@ -57,6 +58,7 @@ class RehearsalRequest(Strict):
     scenarios: list[ScenarioSpec] = Field(min_length=1)
     months: float = Field(gt=0, le=120)
     seed: int = Field(ge=0)
+    only_fitting: bool = False
     training_seconds: dict[str, float] = Field(default={})
 
     @staticmethod

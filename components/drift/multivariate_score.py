@@ -122,7 +122,7 @@ def features_of(table: pd.DataFrame, features: tuple[Feature, ...]) -> Real:
     centres, scales = (np.array([getattr(one, key) for one in features]) for key in ("centre", "scale"))
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.clip((values - centres) / scales, -FARTHEST, FARTHEST)
-    return np.nan_to_num(scaled, nan=0.0)
+    return np.asarray(np.nan_to_num(scaled, nan=0.0), np.float64)
 
 
 def _features(table: pd.DataFrame, name: str) -> list[Feature]:

@@ -109,7 +109,6 @@ class Rehearsed(Strict):
     says: str
     parameters: dict[str, Any]
     hours: int
-    seconds: float
     changed: int | None
     found_after: float | None
     answers_before: int | None

@@ -129,12 +129,12 @@ def renamed(pool: Pool) -> Pool:
 def _joined(pool: Pool, copies: Pool) -> Pool:
     both = pool.embedding is not None and copies.embedding is not None
     return Pool(
-        rows=_plain(pd.concat([pool.rows, copies.rows[pool.rows.columns]], ignore_index=True)),
+        rows=_plain(pd.concat([pool.rows, copies.rows.reindex(columns=pool.rows.columns)], ignore_index=True)),
         truth=np.concatenate([pool.truth, copies.truth]),
         right=np.concatenate([pool.right, copies.right]),
         answered=np.concatenate([pool.answered, copies.answered]),
         missed=np.concatenate([pool.missed, copies.missed]),
-        embedding=np.concatenate([pool.embedding, copies.embedding]) if both else None,  # type: ignore[list-item]
+        embedding=np.concatenate([pool.embedding, copies.embedding]) if both else None,
         clean=pool.clean,
         reference_rows=pool.reference_rows,
     )
@@ -214,5 +214,5 @@ def take(pool: Pool, places: NDArray[np.int64], labels: NDArray[Any] | None) -> 
     rows = pool.rows.take(places)
     rows.index = pd.RangeIndex(len(places))
     if labels is not None and LABEL in rows:
-        rows[LABEL] = labels[places]
+        rows[LABEL] = pd.Series(labels[places], dtype=object)
     return rows

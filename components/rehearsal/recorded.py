@@ -45,7 +45,7 @@ class Recording(NamedTuple):
     @property
     def requests_an_hour(self) -> float:
         """On average, from the first answer to the last."""
-        return len(self.times) / max(1.0, (self.times[-1] - self.times[0]) / HOUR_SECONDS)
+        return len(self.times) / max(1.0, float(self.times[-1] - self.times[0]) / HOUR_SECONDS)
 
 
 def read(log: Path) -> Recording:

@@ -30,7 +30,7 @@ MOST_LINES = 200  # of the protocol of one policy in one scenario
 def document(
     request: RehearsalRequest, package: str, pool: Pool, found: Sequence[Rehearsed], notes: Sequence[str]
 ) -> dict[str, Any]:
-    """result.json. Times that the computation took are left out: the same seed has the same result."""
+    """result.json; the same seed has the same one."""
     return {
         "model": request.model,
         "package": package,
@@ -44,7 +44,7 @@ def document(
         "notes": list(notes),
         "heads": list(HEADS),
         "rows_of_table": [row(one) for one in found],
-        "results": [one.model_dump(mode="json", exclude={"seconds"}) for one in found],
+        "results": [one.model_dump(mode="json") for one in found],
     }
 
 
@@ -87,7 +87,7 @@ def render(request: RehearsalRequest, result: dict[str, Any], found: Sequence[Re
             "package": short(result["package"]),
             "rows drawn from": f"{result['rows']:,} of the {result['source']}",
             "accuracy of these": _share(result["accuracy"]),
-            "time": f"{request.months:g} months a scenario",
+            "time": ", ".join(dict.fromkeys(f"{one.hours / HOURS_A_DAY:.0f} days" for one in found)),
             "seed": str(request.seed),
         },
         policies=[one.name for one in request.policies],

@@ -7,7 +7,6 @@ does, how long a retraining takes. What an order does takes effect with the next
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
@@ -36,6 +35,7 @@ from components.rehearsal.world import HOURS_A_DAY, Hour, Integers, World
 
 LEAST_LEVEL = 0.02  # difference of levels of the change that counts as one
 DEFAULT_RETRAIN_HOURS = 1.0
+MODEL = "rehearsed"  # in the identities of orders
 
 
 class _Answered(NamedTuple):
@@ -75,9 +75,9 @@ class Simulation:
         self.spec, self.world, self.pool, self.seed = policy_spec.monitor, world, world.pool, seed
         self.policy, self.training_seconds, self.clock = policy_spec, training_seconds, world.clock
         self.first = model_version.first(self.pool, world, self.spec, seed, reference)
-        self.champion, self.challenger, self.is_stopped = self.first, None, False
-        self.champion: ModelVersion
-        self.challenger: Challenger | None
+        self.champion: ModelVersion = self.first
+        self.challenger: Challenger | None = None
+        self.is_stopped = False
         self.former: list[ModelVersion] = []
         self.versions, self.is_training, self.labels_told = 1, False, 0
         self.later: list[_Later] = []
@@ -94,7 +94,6 @@ class Simulation:
 
     def run(self, advance: Callable[[int], None]) -> Rehearsed:
         """The whole time; `advance` is told of hours that are over."""
-        started = time.process_time()
         hour = 0
         for over, seconds in self.clock.looks(self.spec):
             while hour < over:
@@ -102,7 +101,7 @@ class Simulation:
                 hour += 1
                 advance(1)
             self._look(over, seconds)
-        return self._result(time.process_time() - started)
+        return self._result()
 
     # traffic
 
@@ -122,7 +121,7 @@ class Simulation:
         if self.is_stopped:
             self.counts[hour] = (0, 0, wrong_without, len(kept), int(refused.sum()))
             return
-        requests = Hour(*(values[kept] for values in requests))
+        requests = requests.of(kept)
         own, other = self._shared(requests)
         right = self._right(self.champion, requests.places)
         if other is not None and self.challenger is not None:
@@ -192,11 +191,9 @@ class Simulation:
             found = self.challenger.decision(hour, self.world.spec.person_hours)
             if found is not None:
                 self._settle(self.challenger, *found, hour)
-        ordered = policy.decide(self.spec.actions, self.first_name, alarms, self.past, seconds)
+        ordered = policy.decide(self.spec.actions, MODEL, alarms, self.past, seconds)
         for order in ordered:
             self._carry_out(order, hour, seconds)
-
-    first_name = "rehearsed"
 
     def _judge(self, name: str) -> list[MonitorAlarm]:
         alarms: list[MonitorAlarm] = []
@@ -267,12 +264,13 @@ class Simulation:
         )  # fmt: skip
 
     def _approved(self, order: Order, hour: float) -> None:
+        place = len(self.events)
         outcome = self._do(order.action, hour)
         self.past = [
             one._replace(state="done", ordered=self.clock.seconds(hour)) if one.id == order.id else one
             for one in self.past
         ]
-        self.events.append(self._event("approved", self.champion, hour, f"{order.action}: {outcome}"))
+        self.events.insert(place, self._event("approved", self.champion, hour, f"{order.action}: {outcome}"))
 
     def _do(self, action: str, hour: float) -> str:
         return {"notify": self._notify, "retrain": self._retrain, "roll_back": self._roll_back, "stop": self._stop}[
@@ -345,7 +343,7 @@ class Simulation:
 
     # result
 
-    def _result(self, seconds: float) -> Rehearsed:
+    def _result(self) -> Rehearsed:
         changed = self.world.changes_at
         after = [one.hour for one in self.alarms if one.is_true and changed is not None and one.hour >= changed]
         found = None if not after or changed is None else after[0] - changed
@@ -368,7 +366,6 @@ class Simulation:
             says=self.world.told(),
             parameters=self.world.parameters(),
             hours=self.world.hours,
-            seconds=seconds,
             changed=changed,
             found_after=found,
             answers_before=before,

@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> None:
 def run(request: RehearsalRequest) -> dict[str, Any]:
     """Rehearse, write the result and return it."""
     source = _source(request)
-    settings = [_setting(request, source, scenario) for scenario in request.scenarios]  # refused before any simulation
+    settings = _settings(request, source)
     hours = sum(setting.world.hours for setting in settings) * len(request.policies)
     found: list[Rehearsed] = []
     with Progress(f"rehearsing {request.model}", hours, "hours") as progress:
@@ -123,6 +123,21 @@ def _source(request: RehearsalRequest) -> Source:
     if not has_most:
         notes.append("too few answers have a truth: what is right and wrong is not known")
     return Source(package, pool, rows, suite, recording, notes)
+
+
+def _settings(request: RehearsalRequest, source: Source) -> list[Setting]:
+    """All scenarios, so that one that does not fit is refused before any simulation."""
+    found = []
+    for scenario in request.scenarios:
+        try:
+            found.append(_setting(request, source, scenario))
+        except UsageError as error:
+            if not request.only_fitting:
+                raise
+            source.notes.append(f"{scenario.name} is left out: {error.what}")
+    if not found:
+        raise UsageError("no scenario fits the rows", got=source.notes)
+    return found
 
 
 def _setting(request: RehearsalRequest, source: Source, scenario: ScenarioSpec) -> Setting:

@@ -49,6 +49,10 @@ class Hour(NamedTuple):
     flipped: NDArray[np.bool_]
     sides: Real
 
+    def of(self, chosen: Integers) -> Hour:
+        """Some of the requests."""
+        return Hour(self.places[chosen], self.told[chosen], self.flipped[chosen], self.sides[chosen])
+
 
 class World:
     """A scenario on a pool.
@@ -73,6 +77,7 @@ class World:
         self._sign = 1.0
         self._seed = [seed, zlib.crc32(spec.name.encode())]
         self._even = np.arange(1, pool.clean + 1) / pool.clean
+        self._unsure = self._least_sure()
         self._weights = np.cumsum(self._after())
         self._weights /= self._weights[-1]
 
@@ -142,8 +147,8 @@ class World:
         if self.spec.name in ("broken_sensor", "new_class"):
             concerned = rng.random(count) < self.spec.share * level
             if self.spec.name == "new_class":
-                unsure = self._unsure()
-                places = np.where(concerned, unsure[rng.integers(0, len(unsure), count)], places)
+                chosen_rows = self._unsure[rng.integers(0, len(self._unsure), count)]
+                places = np.where(concerned, chosen_rows, places)
             places = np.where(concerned, places + self.pool.clean, places)
         return places
 
@@ -162,7 +167,7 @@ class World:
         kept = float(weights @ right[:clean])
         if self.spec.name not in ("broken_sensor", "new_class"):
             return kept
-        changed = right[clean:][self._unsure()].mean() if self.spec.name == "new_class" else weights @ right[clean:]
+        changed = right[clean:][self._unsure].mean() if self.spec.name == "new_class" else weights @ right[clean:]
         share = self.spec.share * level
         return float((1 - share) * kept + share * changed)
 
@@ -174,7 +179,7 @@ class World:
             return self.rate * (WEEKEND if is_weekend else 1.0) * (1 + DAYTIME * self._daytime(hour))
         return self.rate
 
-    def _unsure(self) -> Integers:
+    def _least_sure(self) -> Integers:
         """The half of the rows in whose answers the model has less confidence; all of them without confidences."""
         rows = self.pool.rows.iloc[: self.pool.clean]
         if CONFIDENCE not in rows:

@@ -31,7 +31,7 @@ DEFAULT_SCENARIOS = ("none", "gradual", "sudden")
     help="What happens, several times for several; `all`: each that fits. Default: none, gradual, sudden.",
 )  # fmt: skip
 @click.option(
-    "--against", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="OTHER.yaml",
+    "--against", type=click.Path(dir_okay=False, path_type=Path), metavar="OTHER.yaml",
     help="A pipeline file whose section monitor: is rehearsed beside this one's.",
 )  # fmt: skip
 @click.option("--months", type=click.FloatRange(min=0, max=120, min_open=True), default=3.0, show_default=True)
@@ -55,6 +55,8 @@ def rehearse(
     spec = _spec(project.pipeline_file(pipeline), pipeline)
     other = None
     if against is not None:
+        if not against.is_file():
+            raise NotFoundError("no such pipeline file", where=str(against), expected="a file with a section monitor:")
         from components.contracts.pipeline import PipelineSpec
 
         other = located_yaml.read(against, PipelineSpec)
@@ -109,6 +111,7 @@ def _request(
         target=_inside(project, rehearsals / spec.name),
         policies=policies,
         scenarios=_scenarios(scenarios, has_log=log_folder is not None),
+        only_fitting=scenarios == ("all",),
         months=months,
         seed=seed,
         training_seconds=_training_seconds(project),

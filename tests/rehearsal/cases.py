@@ -16,7 +16,7 @@ from components.rehearsal.pool import Pool
 from components.rehearsal.simulation import Simulation
 from components.rehearsal.world import World
 
-DAYS = 12
+DAYS = 8
 NOTIFY = [{"url_env": "ALERTS"}]
 
 
