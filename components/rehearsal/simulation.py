@@ -81,6 +81,7 @@ class Simulation:
         self.former: list[ModelVersion] = []
         self.versions, self.is_training, self.labels_told = 1, False, 0
         self.later: list[_Later] = []
+        self.answered: dict[str, float] = {}  # when a person answered proposals of an action
         self.past: list[PastOrder] = []
         self.alarms: list[RehearsedAlarm] = []
         self.orders: list[RehearsedOrder] = []
@@ -233,11 +234,11 @@ class Simulation:
         level = self.world.level(min(int(hour), self.world.hours - 1))
         for alarm in alarms:
             is_true: bool | None = abs(level - self.champion.level) > LEAST_LEVEL
-            if self.world.spec.name == "recorded":
-                is_true = None
             limit, accuracy = self.spec.limits.live_accuracy, self.world.accuracy(self.champion.right, level)
             if alarm.trigger == "live_quality" and limit is not None and accuracy is not None:
                 is_true = accuracy < limit
+            if self.world.spec.name == "recorded":
+                is_true = None
             self.alarms.append(
                 RehearsedAlarm(hour=hour, window=alarm.window, trigger=alarm.trigger, text=alarm.text, is_true=is_true)
             )
@@ -252,7 +253,7 @@ class Simulation:
         elif order.mode == "propose":
             wait = self.world.spec.person_hours
             outcome = f"a person carries it out after {wait:g} h"
-            self.later.append(_Later(hour + wait, lambda now: self._approved(order, now)))
+            self.later.append(_Later(hour + wait, lambda now: self._approved(order, hour, now)))
         is_ordered = order.mode == "carry_out"
         state: policy.State = "done" if is_ordered else "proposed" if order.mode == "propose" else "held_back"
         self.past.append(
@@ -263,7 +264,11 @@ class Simulation:
                            why=order.why, outcome=outcome)
         )  # fmt: skip
 
-    def _approved(self, order: Order, hour: float) -> None:
+    def _approved(self, order: Order, proposed: float, hour: float) -> None:
+        """A person carries a proposal out, and with it answers all of the same action that were made until then."""
+        if proposed <= self.answered.get(order.action, -1.0):
+            return
+        self.answered[order.action] = hour
         place = len(self.events)
         outcome = self._do(order.action, hour)
         self.past = [

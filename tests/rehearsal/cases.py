@@ -16,7 +16,7 @@ from components.rehearsal.pool import Pool
 from components.rehearsal.simulation import Simulation
 from components.rehearsal.world import World
 
-DAYS = 8
+DAYS = 6
 NOTIFY = [{"url_env": "ALERTS"}]
 
 

@@ -25,7 +25,7 @@ def retrained() -> Rehearsed:
 
 
 def test_without_a_change_nothing_follows() -> None:
-    found = run("none", policy(actions=RETRAIN, false_alarms_per_month=0.1))
+    found = run("none", policy(actions=RETRAIN, false_alarms_per_month=0.1), days=4)
     assert (found.alarms, found.orders, found.events, found.changed, found.found_after) == ([], [], [], None, None)
     assert found.cost.wrong == found.cost.wrong_without
     assert sum(day.answers for day in found.days) == found.cost.answers
@@ -74,17 +74,18 @@ def test_a_canary_costs_what_its_answers_cost() -> None:
 
 def test_live_accuracy_is_tested_and_wrong_truths_are_a_false_alarm() -> None:
     spec = policy(limits={"live_accuracy": 0.85}, actions={"live_quality": ["notify"]}, min_rows=10_000)
-    found = run("label_noise:noise=0.4,labels=1,label_hours=2", spec)
+    found = run("label_noise:noise=0.4,labels=1,label_hours=2", spec, days=3)
     (alarm,) = found.alarms
     assert (alarm.trigger, alarm.is_true, found.found_after) == ("live_quality", False, None)
-    truly = run("sudden:drop=0.3,labels=1,label_hours=2", spec)
+    truly = run("sudden:drop=0.3,labels=1,label_hours=2", spec, days=3)
     assert [(one.trigger, one.is_true) for one in truly.alarms] == [("live_quality", True)]
 
 
 def test_proposals_wait_for_a_person_and_a_stopped_service_does_not_answer() -> None:
     actions = {"drift": ["stop"], "propose_only": True, "cooldown_hours": 1000.0}
-    found = run("sudden:drop=0.25,person_hours=10", policy(actions=actions))
+    found = run("sudden:drop=0.25,person_hours=10", policy(actions=actions), days=4)
     assert kinds(found)[:3] == ["approved", "stopped", "started"]
+    assert len([order for order in found.orders if order.mode == "propose"]) > kinds(found).count("approved")
     approved, stopped, started = found.events[:3]
     assert approved.hour >= found.orders[0].hour + 10
     assert started.hour - stopped.hour == pytest.approx(10, abs=1)
@@ -93,13 +94,13 @@ def test_proposals_wait_for_a_person_and_a_stopped_service_does_not_answer() -> 
 
 
 def test_a_roll_back_without_an_earlier_version_says_so() -> None:
-    found = run("sudden:drop=0.25", policy(actions={"drift": ["roll_back"], "cooldown_hours": 1000.0}))
+    found = run("sudden:drop=0.25", policy(actions={"drift": ["roll_back"], "cooldown_hours": 1000.0}), days=3)
     assert found.orders[0].outcome == "not done: no earlier version has served"
 
 
 def test_a_retraining_from_the_log_needs_its_labels() -> None:
     actions = {**RETRAIN, "retrain": {"data": "log", "min_labels": 100}}
-    found = run("sudden:drop=0.25,labels=0", policy(actions=actions))
+    found = run("sudden:drop=0.25,labels=0", policy(actions=actions), days=3)
     assert "0 labels were told" in next(order.outcome for order in found.orders if order.action == "retrain")
     assert found.cost.retrainings == 0
 
