@@ -212,8 +212,16 @@ def _show(result: dict[str, Any], report: Path) -> None:
 
     table.show(result["heads"], result["rows_of_table"])
     for one in result["results"]:
+        where = f"{one['scenario']}, {one['policy']}"
+        cost = one["cost"]
+        if one["held_back"]:
+            click.echo(f"{where}: held back by " + ", ".join(f"{why} {n}x" for why, n in one["held_back"].items()))
+        if cost["retrainings"] and cost["retraining_seconds"] is not None:
+            click.echo(f"{where}: {cost['retraining_seconds']:,.0f} s of training in {cost['retrainings']} retrainings")
+        if cost["unanswered"] or cost["refused"]:
+            click.echo(f"{where}: {cost['unanswered']:,} requests not answered, {cost['refused']:,} refused")
         for note in one["notes"]:
-            click.echo(f"note: {one['scenario']}, {one['policy']}: {note}", err=True)
+            click.echo(f"note: {where}: {note}", err=True)
     for note in result["notes"]:
         click.echo(f"note: {note}", err=True)
     click.echo("simulated: traffic, retrained models, what a person does (docs/rehearse.md)", err=True)
