@@ -25,7 +25,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install reinstall demo check types lint quick test tests test-gpu browser containers bench bench-serving docs screenshots lock \
+.PHONY: help install reinstall demo check types lint quick test tests test-long test-gpu browser containers bench bench-serving docs screenshots lock \
 	format down clean
 
 help:  ## list these commands
@@ -91,7 +91,10 @@ test:  ## everything: `check`, and the tests with servers, trainings, kills and 
 
 # One session for quick and slow ones: a worker imports torch and its like once.
 tests: $(STAMP) browser
-	$(BIN)/pytest --durations 15 $(SHARED_OUT)
+	$(BIN)/pytest -m "not long" --durations 15 $(SHARED_OUT)
+
+test-long: $(STAMP)  ## further cases of what `make test` shows on others (minutes)
+	$(BIN)/pytest -m long --durations 15 --numprocesses 2
 
 # The tests of the registry's pages need Chromium, the one that counts packets needs `ip`; where these cannot be had, the
 # tests are skipped and say so.

@@ -28,6 +28,7 @@ NAMES = (
     "mutated_data",
     "prepare_memory",
     "wrong_labels",
+    "score",
     "serving",
     "generation",
     "switching",

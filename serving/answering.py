@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from components.contracts.serving_spec import RolloutPolicy
 from components.core.errors import InferenceError, SampleError
+from components.inference.row_judge import Missed
 from components.tasks.task import Prediction
-from serving import shadow
+from serving import json_text, shadow
 from serving.canary import choose
-from serving.input_contract import Judgement, Missed
+from serving.input_contract import Judgement
 from serving.prediction_log import PredictionLog
 from serving.problem import RefusedRequest
 from serving.request import PredictionRequest
@@ -30,11 +31,18 @@ MOST_RETRY_SECONDS = 60
 
 
 class Answered(NamedTuple):
-    """The predictions of a request, the slot that made them, and what is to be done when they have been sent."""
+    """The predictions of a request.
+
+    Args:
+        slot: that made them.
+        after: what is to be done when they have been sent.
+        encoded: the predictions as JSON, where they were logged.
+    """
 
     slot: ModelSlot
     predictions: list[Prediction]
     after: Callable[[], None] | None
+    encoded: bytes | None
 
 
 class Context(NamedTuple):
@@ -124,12 +132,14 @@ class Answerer:
         except InferenceError as error:
             raise RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got) from error
         context.note(found.judgement)
+        encoded = None
         if self.log is not None and slot.role != "staged":  # what asks a staged version is a check of its release
+            encoded = json_text.dumps(found.predictions)
             self.log.offer(
                 slot, context.id, parsed.items, found.samples, found.predictions, time.perf_counter() - begin,
-                size=parsed.size, judgement=found.judgement,
+                size=parsed.size, encoded=encoded, judgement=found.judgement,
             )  # fmt: skip
-        return Answered(slot, found.predictions, self._shadow(parsed, found.predictions, context))
+        return Answered(slot, found.predictions, self._shadow(parsed, found.predictions, context), encoded)
 
     def _shadow(
         self, parsed: PredictionRequest, found: list[Prediction], context: Context

@@ -61,7 +61,7 @@ class ModelApp:
         self._worker = worker
         self._slot_manager = worker.slot_manager
         answerer = Answerer(worker.slot_manager)
-        answerer.log = worker.log = PredictionLog.of_process(worker.settings.log, lambda: answerer.waiting > 0)
+        answerer.log = worker.log = PredictionLog.of_process(worker.settings.log, lambda: answerer.waiting > 1)
         native = Native(answerer)
 
         async def predict(request: HttpRequest) -> Answer:

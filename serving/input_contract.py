@@ -1,4 +1,4 @@
-"""What a slot accepts: the expectations of its training data that one row can miss, where the pipeline enforces them."""
+"""What a slot accepts: the expectations of its training data that one row can miss, where they are enforced."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class UnexpectedInputError(SampleError):
         super().__init__(
             f"the input misses an expectation of the training data: {first.description or first.type}",
             code=CODE,
-            where=f"{item} {first.index}, column {first.column}",
+            where=f"{item} {first.sample}, column {first.column}",
             got="no value" if first.value is None else first.value,
             expected=first.expected,
         )

@@ -21,7 +21,7 @@ _ID = {"type": "string", "pattern": "^[0-9a-f]{8}-[0-9a-f]{16}$", "description":
 _FLAGS = {
     "type": "array",
     "items": {"type": "object"},
-    "description": "expectations of the training data that samples miss: index, column, value, expected",
+    "description": "expectations of the training data that samples miss: sample, column, value, expected",
 }
 MAX_EXAMPLES, MAX_EXAMPLE_BYTES = 3, 20_000
 

@@ -36,7 +36,7 @@ from serving.request_stats import RequestRecorder
 
 
 class SlotAnswer(NamedTuple):
-    """The answer to a request: a prediction for each sample, the samples' arrays, and what they miss, if it is asked."""
+    """The answer to a request: a prediction for each sample, their arrays, and what they miss, if that is asked."""
 
     predictions: list[Prediction]
     samples: list[Arrays]
@@ -99,7 +99,7 @@ class ModelSlot:
             return samples, None
         judgement = contract.judge(self.loaded.predictor, request.items, samples)
         if judgement.missed:
-            self._flagged.inc(len({missed.index for missed in judgement.missed}))
+            self._flagged.inc(len({missed.sample for missed in judgement.missed}))
         return samples, judgement
 
     def answer(self, request: PredictionRequest, check: Check | None = None) -> SlotAnswer:

@@ -9,8 +9,8 @@ from components.drift.live_comparison import LiveComparison
 
 NAME = "drift comparison"
 ALPHA = 0.05
-LOOKS = 200
-LABELS = 100  # a look
+LOOKS = 100
+LABELS = 200  # a look
 ACCURACIES = (0.6, 0.9, 0.98)
 
 

@@ -99,7 +99,7 @@ def measure(months: int) -> list[Figure]:
     for setting in (SETTINGS[0], SETTINGS[-1]):
         found = simulate(setting, few, seed=2, naive=True)
         figures.append(Figure(NAME, f"a month, naive monitor: {setting.text} ({few} months)", round(found / few, 4)))
-    own = max(1, months // 500)
+    own = max(1, months // 1000)
     found = through_the_monitor(own)
     text = f"a month, DriftMonitor with 3 columns, scores of rows and embedding ({own} months)"
     figures.append(Figure(NAME, text, round(found / own, 4)))

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.contracts.monitor_actions import ActionsSpec
+from components.contracts.schedule_spec import ScheduleSpec
 from components.core.strict import Strict
 
 Window = Literal["hour", "day"]
@@ -38,7 +39,7 @@ class MonitorSpec(Strict):
         min_rows: rows of a window from which it is compared; a smaller one is only counted.
         leave_out: columns that are not compared, as the log names them: `raw.row.fnlwgt`, `output.label`.
         limits: of a single window, and of the accuracy on labels.
-        cron, timezone: when the log is judged and orders are carried out.
+        schedule: when the log is judged and orders are carried out.
         actions: what follows from an alarm.
     """
 
@@ -47,6 +48,5 @@ class MonitorSpec(Strict):
     min_rows: int = Field(default=30, ge=2)
     leave_out: list[str] = Field(default=[])
     limits: MonitorLimits = MonitorLimits()
-    cron: str = "10 * * * *"
-    timezone: str = "UTC"
+    schedule: ScheduleSpec = ScheduleSpec(cron="10 * * * *")
     actions: ActionsSpec = ActionsSpec()

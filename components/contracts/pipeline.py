@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import zoneinfo
-from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from cronsim import CronSim, CronSimError
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from components.contracts.budget_spec import BudgetSpec
 from components.contracts.dataset import NAME, TASK
@@ -16,6 +13,8 @@ from components.contracts.model_spec import ModelSpec
 from components.contracts.monitor_spec import MonitorSpec
 from components.contracts.prediction_log import LogSpec
 from components.contracts.row_expectations import Enforce
+from components.contracts.schedule_spec import ScheduleSpec as ScheduleSpec
+from components.contracts.score_spec import ScoreSpec
 from components.contracts.selection import SelectionSpec
 from components.contracts.serving_spec import ChallengerLimits, Device, RolloutPolicy
 from components.contracts.track_spec import TrackSpec
@@ -210,29 +209,6 @@ class ServingOptions(Strict):
         return self
 
 
-class ScheduleSpec(Strict):
-    """When the pipeline runs by itself: a cron line of five fields in an IANA time zone."""
-
-    cron: str
-    timezone: str = "UTC"
-
-    @field_validator("cron")
-    @classmethod
-    def _is_cron(cls, value: str) -> str:
-        try:
-            CronSim(value, datetime(2000, 1, 1, tzinfo=UTC))
-        except CronSimError as error:
-            raise ValueError(f"not a cron line of five fields (minute hour day month weekday): {error}") from error
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_timezone(cls, value: str) -> str:
-        if value not in zoneinfo.available_timezones():
-            raise ValueError("not an IANA time zone such as UTC or Europe/Berlin")
-        return value
-
-
 class PipelineSpec(Strict):
     """`pipelines/<name>.yaml`. Whether it fits its task, components.tasks.compatibility says.
 
@@ -253,6 +229,7 @@ class PipelineSpec(Strict):
     track: TrackSpec | None = Field(default=None, exclude_if=lambda track: track is None)
     schedule: ScheduleSpec | None = None
     monitor: MonitorSpec | None = Field(default=None, exclude_if=lambda section: section is None)
+    score: ScoreSpec | None = Field(default=None, exclude_if=lambda section: section is None)
     tune: TuneSpec | None = Field(default=None, exclude_if=lambda section: section is None)
 
     @model_validator(mode="after")

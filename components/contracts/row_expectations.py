@@ -22,17 +22,17 @@ class RowExpectation(Tolerant):
     """An expectation of Great Expectations on the values of one row.
 
     Args:
-        kwargs: its arguments; the columns with the prefix of their part.
+        arguments: of Great Expectations; the columns with the prefix of their part.
     """
 
     type: str
-    kwargs: dict[str, Any]
+    arguments: dict[str, Any]
     description: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that it reads."""
-        names = (self.kwargs.get(key) for key in ("column", "column_A", "column_B"))
+        names = (self.arguments.get(key) for key in ("column", "column_A", "column_B"))
         return tuple(str(name) for name in names if name is not None)
 
 

@@ -16,22 +16,24 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from components.drift.alternatives import bank
 from components.drift.distances import Real
+
+MOST_LOG_RATIO = 230.0  # a window's evidence, and all of it, are cut here, so that numbers stay finite
+MOST_STATISTIC = 1e100
 
 
 class Detector(NamedTuple):
     """The state of detectors of independent streams (...), A alternatives each.
 
     Args:
-        log_statistics: log(1 + R), (..., A).
+        statistics: R, (..., A).
         sums: cumulative sums (Page 1954, Biometrika 41:100-115), which place the beginning of a change, (..., A).
         begins: the window from which each sum counts, (..., A).
     """
 
-    log_statistics: Real
+    statistics: Real
     sums: Real
     begins: NDArray[np.int64]
 
@@ -55,23 +57,22 @@ def advance(detector: Detector, counts: Real, window: int) -> tuple[Detector, Re
         window: its number.
     """
     log_ratios = counts @ bank().log_ratios.T  # (..., A)
-    log_statistics = detector.log_statistics + log_ratios
-    evidence = special.logsumexp(log_statistics + bank().log_weights, axis=-1)
-    fresh = detector.sums <= 0
-    sums = np.where(fresh, 0.0, detector.sums) + log_ratios
-    begins = np.where(fresh, window, detector.begins)
-    return Detector(np.logaddexp(0.0, log_statistics), sums, begins), np.asarray(evidence)
+    ratios = np.exp(np.minimum(log_ratios, MOST_LOG_RATIO))
+    statistics = np.minimum((detector.statistics + 1) * ratios, MOST_STATISTIC)
+    evidence = np.log(np.maximum(statistics @ np.exp(bank().log_weights), 1e-300))
+    begins = np.where(detector.sums <= 0, window, detector.begins)
+    return Detector(statistics, np.maximum(detector.sums, 0) + log_ratios, begins), np.asarray(evidence)
 
 
 def restart(detector: Detector, alarmed: NDArray[np.bool_]) -> Detector:
     """The state in which the detectors that raised an alarm, (...), start again."""
     at = alarmed[..., None]
     return Detector(
-        np.where(at, 0.0, detector.log_statistics), np.where(at, 0.0, detector.sums), np.where(at, 0, detector.begins)
+        np.where(at, 0.0, detector.statistics), np.where(at, 0.0, detector.sums), np.where(at, 0, detector.begins)
     )
 
 
 def likeliest(detector: Detector) -> tuple[str, int]:
     """The alternative that explains a single detector's windows best, and the window in which it began."""
-    best = int(np.argmax(detector.log_statistics + bank().log_weights))
+    best = int(np.argmax(np.log(np.maximum(detector.statistics, 1e-300)) + bank().log_weights))
     return bank().names[best], int(detector.begins[best])

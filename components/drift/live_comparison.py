@@ -132,20 +132,28 @@ class LiveComparison(Strict):
             worse = log_wealth(-values, total, np.array([-min(0.0, self.min_effect)]))[0]
             decision = "better" if better >= bound else "worse" if worse >= bound else "undecided"
         bound = math.log(2 / self.alpha)
-        low = max(self.low, refuted_up_to(values, total, bound))
-        high = min(self.high, -refuted_up_to(-values, total, bound))
+        low = refuted_up_to(values, total, bound, self.low)
+        high = -refuted_up_to(-values, total, bound, -self.high)
         found = {"differences": tuple(int(n) for n in total), "low": low, "high": high, "decision": decision}
         return self.model_copy(update={**update, **found, "updates": self.updates + 1})
 
 
-def refuted_up_to(values: Real, counts: Real, bound: float) -> float:
-    """The largest m of `MARGINS` for which "the mean is at most m" is refuted, else -1: the wealth falls with m."""
-    first, last = -1, len(MARGINS)  # refuted, and not
+def refuted_up_to(values: Real, counts: Real, bound: float, known: float) -> float:
+    """The largest m of `MARGINS` for which "the mean is at most m" is refuted, at least `known`.
+
+    The wealth falls with m, so that a search in few steps finds it.
+    """
+    first = int(np.searchsorted(MARGINS, known, side="right")) - 1  # refuted
+    last = min(first + 1, len(MARGINS))  # perhaps not
+    step = 1
+    while last < len(MARGINS) and log_wealth(values, counts, MARGINS[[last]])[0] >= bound:
+        first, step = last, 2 * step
+        last = min(last + step, len(MARGINS))
     while last - first > 1:
         middle = (first + last) // 2
         refuted = log_wealth(values, counts, MARGINS[[middle]])[0] >= bound
         first, last = (middle, last) if refuted else (first, middle)
-    return float(MARGINS[first]) if first >= 0 else -1.0
+    return float(MARGINS[first])
 
 
 def log_wealth(values: Real, counts: Real, margins: Real) -> Real:

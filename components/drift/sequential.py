@@ -77,7 +77,7 @@ class Stream(Strict):
     Args:
         cuts, ties, counts: the grid of a stream of numbers, and the counts of its cells.
         categories, category_counts: of a stream of categories.
-        log_statistics, sums, begins: see `e_detector.Detector`.
+        statistics, sums, begins: see `e_detector.Detector`.
         windows: that had rows of this stream.
         absent: windows with rows and without this column. They say nothing about the stream.
     """
@@ -89,7 +89,7 @@ class Stream(Strict):
     ties: tuple[float, ...] = ()
     counts: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
-    log_statistics: tuple[float, ...]
+    statistics: tuple[float, ...]
     sums: tuple[float, ...]
     begins: tuple[int, ...]
     windows: int = 0
@@ -97,7 +97,7 @@ class Stream(Strict):
 
     def detector(self) -> Detector:
         """The detector as arrays."""
-        return Detector(np.array(self.log_statistics), np.array(self.sums), np.array(self.begins, np.int64))
+        return Detector(np.array(self.statistics), np.array(self.sums), np.array(self.begins, np.int64))
 
 
 class _Step(NamedTuple):
@@ -292,7 +292,7 @@ def _idle(name: str, kind: Literal["number", "category"], source: Literal["colum
         name=name,
         kind=kind,
         source=source,
-        log_statistics=tuple(fresh.log_statistics.tolist()),
+        statistics=tuple(fresh.statistics.tolist()),
         sums=tuple(fresh.sums.tolist()),
         begins=tuple(fresh.begins.tolist()),
     )
@@ -388,7 +388,7 @@ def _restarted(stream: Stream) -> Stream:
 
 def _fields(detector: Detector) -> dict[str, tuple[float, ...] | tuple[int, ...]]:
     return {
-        "log_statistics": tuple(detector.log_statistics.tolist()),
+        "statistics": tuple(detector.statistics.tolist()),
         "sums": tuple(detector.sums.tolist()),
         "begins": tuple(detector.begins.tolist()),
     }

@@ -23,13 +23,13 @@ class Missed(NamedTuple):
     """An expectation that a sample misses.
 
     Args:
-        index: of the sample in its request.
+        sample: number of the sample in its request.
         column: of its row; of an expectation on two columns, both.
         value: in that column, as JSON.
         expected: the bound, in words.
     """
 
-    index: int
+    sample: int
     type: str
     column: str
     value: Any
@@ -86,7 +86,7 @@ def _rule(one: RowExpectation) -> _Rule:
     try:
         if made is None:
             raise ValueError("no such expectation is judged here")
-        meets, expected = made(one.kwargs)
+        meets, expected = made(one.arguments)
     except (KeyError, TypeError, ValueError, re.error) as error:
         raise CorruptArtifactError("an expectation of the bundle cannot be read", where=one.type, got=error) from error
     return _Rule(one.columns, meets, one, expected)

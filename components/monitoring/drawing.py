@@ -17,9 +17,10 @@ from components.evaluation.plots import BLUE, DARK, DOTS_PER_INCH, GREY, ORANGE,
 
 COLUMNS, BINS, CATEGORIES, TEXT = 3, 24, 10, 22
 MOST_PANELS = 9
+_PLAIN = 0.02  # population stability index up to which a column is not worth a picture
 
 
-class Point(NamedTuple):
+class TimelinePoint(NamedTuple):
     """A window in the timeline.
 
     Args:
@@ -37,7 +38,8 @@ class Point(NamedTuple):
 
 def distributions(reference: pd.DataFrame, window: pd.DataFrame, drifts: Sequence[ColumnDrift]) -> bytes | None:
     """The columns that differ most, reference against window; None without a column that is compared."""
-    shown = [one for one in drifts if one.kind in ("number", "category")][:MOST_PANELS]
+    compared = [one for one in drifts if one.kind in ("number", "category")]
+    shown = [one for one in compared if one.psi > _PLAIN][:MOST_PANELS] or compared[:COLUMNS]
     if not shown:
         return None
     lines = -(-len(shown) // COLUMNS)
@@ -46,7 +48,7 @@ def distributions(reference: pd.DataFrame, window: pd.DataFrame, drifts: Sequenc
     for axes, one in zip(panels, shown, strict=False):
         draw = _numbers if one.kind == "number" else _categories
         draw(axes, reference[one.column], window[one.column])
-        set_titles(axes, one.column.partition(".")[2], f"PSI {one.psi:.2f}")
+        set_titles(axes, one.column if len(one.column) <= TEXT else f"{one.column[:TEXT]}…", f"PSI {one.psi:.2f}")
         style_axes(axes)
         axes.tick_params(labelsize=8)
     for axes in panels[len(shown) :]:
@@ -79,7 +81,7 @@ def _categories(axes: Axes, reference: pd.Series, window: pd.Series) -> None:
     axes.set_yticks(places, [name if len(name) <= TEXT else f"{name[:TEXT]}…" for name in names])
 
 
-def timeline(points: Sequence[Point]) -> bytes | None:
+def timeline(points: Sequence[TimelinePoint]) -> bytes | None:
     """The evidence of the monitor, and the number of answers, window by window; None for fewer than two windows."""
     if len(points) < 2:
         return None
@@ -96,6 +98,7 @@ def timeline(points: Sequence[Point]) -> bytes | None:
     if np.isfinite(evidence).any():
         upper.set_yscale("log")
     upper.legend(frameon=False, loc="upper left", fontsize=8)
+    upper.set_ylabel("power of ten")
     set_titles(upper, "Evidence over time", f"{len(points)} windows")
     lower.bar(places, [one.rows for one in points], color=GREY)
     lower.set_ylabel("answers")

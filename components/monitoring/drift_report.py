@@ -14,8 +14,8 @@ from components.contracts.monitor_spec import MonitorSpec
 from components.core import html_page
 from components.identity.digest import short
 from components.monitoring import drawing
-from components.monitoring.drawing import Point
-from components.monitoring.judgement import DIFFERENT, Judgement
+from components.monitoring.drawing import TimelinePoint
+from components.monitoring.judgement import DIFFERENT, WindowJudgement
 
 _TEMPLATE = Path(__file__).with_name("drift.html.j2")
 HEADS = (
@@ -38,7 +38,7 @@ class _Row(NamedTuple):
     different: bool
 
 
-def history(target: Path, name: str, package: str) -> list[Point]:
+def history(target: Path, name: str, package: str) -> list[TimelinePoint]:
     """The windows of the same package that were judged before, in order."""
     paths = sorted(path for path in target.iterdir() if len(path.name) == len(name) and path.name < name)
     found = []
@@ -50,16 +50,20 @@ def history(target: Path, name: str, package: str) -> list[Point]:
     return found
 
 
-def _point(verdict: dict[str, Any]) -> Point:
+def _point(verdict: dict[str, Any]) -> TimelinePoint:
     monitor = verdict["monitor"]
-    return Point(
+    return TimelinePoint(
         verdict["window"], verdict["rows"], monitor["log10_evidence"], monitor["log10_threshold"], verdict["alarm"],
         verdict["missed_share"],
     )  # fmt: skip
 
 
 def render(
-    found: Judgement, reference: pd.DataFrame, before: Sequence[Point], pages: Sequence[str], spec: MonitorSpec
+    found: WindowJudgement,
+    reference: pd.DataFrame,
+    before: Sequence[TimelinePoint],
+    pages: Sequence[str],
+    spec: MonitorSpec,
 ) -> str:
     """The page.
 
@@ -134,7 +138,8 @@ def _quality(verdict: dict[str, Any]) -> list[str]:
     if found := verdict["quality"]:
         if found["value"] is not None:
             lines.append(
-                f"estimated accuracy without labels {found['value']:.1%} (95 %: {found['low']:.1%} to {found['high']:.1%}); "
+                f"estimated accuracy without labels {found['value']:.1%} "
+                f"(95 %: {found['low']:.1%} to {found['high']:.1%}); "
                 f"on the reference it is {found['of_reference']:.1%}"
             )
         lines += list(found["doubts"])

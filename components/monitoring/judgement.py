@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.contracts.dataset import DatasetSpec
+from components.contracts.monitor_actions import Trigger
 from components.contracts.monitor_spec import MonitorSpec
 from components.contracts.row_expectations import RowSuite
 from components.drift import columns as column_drift
@@ -47,7 +48,7 @@ class Subject(NamedTuple):
     spec: MonitorSpec
 
 
-class Judgement(NamedTuple):
+class WindowJudgement(NamedTuple):
     """The result for a window.
 
     Args:
@@ -66,7 +67,7 @@ class Judgement(NamedTuple):
 
 def judge(
     subject: Subject, name: str, rows: pd.DataFrame, truths: list[Any], state: str | None, identity: str
-) -> Judgement:
+) -> WindowJudgement:
     """Judge the champion's answers of a window.
 
     Args:
@@ -85,7 +86,7 @@ def judge(
     drifts, joint, watched = list[ColumnDrift](), dict[str, Any](), Watched(state, None, None, None)
     if len(compared) >= spec.min_rows:
         shared = reference.drop(columns=[TRUTH], errors="ignore")
-        drifts = column_drift.compare(shared, compared)
+        drifts = _drifts(shared, compared, notes)
         vectors = _embeddings(subject, rows, notes)
         joint = _multivariate(subject, shared, compared, vectors)
         watched = watch.advance(shared, compared, spec, state, name, (subject.reference.embedding, vectors))
@@ -95,7 +96,7 @@ def judge(
     adjusted = column_drift.adjusted([one.p_value for one in drifts])
     alarmed = tuple(one.stream for one in watched.found.streams) if watched.found else ()
     found = quality.of_window(subject.reference.rows, frame, rows, truths, alarmed)
-    reasons = _reasons(spec, watched, drifts, missed, found)
+    alarms = _alarms(spec, watched, drifts, missed, found)
     columns = [{**one._asdict(), "adjusted_p_value": float(p)} for one, p in zip(drifts, adjusted, strict=True)]
     different = [one["column"] for one in columns if one["adjusted_p_value"] < DIFFERENT]
     evaluated = sum(len(part.verdict.results) for part in parts.values())
@@ -119,12 +120,13 @@ def judge(
         **found,
         "monitor": watched.document(),
         "evidence_of": watched.text(),
-        "alarm": bool(reasons),
-        "reasons": reasons,
+        "alarm": bool(alarms),
+        "alarms": [{"trigger": trigger, "text": text} for trigger, text in alarms],
+        "reasons": [text for _, text in alarms],
         "notes": notes,
     }
     order = np.argsort([-_size(one) for one in drifts], kind="stable")
-    return Judgement(plain(verdict), parts, [drifts[place] for place in order], compared, watched.state)
+    return WindowJudgement(plain(verdict), parts, [drifts[place] for place in order], compared, watched.state)
 
 
 def _frame(rows: pd.DataFrame, truths: list[Any]) -> pd.DataFrame:
@@ -139,6 +141,17 @@ def _frame(rows: pd.DataFrame, truths: list[Any]) -> pd.DataFrame:
 
 def _without(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return table.drop(columns=[name for name in names if name in table.columns])
+
+
+def _drifts(reference: pd.DataFrame, window: pd.DataFrame, notes: list[str]) -> list[ColumnDrift]:
+    """Each column against the reference; of inputs, only rows whose input was described: others are not missing."""
+    outputs = [name for name in window.columns if name.startswith(OUTPUT)]
+    described = window.drop(columns=outputs).dropna(how="all")
+    if absent := len(window) - len(described):
+        notes.append(f"{absent:,} of {len(window):,} answers came too fast for their input to be described")
+    of_outputs = [name for name in reference.columns if name.startswith(OUTPUT)]
+    inputs = column_drift.compare(reference.drop(columns=of_outputs), described)
+    return [*inputs, *column_drift.compare(reference[of_outputs], window[outputs])]
 
 
 def _embeddings(subject: Subject, rows: pd.DataFrame, notes: list[str]) -> NDArray[np.float32] | None:
@@ -166,22 +179,24 @@ def _multivariate(
     return found
 
 
-def _reasons(
+def _alarms(
     spec: MonitorSpec, watched: Watched, drifts: list[ColumnDrift], missed: float | None, found: Mapping[str, Any]
-) -> list[str]:
+) -> list[tuple[Trigger, str]]:
     """Why there is an alarm; [] if there is none."""
-    reasons = [watched.alarm] if watched.alarm else []
+    alarms: list[tuple[Trigger, str]] = [("drift", watched.alarm)] if watched.alarm else []
     limits = spec.limits
     if limits.missed is not None and missed is not None and missed > limits.missed:
-        reasons.append(f"{missed:.1%} of the rows miss an expectation of the training data; limit {limits.missed:.1%}")
+        text = f"{missed:.1%} of the rows miss an expectation of the training data; limit {limits.missed:.1%}"
+        alarms.append(("expectations", text))
     if limits.psi is not None:
         beyond = [f"{one.column} ({one.psi:.2f})" for one in drifts if one.psi > limits.psi]
         if beyond:
-            reasons.append(f"population stability index above {limits.psi:g}: {', '.join(beyond)}")
+            alarms.append(("distance", f"population stability index above {limits.psi:g}: {', '.join(beyond)}"))
     drop = (found.get("quality") or {}).get("drop")
     if limits.quality_drop is not None and drop is not None and drop > limits.quality_drop:
-        reasons.append(f"the estimated accuracy is {drop:.1%} below the reference's; limit {limits.quality_drop:.1%}")
-    return reasons
+        text = f"the estimated accuracy is {drop:.1%} below the reference's; limit {limits.quality_drop:.1%}"
+        alarms.append(("estimated_quality", text))
+    return alarms
 
 
 def _told(part: PartVerdict) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Predictions as columns that can be compared: labels, confidences, numbers, and how much there is of lists and texts."""
+"""Predictions as columns that can be compared: labels, confidences, numbers, and the sizes of lists and texts."""
 
 from __future__ import annotations
 

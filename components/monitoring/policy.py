@@ -15,6 +15,7 @@ from components.identity import digest
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 24 * HOUR_SECONDS
 ORDER: tuple[Action, ...] = ("stop", "roll_back", "retrain", "notify")
+MOST_ATTEMPTS = 3
 _EXCLUSIVE = ORDER[:2]  # of these, one pass carries out the first
 
 
@@ -58,7 +59,8 @@ class PastOrder(NamedTuple):
 
     Args:
         time: of its last entry, seconds since 1970.
-        ordered: when it was decided that it is carried out; None for a proposal, and where it was held back.
+        ordered: when it was decided first that it is carried out; None for a proposal, and where it was held back.
+        attempts: how often it was begun.
     """
 
     id: str
@@ -67,6 +69,7 @@ class PastOrder(NamedTuple):
     time: float
     state: State
     ordered: float | None
+    attempts: int = 1
 
 
 def order_id(model: str, alarm: MonitorAlarm, action: Action) -> str:
@@ -80,7 +83,8 @@ def decide(
 ) -> list[Order]:  # fmt: skip
     """The orders that alarms lead to now, messages last so that they can tell of the others.
 
-    An alarm that was answered before leads to nothing, unless its order has no outcome yet.
+    An alarm that was answered before leads to nothing, unless its order has no outcome yet, or has failed fewer than
+    `MOST_ATTEMPTS` times.
 
     Args:
         past: all orders so far.
@@ -98,9 +102,13 @@ def decide(
             if earlier is None:
                 mode, why = _bounds(spec, action, alarm, orders, past, now, paused)
                 orders.append(Order(identity, action, alarm, mode, why))
-            elif earlier.state == "ordered" and not paused:
+            elif _is_left(earlier) and not paused:
                 orders.append(Order(identity, action, alarm, "carry_out"))
     return orders
+
+
+def _is_left(order: PastOrder) -> bool:
+    return order.state == "ordered" or (order.state == "failed" and order.attempts < MOST_ATTEMPTS)
 
 
 def _bounds(

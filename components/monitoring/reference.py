@@ -1,4 +1,4 @@
-"""What a model's answers and inputs were on data that it did not learn from: the reference that windows are compared with.
+"""The reference that windows are compared with: inputs and answers of a model on data that it did not learn from.
 
 Rows of the validation split as the log would have them: the row of the input, then the output of the package's own
 predictor, and the truth. A folder, sealed, kept by the digests of package and data:

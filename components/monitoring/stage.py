@@ -1,8 +1,8 @@
 """The stage `monitoring`: judge the windows of a prediction log, each once.
 
-`<target>/<window>/` is a sealed folder: verdict.json, report.html, expectations-<part>.html, and monitor.json, the state
-of the test over time after the window. A window is judged again if anything that it is judged by has changed: its rows,
-its truths, the reference, the expectations, the settings, the state before it.
+`<target>/<window>/` is a sealed folder: verdict.json, report.html, expectations-<part>.html, and monitor.json, the
+state of the test over time after the window. A window is judged again if anything that it is judged by has changed:
+its rows, its truths, the reference, the expectations, the settings, the state before it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from components.identity import digest
 from components.identity import manifest as manifests
 from components.identity.package import Package
 from components.monitoring import drift_report, judgement, labels, log_reader, reference, sealing, window_suite, windows
-from components.monitoring.judgement import Judgement, Subject
+from components.monitoring.judgement import Subject, WindowJudgement
 from components.monitoring.windows import LogWindow
 from components.tasks import row_suite
 from components.tasks.dataset_file import open_dataset
@@ -159,12 +159,12 @@ def _identity(subject: Subject, window: LogWindow, rows: int, truths: list[Any],
 
 def _is_judged(folder: Path, identity: str) -> bool:
     try:
-        return manifests.verify(folder, "monitoring").facts["identity"] == identity
+        return bool(manifests.verify(folder, "monitoring").facts["identity"] == identity)
     except (NotFoundError, CorruptArtifactError):
         return False
 
 
-def _write(target: Path, window: LogWindow, subject: Subject, found: Judgement) -> None:
+def _write(target: Path, window: LogWindow, subject: Subject, found: WindowJudgement) -> None:
     history = drift_report.history(target, window.name, found.verdict["package"])
     pages = {f"expectations-{part}.html": one.page for part, one in found.parts.items()}
     text = drift_report.render(found, subject.reference.rows, history, list(pages), subject.spec)

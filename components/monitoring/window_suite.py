@@ -48,7 +48,7 @@ def judge(
         rows: the window's, with columns `raw.`, `prepared.`; `id` and `index`.
         identity: digest of the window.
     """
-    found = {}
+    found: dict[str, PartVerdict] = {}
     if len(rows) > MOST_ROWS:
         rows = rows.iloc[:: -(-len(rows) // MOST_ROWS)]
     for part in PARTS:
@@ -62,7 +62,7 @@ def judge(
         places = rows.loc[table.index]
         table.insert(0, "id", places["id"].astype(str) + "/" + places["index"].astype(str))
         verdict = Suite(part, kept).judge(table.reset_index(drop=True), identity)
-        label = places[LABEL] if LABEL in places else ""
+        label = places.get(LABEL, "")
         counts = report.counts(pd.DataFrame({"label": label, "split": window}, index=places.index).fillna(""))
         page = report.render(spec, verdict, counts, {})
         found[part] = PartVerdict(verdict, len(expectations) - len(kept), page)
@@ -85,7 +85,7 @@ def missed_share(suite: RowSuite | None, rows: pd.DataFrame) -> float | None:
         return None
     columns = {name: described[name].tolist() for one in usable for name in one.columns}
     missed = RowJudge(RowSuite(expectations=usable)).judge(columns, len(described))
-    return len({one.index for one in missed}) / len(described)
+    return len({one.sample for one in missed}) / len(described)
 
 
 def read(dataset: Path) -> dict[str, Any]:

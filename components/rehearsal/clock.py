@@ -48,7 +48,7 @@ class Clock(NamedTuple):
         A look that finds none does nothing, and is left out.
         """
         over = 0
-        for time in CronSim(spec.cron, self.begin.astimezone(ZoneInfo(spec.timezone))):
+        for time in CronSim(spec.schedule.cron, self.begin.astimezone(ZoneInfo(spec.schedule.timezone))):
             done = int(self.hour(time.timestamp() - GRACE_SECONDS))
             if done > over:
                 over = min(done, self.hours)

@@ -133,7 +133,7 @@ def row(one: Rehearsed) -> list[str]:
 
 def found_after(one: Rehearsed) -> str:
     """The delay in words."""
-    if one.changed is None:
+    if one.changed is None or one.scenario == "label_noise":
         return "no change"
     if one.found_after is None:
         return "never"

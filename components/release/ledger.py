@@ -180,6 +180,20 @@ class Ledger:
             ledger_file.write(stream, self.model, key, self._documents)
             return len(self._documents)
 
+    def note_forgotten(self, request: str, asked_by: str, facts: dict[str, Any]) -> Entry:
+        """Add the proof that a person's data was removed; once a request, however often this is called.
+
+        Args:
+            facts: digests and numbers; nothing that tells the person's data.
+        """
+        release = f"forget-{request}"
+        for entry in self.entries():
+            if entry.release == release:
+                return entry
+        return self.append(
+            "forgotten", release=release, role="champion", before=None, after=None, asked_by=asked_by, facts=facts
+        )
+
     def sign_anew(self, reason: str) -> Entry | None:
         """Sign all entries with the key that is there, whoever signed them before. An entry says so.
 

@@ -55,7 +55,7 @@ def select(document: Mapping[str, Any], task: Task) -> RowSuite:
             kwargs = {key: value for key, value in dict(one.get("kwargs", {})).items() if value is not None}
             found = RowExpectation(
                 type=one["type"],
-                kwargs={
+                arguments={
                     key: f"{prefix}{value}" if key in ("column", "column_A", "column_B") else value
                     for key, value in kwargs.items()
                     if key not in ("mostly", "severity")

@@ -86,7 +86,7 @@ class MlflowScoring:
             return PredictionRequest(*parsed, len(content))
 
         context = context_of(request, self._worker.settings)
-        slot, predictions, after = (
+        slot, predictions, after, _ = (
             await predict(self._answerer, self._worker.settings, request, context, parse)
         ).answered
         answered = columns.answers(slot.loaded.predictor.endpoint, predictions)

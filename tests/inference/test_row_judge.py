@@ -17,8 +17,9 @@ from components.tasks import row_suite
 PREFIX = "expect_column_"
 BETWEEN, IN_SET = f"{PREFIX}values_to_be_between", f"{PREFIX}values_to_be_in_set"
 PATTERNS = [
-    r"^\d{2,4}$", r"\w+\s\w", "^[A-Z][a-z]*$", "a|b$", "[$]", r"\.", r"^\S+$", r"^$", "[^0-9]", "(?:ab)+", r"\$", ".", "a.c",
-    r"\bb\b", r"(?i)ABC", r"a(?=b)", r"\d$", r"\x61", "ü", r"\Z", r"^[\w\s]*$", r"\A\s", r"(?s)a.c", r"\u00a0", r"(?m)^c",
+    r"^\d{2,4}$", r"\w+\s\w", "^[A-Z][a-z]*$", "a|b$", "[$]", r"\.", r"^\S+$", r"^$", "[^0-9]", "(?:ab)+", r"\$", ".",
+    "a.c", r"\bb\b", r"(?i)ABC", r"a(?=b)", r"\d$", r"\x61", "ü", r"\Z", r"^[\w\s]*$", r"\A\s", r"(?s)a.c",
+    r"\u00a0", r"(?m)^c",
 ]  # fmt: skip
 PAIRS = (f"{PREFIX}pair_values_a_to_be_greater_than_b", f"{PREFIX}pair_values_to_be_equal")
 
@@ -53,13 +54,13 @@ def _texts(rng: random.Random) -> list[str]:
 
 
 def _tables() -> list[list[Any]]:
-    rng = random.Random(3)
+    rng = random.Random(3)  # noqa: S311
     edges = [0.0, -0.0, 1.0, 2.5, 3.0, -3.0, 1e308, -1e308, float("inf"), float("-inf"), float("nan"), 0.1, 5.0]
     return [
         [*edges, *(rng.choice([rng.gauss(0, 3), 10 ** rng.uniform(-9, 9)]) for _ in range(7))],
         [0, 1, 2, 3, -3, 5, 6, 12, 2**62, -(2**62), 1234],
         [True, False],
-        ["", "a", "1", "ü", "abc", "12", "12\n", "٣٤", "a b", "Abc", "m", "n", "b\n", "$", "a\nc", " ", "true", "1.0", "1"],
+        ["", "a", "1", "ü", "abc", "12", "12\n", "٣٤", "a b", "Abc", "m", "n", "b\n", "$", "a\nc", " ", "true", "1.0"],
         [*_texts(rng), None, "nan", "a" * 5000], [True, None, False], [None, None],
     ]  # fmt: skip
 
@@ -78,16 +79,16 @@ def test_every_row_is_judged_as_great_expectations_judges_it(values: list[Any]) 
         columns = {"column_A": "x", "column_B": "y"} if kind in PAIRS else {"column": "x"}
         specs.append(ExpectationSpec(type=kind, kwargs={**columns, **kwargs}))
     theirs = Suite("raw", specs).judge(table, "d").results
-    expectations = tuple(RowExpectation(type=one.type, kwargs=one.kwargs) for one in specs)
+    expectations = tuple(RowExpectation(type=one.type, arguments=one.kwargs) for one in specs)
     for expectation, result in zip(expectations, theirs, strict=True):
         judge = RowJudge(RowSuite(expectations=(expectation,)))
-        missed = {one.index for one in judge.judge({"x": values, "y": others}, len(values))}
+        missed = {one.sample for one in judge.judge({"x": values, "y": others}, len(values))}
         if result.error is not None:  # a text and a number cannot be compared: no row has met it
             failing = set(range(len(values)))
         else:
             assert result.failing_count == len(result.failing)
             failing = {int(one.id) for one in result.failing}
-        assert missed == failing, (expectation.type, expectation.kwargs, result.error)
+        assert missed == failing, (expectation.type, expectation.arguments, result.error)
 
 
 def test_every_type_is_compared() -> None:
@@ -119,7 +120,7 @@ def test_what_one_row_cannot_miss_is_left_out_with_its_reason() -> None:
     ]  # fmt: skip
     assert suite.summary().startswith("2 of 10 expectations bound what the service accepts; left out: 3 are about all")
     missed = RowJudge(suite).judge({"raw.row.age": [30, 200, None]}, 3)
-    assert [(one.index, one.column, one.value, one.expected) for one in missed][:2] == [
+    assert [(one.sample, one.column, one.value, one.expected) for one in missed][:2] == [
         (1, "raw.row.age", 200, "0 to 109"), (2, "raw.row.age", None, "0 to 109"),
     ]  # fmt: skip
     assert sum(one.column == "prepared.missing_values" for one in missed) == 3  # a row without it was not judged
@@ -127,4 +128,4 @@ def test_what_one_row_cannot_miss_is_left_out_with_its_reason() -> None:
 
 def test_an_expectation_that_is_not_known_is_no_bundle_of_ours() -> None:
     with pytest.raises(CorruptArtifactError):
-        RowJudge(RowSuite(expectations=(RowExpectation(type="expect_nothing", kwargs={"column": "x"}),)))
+        RowJudge(RowSuite(expectations=(RowExpectation(type="expect_nothing", arguments={"column": "x"}),)))

@@ -47,6 +47,12 @@ def test_an_order_without_an_outcome_is_carried_out_again_and_not_counted_agains
     assert (order.mode, order.id) == ("carry_out", left.id)
 
 
+@pytest.mark.parametrize(("attempts", "again"), [(1, True), (2, True), (3, False)])
+def test_a_failed_order_is_tried_again_a_few_times(attempts: int, again: bool) -> None:
+    failed = past("notify", "failed", window="2026-11-29T13")._replace(attempts=attempts)
+    assert bool(policy.decide(spec(drift=["notify"]), "m", [alarm()], [failed], NOW)) == again
+
+
 @pytest.mark.parametrize(("hours", "mode"), [(23.9, "hold_back"), (24.1, "carry_out")])
 def test_an_action_is_not_repeated_before_its_cooldown(hours: float, mode: str) -> None:
     (order,) = policy.decide(spec(drift=["retrain"]), "m", [alarm()], [past("retrain", hours_ago=hours)], NOW)

@@ -144,7 +144,7 @@ def test_looks_come_when_the_schedule_says_and_all_hours_are_seen() -> None:
     hourly = list(clock.looks(cases.policy().monitor))
     assert [over for over, _ in hourly] == list(range(1, 51))
     assert clock.hour(hourly[0][1]) == pytest.approx(1 + 10 / 60)
-    daily = list(clock.looks(cases.policy(cron="0 6 * * *").monitor))
+    daily = list(clock.looks(cases.policy(schedule={"cron": "0 6 * * *"}).monitor))
     assert [over for over, _ in daily] == [5, 29, 50]
     assert clock.window(25, "hour") == "2026-01-06T01"
     assert clock.window(25, "day") == "2026-01-06"

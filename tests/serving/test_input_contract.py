@@ -70,7 +70,7 @@ def test_what_misses_an_expectation_is_refused_in_the_words_of_every_protocol(ta
         problem = refused.json()
         assert (problem["code"], problem["got"], problem["expected"]) == ("expectation", "150.0", "0 to 109")
         assert problem["where"] == "row 1, column raw.row.age"
-        assert [(one["index"], one["column"], one["value"]) for one in problem["missed"]] == [
+        assert [(one["sample"], one["column"], one["value"]) for one in problem["missed"]] == [
             (1, "raw.row.age", 150), (1, "raw.row.town", "Rome"),
         ]  # fmt: skip
         assert "age as seen" in problem["detail"]
@@ -99,7 +99,7 @@ def test_what_misses_an_expectation_is_answered_and_marked(
         assert FLAGS_HEADER not in good.headers
         odd = post("/predict", json={"rows": [GOOD, ODD]})
         assert len(odd.json()["predictions"]) == 2
-        assert [(one["index"], one["column"], one["expected"]) for one in odd.json()["flags"]] == [
+        assert [(one["sample"], one["column"], one["expected"]) for one in odd.json()["flags"]] == [
             (1, "raw.row.age", "0 to 109"), (1, "raw.row.town", "one of 'Bonn', 'Ulm'"),
         ]  # fmt: skip
         assert json.loads(odd.headers[FLAGS_HEADER]) == ["raw.row.age", "raw.row.town"]
