@@ -333,13 +333,13 @@ def _advance(streams: Sequence[Stream], values: dict[str, pd.Series | Real], num
         return steps
     chosen = [found[place][0] for place in places]
     before = Detector(
-        np.array([stream.log_statistics for stream in chosen]),
+        np.array([stream.statistics for stream in chosen]),
         np.array([stream.sums for stream in chosen]),
         np.array([stream.begins for stream in chosen], np.int64),
     )
     after, evidence = e_detector.advance(before, np.array([found[place][1] for place in places]), number)
     for row, (place, stream) in enumerate(zip(places, chosen, strict=True)):
-        own = Detector(after.log_statistics[row], after.sums[row], after.begins[row])
+        own = Detector(after.statistics[row], after.sums[row], after.begins[row])
         moved = stream.model_copy(update={**_fields(own), "windows": stream.windows + 1})
         steps[place] = _Step(moved, float(evidence[row]))
     return steps

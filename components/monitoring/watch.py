@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
 from components.contracts.monitor_spec import MonitorSpec
 from components.core.errors import UsageError
@@ -126,5 +125,5 @@ def step(
 
 def _log_evidences(streams: Sequence[Stream]) -> NDArray[np.float64]:
     """The logarithms of 1 + M after the last window, means over the alternatives (`components.drift.e_detector`)."""
-    statistics = np.array([stream.log_statistics for stream in streams])
-    return np.asarray(special.logsumexp(statistics + bank().log_weights, axis=-1))
+    statistics = np.array([stream.statistics for stream in streams])
+    return np.asarray(np.log1p(statistics @ np.exp(bank().log_weights)))
