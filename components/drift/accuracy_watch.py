@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.core.errors import UsageError
 from components.drift.distances import Real
@@ -53,35 +54,85 @@ def watch(
     Raises:
         UsageError: the limit is no accuracy between 0 and 1, or a number is negative.
     """
+    state = start(limit, false_alarms_per_month=false_alarms_per_month, windows_per_month=windows_per_month)
+    for right, wrong in groups:
+        state = state.advance(right, wrong)
+    return state.result()
+
+
+class WatchState(NamedTuple):
+    """The detector between two groups; see `AccuracyWatch`.
+
+    Args:
+        log_threshold: of the evidence.
+        statistic: log M for each bet.
+        sums, begins: of the likeliest begin, for the group that `begins` names.
+        log_evidence: after the last group with labels.
+    """
+
+    limit: float
+    log_threshold: float
+    statistic: Real
+    sums: Real
+    begins: NDArray[np.int64]
+    log_evidence: float = -math.inf
+    groups: int = 0
+    labels: int = 0
+    right: int = 0
+    alarm_at: int | None = None
+
+    def advance(self, right: int, wrong: int) -> WatchState:
+        """The state after a group of labels.
+
+        Raises:
+            UsageError: a number is negative.
+        """
+        if min(right, wrong) < 0:
+            raise UsageError("numbers of labels must not be negative")
+        if right + wrong == 0:  # says nothing, and is no look
+            return self._replace(groups=self.groups + 1)
+        rates = BETS / (1 - self.limit)
+        gain = right * np.log1p(rates * (self.limit - 1)) + wrong * np.log1p(rates * self.limit)
+        statistic = np.logaddexp(0.0, self.statistic) + gain
+        evidence = float(np.logaddexp.reduce(statistic) - math.log(len(BETS)))
+        is_first = self.alarm_at is None and evidence >= self.log_threshold
+        return self._replace(
+            statistic=statistic,
+            sums=np.maximum(self.sums, 0.0) + gain,
+            begins=np.where(self.sums <= 0, self.groups, self.begins),
+            log_evidence=evidence,
+            groups=self.groups + 1,
+            labels=self.labels + right + wrong,
+            right=self.right + right,
+            alarm_at=self.groups if is_first else self.alarm_at,
+        )
+
+    def result(self) -> AccuracyWatch:
+        """What the detector says."""
+        return AccuracyWatch(
+            limit=self.limit,
+            groups=self.groups,
+            labels=self.labels,
+            right=self.right,
+            log10_evidence=self.log_evidence / math.log(10),
+            log10_threshold=self.log_threshold / math.log(10),
+            begin=int(self.begins[int(np.argmax(self.sums))]) if self.groups else None,
+            alarm_at=self.alarm_at,
+        )
+
+
+def start(limit: float, *, false_alarms_per_month: float, windows_per_month: float) -> WatchState:
+    """The detector before the first group.
+
+    Raises:
+        UsageError: the limit is no accuracy between 0 and 1.
+    """
     if not 0 < limit < 1:
         raise UsageError("the limit of the accuracy must lie between 0 and 1", got=limit)
-    if any(min(group) < 0 for group in groups):
-        raise UsageError("numbers of labels must not be negative")
-    rates = BETS / (1 - limit)
-    per_right, per_wrong = np.log1p(rates * (limit - 1)), np.log1p(rates * limit)
-    threshold = math.log(windows_per_month / false_alarms_per_month)
-    statistic = np.full(len(rates), -np.inf)
-    sums = np.zeros(len(rates))  # of the likeliest begin, for the group that `begin` names
-    begins = np.zeros(len(rates), np.int64)
-    alarm_at: int | None = None
-    evidence = -math.inf
-    for number, (right, wrong) in enumerate(groups):
-        if right + wrong == 0:  # says nothing, and is no look
-            continue
-        gain = right * per_right + wrong * per_wrong
-        statistic = np.logaddexp(0.0, statistic) + gain
-        begins = np.where(sums <= 0, number, begins)
-        sums = np.maximum(sums, 0.0) + gain
-        evidence = float(np.logaddexp.reduce(statistic) - math.log(len(rates)))
-        if alarm_at is None and evidence >= threshold:
-            alarm_at = number
-    return AccuracyWatch(
+    return WatchState(
         limit=limit,
-        groups=len(groups),
-        labels=sum(right + wrong for right, wrong in groups),
-        right=sum(right for right, _ in groups),
-        log10_evidence=evidence / math.log(10),
-        log10_threshold=threshold / math.log(10),
-        begin=int(begins[int(np.argmax(sums))]) if groups else None,
-        alarm_at=alarm_at,
+        log_threshold=math.log(windows_per_month / false_alarms_per_month),
+        statistic=np.full(len(BETS), -np.inf),
+        sums=np.zeros(len(BETS)),
+        begins=np.zeros(len(BETS), np.int64),
     )

@@ -106,19 +106,23 @@ def fit_embedding(embedding: NDArray[np.floating]) -> MultivariateScore | None:
 
 def features_of(table: pd.DataFrame, features: tuple[Feature, ...]) -> Real:
     """Values of features, (N, F); 0, the centre, where a value is missing or the table lacks the column."""
-    values = np.zeros((len(table), len(features)))
+    values = np.full((len(table), len(features)), np.nan)
+    present = {name: table[name] for name in {feature.column for feature in features} & set(table.columns)}
+    texts: dict[str, NDArray[np.object_]] = {}  # of columns of categories
     for at, feature in enumerate(features):
-        if feature.column not in table.columns:
+        name = feature.column
+        if name not in present:
             continue
-        column = table[feature.column]
         if feature.category is None:
-            numbers = column_kinds.numbers(column)
+            values[:, at] = column_kinds.numbers(present[name])
         else:
-            numbers = np.array([float(one == feature.category) for one in column_kinds.categories(column)])
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaled = np.clip((numbers - feature.centre) / feature.scale, -FARTHEST, FARTHEST)
-        values[:, at] = np.nan_to_num(scaled, nan=0.0)
-    return values
+            if name not in texts:
+                texts[name] = np.array(column_kinds.categories(present[name]), object)
+            values[:, at] = texts[name] == feature.category
+    centres, scales = (np.array([getattr(one, key) for one in features]) for key in ("centre", "scale"))
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.clip((values - centres) / scales, -FARTHEST, FARTHEST)
+    return np.asarray(np.nan_to_num(scaled, nan=0.0), np.float64)
 
 
 def _features(table: pd.DataFrame, name: str) -> list[Feature]:

@@ -210,7 +210,7 @@ class DriftMonitor(Strict):
         values = self._values(window, embedding)
         if not len(window) and (embedding is None or not len(embedding)):
             return self, None
-        steps = [_advance(stream, values.get(stream.name), number, self.seed) for stream in self.streams]
+        steps = _advance(self.streams, values, number, self.seed)
         names = dict([*self.names, (number, name)])
         alarm = self._alarm(steps, name, names)
         alarmed = {one.stream for one in alarm.streams} if alarm else set()
@@ -324,16 +324,34 @@ def _start_numbers(stream: Stream, values: Real, rng: np.random.Generator) -> St
     return stream.model_copy(update=update)
 
 
-def _advance(stream: Stream, values: pd.Series | Real | None, number: int, seed: int) -> _Step:
-    """The stream after a window's rows, and its evidence."""
+def _advance(streams: Sequence[Stream], values: dict[str, pd.Series | Real], number: int, seed: int) -> list[_Step]:
+    """The streams after a window's rows, and their evidence; the detectors of all of them at once."""
+    found = [_counted(stream, values.get(stream.name), number, seed) for stream in streams]
+    steps = [_Step(stream, -np.inf) for stream, _ in found]
+    places = [place for place, (_, counts) in enumerate(found) if counts is not None]
+    if not places:
+        return steps
+    chosen = [found[place][0] for place in places]
+    before = Detector(
+        np.array([stream.statistics for stream in chosen]),
+        np.array([stream.sums for stream in chosen]),
+        np.array([stream.begins for stream in chosen], np.int64),
+    )
+    after, evidence = e_detector.advance(before, np.array([found[place][1] for place in places]), number)
+    for row, (place, stream) in enumerate(zip(places, chosen, strict=True)):
+        own = Detector(after.statistics[row], after.sums[row], after.begins[row])
+        moved = stream.model_copy(update={**_fields(own), "windows": stream.windows + 1})
+        steps[place] = _Step(moved, float(evidence[row]))
+    return steps
+
+
+def _counted(stream: Stream, values: pd.Series | Real | None, number: int, seed: int) -> tuple[Stream, Real | None]:
+    """The stream with the rows of a window in its counts, and the counts of their ranks; None without rows."""
     if values is None or not len(values):
-        return _Step(stream.model_copy(update={"absent": stream.absent + (values is None)}), -np.inf)
+        return stream.model_copy(update={"absent": stream.absent + (values is None)}), None
     rng = np.random.default_rng([seed, number, zlib.crc32(stream.name.encode())])
     ranks, update = _ranks(stream, values, rng)
-    detector, evidence = e_detector.advance(stream.detector(), alternatives.cell_counts(ranks), number)
-    return _Step(
-        stream.model_copy(update={**update, **_fields(detector), "windows": stream.windows + 1}), float(evidence)
-    )
+    return stream.model_copy(update=update), alternatives.cell_counts(ranks)
 
 
 def _ranks(

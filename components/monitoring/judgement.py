@@ -23,9 +23,9 @@ from components.monitoring.output_columns import OUTPUT
 from components.monitoring.reference import TRUTH, Reference
 from components.monitoring.watch import Watched
 from components.monitoring.window_suite import PartVerdict
+from components.monitoring.windows import MOST_COMPARED
 from components.tasks.task import Task
 
-MOST_ROWS = 20_000  # of a window, spread evenly, for the statistics
 DIFFERENT = 0.05  # adjusted p-value of a window by itself, below which a column is marked
 SEED = 0
 
@@ -80,7 +80,7 @@ def judge(
     frame = _frame(rows, truths)
     parts = window_suite.judge(subject.document, rows, subject.dataset, subject.task, name, identity)
     missed = window_suite.missed_share(subject.suite, rows)
-    compared = frame.iloc[:: -(-len(frame) // MOST_ROWS)] if len(frame) > MOST_ROWS else frame
+    compared = frame.iloc[:: -(-len(frame) // MOST_COMPARED)] if len(frame) > MOST_COMPARED else frame
     reference = _without(subject.reference.rows, spec.leave_out)
     compared = _without(compared, [*spec.leave_out, TRUTH])
     drifts, joint, watched = list[ColumnDrift](), dict[str, Any](), Watched(state, None, None, None)

@@ -26,14 +26,19 @@ def of_window(
         drifted: streams of an alarm, which make the estimate doubtful.
     """
     return {
-        "quality": _estimated(reference, frame, drifted),
+        "quality": estimated(reference, frame, drifted),
         "live": _live(rows, truths),
         "labels": _labels(reference, frame),
     }
 
 
-def _estimated(reference: pd.DataFrame, frame: pd.DataFrame, drifted: tuple[str, ...]) -> dict[str, Any] | None:
-    """None for tasks without labels and confidences."""
+def estimated(reference: pd.DataFrame, frame: pd.DataFrame, drifted: tuple[str, ...]) -> dict[str, Any] | None:
+    """The estimate, and how far it is below the reference's; None for tasks without labels and confidences.
+
+    Args:
+        frame: columns of the window's outputs.
+        drifted: streams of an alarm, which make the estimate doubtful.
+    """
     if not {CONFIDENCE, LABEL, TRUTH} <= set(reference.columns) or CONFIDENCE not in frame:
         return None
     known = reference.dropna(subset=[CONFIDENCE, LABEL, TRUTH])

@@ -10,7 +10,7 @@ predictor, and the truth. A folder, sealed, kept by the digests of package and d
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,8 @@ SPLIT = "validation"
 MOST_ROWS = 5_000  # spread evenly over the split
 ROWS, EMBEDDING, TRUTH = "rows.parquet", "embedding.npy", "truth"
 _BATCH = 256
+
+Alter = Callable[[list[Any], list[Arrays]], tuple[list[Any], list[Arrays | None]]]
 
 
 class Reference(NamedTuple):
@@ -68,7 +70,7 @@ def of_package(package: Package, dataset: Path, folder: Path, name: str) -> Refe
     """
     target = folder / f"{package.digest[:16]}-{package.facts.data_digest[:16]}"
     if not (target / manifests.FILE_NAME).is_file():
-        _check_data(package, dataset, name)
+        check_data(package, dataset, name)
         with atomic.folder(target) as fresh:
             _make(package, dataset, fresh, name)
             facts = {"package_digest": package.digest, "data_digest": package.facts.data_digest, "split": SPLIT}
@@ -79,7 +81,12 @@ def of_package(package: Package, dataset: Path, folder: Path, name: str) -> Refe
     return Reference(pq.read_table(target / ROWS).to_pandas(), embedding, manifest.digest)
 
 
-def _check_data(package: Package, dataset: Path, name: str) -> None:
+def check_data(package: Package, dataset: Path, name: str) -> None:
+    """Check that a dataset is the version that a package was trained on.
+
+    Raises:
+        UsageError: it is another one.
+    """
     present = manifests.load(dataset / "prepared", "prepared").digest
     if present != package.facts.data_digest:
         raise UsageError(
@@ -92,37 +99,65 @@ def _check_data(package: Package, dataset: Path, name: str) -> None:
 
 
 def _make(package: Package, dataset: Path, fresh: Path, name: str) -> None:
-    prepared = dataset / "prepared"
-    frozen = FrozenSplit.open(prepared, manifests.load(prepared, "prepared").facts, SPLIT)
     predictor = Predictor(package, threads=os.cpu_count() or 1)
-    count = min(len(frozen), MOST_ROWS)
+    table, vectors = rows_of_split(predictor, dataset, SPLIT, MOST_ROWS, f"the reference of {name}")
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), fresh / ROWS, compression="zstd")
+    if vectors is not None:
+        np.save(fresh / EMBEDDING, vectors, allow_pickle=False)
+
+
+def rows_of_split(
+    predictor: Predictor, dataset: Path, split: str, most: int, label: str, alter: Alter | None = None
+) -> tuple[pd.DataFrame, NDArray[np.float32] | None]:
+    """Rows of samples of a split, spread evenly over it, and their embeddings.
+
+    Args:
+        label: of the progress.
+        alter: changes items and arrays before they are answered; None: they are as they are. A sample of which it
+            leaves no arrays has an empty row.
+    """
+    prepared = dataset / "prepared"
+    frozen = FrozenSplit.open(prepared, manifests.load(prepared, "prepared").facts, split)
+    count = min(len(frozen), most)
     chosen = np.unique(np.linspace(0, len(frozen) - 1, count).round().astype(np.int64))
-    listed = _listed(prepared, chosen)
+    listed = _listed(prepared, split, chosen)
     items = _items(predictor, dataset, listed)
     names = _request_arrays(predictor)
     parts: list[pd.DataFrame] = []
     vectors: list[NDArray[np.float32]] = []
-    with Progress(f"the reference of {name}", len(chosen)) as progress:
+    answered: list[NDArray[np.int64]] = []  # places of the samples that have vectors
+    with Progress(label, len(chosen)) as progress:
         for start in range(0, len(chosen), _BATCH):
             index = chosen[start : start + _BATCH]
-            samples = [_request(frozen.split.sample(row), names) for row in index.tolist()]
+            samples: list[Arrays] = [_request(frozen.split.sample(row), names) for row in index.tolist()]
             own_items = items[start : start + len(index)] if items else [None] * len(index)
-            parts.append(_rows(predictor, own_items, samples, with_raw=items is not None))
-            if predictor.embeds:
+            places = np.arange(len(index))
+            if alter is not None:
+                own_items, altered = alter(own_items, samples)
+                places = np.flatnonzero([one is not None for one in altered])
+                own_items = [own_items[place] for place in places]
+                samples = [one for one in altered if one is not None]
+            rows = _rows(predictor, own_items, samples, with_raw=items is not None) if samples else pd.DataFrame()
+            rows.index = pd.Index(places)
+            parts.append(rows.reindex(range(len(index))))
+            answered.append(start + places)
+            if predictor.embeds and samples:
                 vectors.append(predictor.embed(samples))
             progress.advance(len(index))
     table = pd.concat(parts, ignore_index=True)
     if "label" in frozen.task.fields and listed is not None:
         table[TRUTH] = listed["label"].to_numpy()
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), fresh / ROWS, compression="zstd")
-    if vectors:
-        np.save(fresh / EMBEDDING, np.concatenate(vectors), allow_pickle=False)
+    if not vectors:
+        return table, None
+    whole = np.full((len(table), vectors[0].shape[1]), np.nan, np.float32)
+    whole[np.concatenate(answered)] = np.concatenate(vectors)
+    return table, whole
 
 
-def _listed(prepared: Path, chosen: NDArray[np.int64]) -> pd.DataFrame | None:
+def _listed(prepared: Path, split: str, chosen: NDArray[np.int64]) -> pd.DataFrame | None:
     """Ids and labels of the chosen rows; None where samples have no rows of their own, as windows of a series."""
     table = pq.read_table(prepared / "samples.parquet", columns=["split", "row", "id", "label"]).to_pandas()
-    table = table[table["split"] == SPLIT].set_index("row")
+    table = table[table["split"] == split].set_index("row")
     if not set(chosen.tolist()) <= set(table.index):
         return None
     return table.loc[chosen].reset_index()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,12 +84,27 @@ def advance(
         state: before the window; None: a monitor begins.
         embeddings: of the reference's rows, and of rows of the window.
     """
+    monitor, watched = step(
+        None if state is None else DriftMonitor.from_json(state), reference, window, spec, name, embeddings
+    )
+    return watched._replace(state=None if monitor is None else monitor.to_json())
+
+
+def step(
+    monitor: DriftMonitor | None,
+    reference: pd.DataFrame,
+    window: pd.DataFrame,
+    spec: MonitorSpec,
+    name: str,
+    embeddings: tuple[NDArray[np.float32] | None, NDArray[np.float32] | None] = (None, None),
+) -> tuple[DriftMonitor | None, Watched]:
+    """As `advance`, the monitor as it is instead of its JSON; None if it watches nothing yet."""
     inputs = [column for column in reference.columns if not column.startswith(OUTPUT)]
     shared = [column for column in inputs if column in window.columns]
     rows = window.dropna(how="all", subset=shared) if shared else window
     of_reference, of_window = embeddings
     try:
-        monitor = DriftMonitor.from_json(state) if state is not None else DriftMonitor.start(
+        monitor = monitor if monitor is not None else DriftMonitor.start(
             reference,
             false_alarms_per_month=spec.false_alarms_per_month,
             windows_per_month=A_MONTH[spec.window],
@@ -96,17 +112,18 @@ def advance(
             seed=SEED,
         )  # fmt: skip
     except UsageError as error:  # a reference of a few rows, or of texts alone
-        return Watched(state, note="; ".join(error.lines()))
+        return None, Watched(None, note="; ".join(error.lines()))
     monitor, alarm = monitor.update(rows, name=name, embedding=of_window)
     threshold = monitor.log_threshold / math.log(10)
     if alarm is not None:
         first = alarm.streams[0]
-        return Watched(monitor.to_json(), first.log10_evidence, threshold, first.stream, alarm)
-    evidences = {stream.name: _log_evidence(stream) / math.log(10) for stream in monitor.streams}
-    stream = max(evidences, key=lambda one: evidences[one])
-    return Watched(monitor.to_json(), evidences[stream], threshold, stream)
+        return monitor, Watched(None, first.log10_evidence, threshold, first.stream, alarm)
+    evidences = _log_evidences(monitor.streams) / math.log(10)
+    place = int(np.argmax(evidences))
+    return monitor, Watched(None, float(evidences[place]), threshold, monitor.streams[place].name)
 
 
-def _log_evidence(stream: Stream) -> float:
-    """The logarithm of M after the last window, the mean over the alternatives (`components.drift.e_detector`)."""
-    return float(np.log(np.maximum(np.array(stream.statistics) @ np.exp(bank().log_weights), 1e-300)))
+def _log_evidences(streams: Sequence[Stream]) -> NDArray[np.float64]:
+    """The logarithms of 1 + M after the last window, means over the alternatives (`components.drift.e_detector`)."""
+    statistics = np.array([stream.statistics for stream in streams])
+    return np.asarray(np.log1p(statistics @ np.exp(bank().log_weights)))

@@ -19,6 +19,7 @@ from components.monitoring.upkeep_request import GRACE_SECONDS
 
 SECONDS: dict[Window, float] = {"hour": 3600.0, "day": 86_400.0}
 A_MONTH: dict[Window, float] = {"hour": 730.0, "day": 365 / 12}
+MOST_COMPARED = 20_000  # rows of a window, spread evenly, that statistics are computed of
 _DAY = len("2026-11-29")
 
 

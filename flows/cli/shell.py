@@ -42,6 +42,7 @@ COMMANDS = {
     "label": ("flows.cli.label:label", "Tell the truths of answers, for their quality."),
     "monitor": ("flows.cli.monitor:monitor", "Judge what was answered, and carry out what follows from it."),
     "drift": ("flows.cli.drift:drift", "Judge what was answered against what the model was validated on."),
+    "rehearse": ("flows.cli.rehearse:rehearse", "Months of drift in minutes: what a monitoring policy would do."),
     "forget": ("flows.cli.forget:forget", "Remove a person's data from logs and datasets; name what was made from it."),
     "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),

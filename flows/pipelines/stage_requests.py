@@ -16,6 +16,7 @@ from components.contracts.gate_request import GateRequest
 from components.contracts.labelled_request import LabelledRequest
 from components.contracts.live_request import LiveRequest
 from components.contracts.pipeline import PipelineSpec
+from components.contracts.rehearsal_request import RehearsalRequest
 from components.contracts.stage_request import PlacedArtifact, StageOutput, StageRequest
 from components.contracts.training_request import AUGMENTED_FILE, TrainRequest
 from components.contracts.tune_report import RatePlotRequest, TuneReportRequest
@@ -283,6 +284,15 @@ def monitoring(project: Project, document: DriftRequest) -> StageRequest:
         stage="monitoring",
         document=document.model_dump_json(),
         request_file=_request_file(project, f"monitoring-{document.model}"),
+    )
+
+
+def rehearsal(project: Project, document: RehearsalRequest) -> StageRequest:
+    """Rehearse monitoring policies."""
+    return StageRequest(
+        stage="rehearsal",
+        document=document.model_dump_json(exclude_unset=True),  # a scenario refuses what it does not use
+        request_file=_request_file(project, f"rehearsal-{document.model}"),
     )
 
 

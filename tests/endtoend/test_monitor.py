@@ -1,5 +1,5 @@
-"""The loop closes by itself: traffic drifts, labels come, the monitor retrains on them, its challenger shadows, and live
-labels promote it; each step stands in the ledger, and no request fails."""
+"""The loop closes by itself: traffic drifts, the monitor retrains on labels, its challenger shadows, and is promoted by its
+live labels; each step stands in the ledger, and no request fails."""
 
 from __future__ import annotations
 
