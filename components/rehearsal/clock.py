@@ -11,7 +11,7 @@ from cronsim import CronSim
 
 from components.contracts.monitor_spec import MonitorSpec, Window
 from components.contracts.prediction_log import hour_of
-from components.monitoring.sealing import GRACE_SECONDS
+from components.monitoring.upkeep_request import GRACE_SECONDS
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 HOUR_SECONDS = 3600.0

@@ -155,7 +155,7 @@ def _missed(suite: RowSuite | None, rows: pd.DataFrame) -> NDArray[np.bool_]:
     usable = () if suite is None else tuple(one for one in suite.expectations if set(one.columns) <= set(rows.columns))
     if usable:
         columns = {name: rows[name].tolist() for one in usable for name in one.columns}
-        places = [one.index for one in RowJudge(RowSuite(expectations=usable)).judge(columns, len(rows))]
+        places = [one.sample for one in RowJudge(RowSuite(expectations=usable)).judge(columns, len(rows))]
         found[places] = True
     return found
 

@@ -35,10 +35,12 @@ def move(log: Path, hour: str) -> list[str]:
 def _moved(document: dict[str, Any], shift: float, ids: dict[str, str]) -> dict[str, Any]:
     if "arrived" in document:
         return {**document, "id": _id(document["id"], shift), "arrived": document["arrived"] + shift}
+    if "id" not in document:  # the number of dropped requests
+        return document
     for one in document["id"]:
         ids[one] = _id(one, shift)
-    times = [at + shift for at in document["time"]]
-    return {**document, "id": [ids[one] for one in document["id"]], "time": times}
+    times = [at + int(1e6 * shift) for at in document["time_us"]]
+    return {**document, "id": [ids[one] for one in document["id"]], "time_us": times}
 
 
 def _id(text: str, shift: float) -> str:

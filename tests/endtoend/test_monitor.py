@@ -1,4 +1,4 @@
-"""The loop closes by itself: traffic drifts, the monitor retrains on labels, its challenger shadows, and is promoted by its
+"""The loop closes by itself: traffic drifts, the monitor retrains on labels, its challenger shadows, and is promoted by
 live labels; each step stands in the ledger, and no request fails."""
 
 from __future__ import annotations
