@@ -14,6 +14,8 @@ ifneq ($(GPU),$(shell cat $(STAMP) 2>/dev/null))
 OTHER_BUILD = reinstall
 endif
 endif
+# Looks at pages for what a screen reader or a keyboard cannot use; in a browser of the tests alone.
+AXE = build/npm/node_modules/axe-core/axe.min.js
 # Real data for tests and benchmarks, looked up by sha256; used where the folder is there.
 ifeq ($(origin MODELYARD_MIRROR),undefined)
 ifneq ($(wildcard ../shared/data/.),)
@@ -25,7 +27,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install reinstall demo check types lint quick test tests test-gpu browser containers bench bench-serving docs screenshots lock \
+.PHONY: help install reinstall demo check types lint quick test tests test-long test-gpu browser containers bench bench-serving docs screenshots lock \
 	format down clean
 
 help:  ## list these commands
@@ -91,7 +93,10 @@ test:  ## everything: `check`, and the tests with servers, trainings, kills and 
 
 # One session for quick and slow ones: a worker imports torch and its like once.
 tests: $(STAMP) browser
-	$(BIN)/pytest --durations 15 $(SHARED_OUT)
+	$(BIN)/pytest -m "not long" --durations 15 $(SHARED_OUT)
+
+test-long: $(STAMP)  ## further cases of what `make test` shows on others (minutes)
+	$(BIN)/pytest -m long --durations 15 --numprocesses 2
 
 # The tests of the registry's pages need Chromium, the one that counts packets needs `ip`; where these cannot be had, the
 # tests are skipped and say so.
@@ -102,6 +107,9 @@ browser:
 	test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
 	  { timeout 120 apt-get update && timeout 300 apt-get install -y --no-install-recommends $$missing; } >/dev/null 2>&1; } || \
 	  echo "not here, and not to be installed: $$missing; the tests that need it will be skipped"
+	@test -f $(AXE) || { command -v npm >/dev/null && \
+	  timeout 120 npm install --silent --no-save --ignore-scripts --no-audit --no-fund --prefix build/npm axe-core@4.14.1 >/dev/null 2>&1; } || \
+	  echo "axe-core is not here, and npm does not bring it; pages are not looked at for accessibility"
 
 test-gpu: $(STAMP)  ## trainings on this machine's GPU: every family, bf16, compile, resume, export (minutes; skipped without one)
 	$(BIN)/pytest -n 0 -rs tests/gpu

@@ -28,6 +28,7 @@ NAMES = (
     "mutated_data",
     "prepare_memory",
     "wrong_labels",
+    "score",
     "serving",
     "generation",
     "switching",
@@ -37,6 +38,7 @@ NAMES = (
     "champion_gate",
     "doors",
     "ledger",
+    "console",
     "kills",
     "demo",
 )

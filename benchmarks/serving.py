@@ -188,16 +188,43 @@ def log(bench: Bench) -> list[Figure]:
         tell("prediction log: with against without")
         loads = bench.turns(urls, request)
         half = bench.turns(urls, request, rate=min(load.rate for one in loads for load in one) / 2)
+        servers = list(zip((logging, plain), urls, strict=True))
+        costs = [[_microseconds(*server, bench, request) for server in servers] for _ in range(bench.rounds)]
+        time.sleep(1)
         written = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+        answers, rows = _logged(Path(folder))
     ratio = statistics.median(one.rate / other.rate for one, other in zip(*loads, strict=True))
     p99 = [statistics.median(load.p99_ms for load in one) for one in half]
-    answers = sum(load.requests for load in (*loads[0], *half[0]))
+    cost = [statistics.median(one) for one in zip(*costs, strict=True)]
     return [
         Figure(NAME, "prediction log: requests/s with it against without", round(ratio, 3), "x", at_least=0.97),
         Figure(NAME, f"prediction log: p99 at half of capacity, {p99[0]:.2f} ms against {p99[1]:.2f} ms: ratio",
                round(p99[0] / p99[1], 2), "x", at_most=1.05),
+        Figure(NAME, f"prediction log: processor time of the service an answer, {cost[0]:.1f} us against "
+               f"{cost[1]:.1f} us: ratio", round(cost[0] / cost[1], 3), "x", at_most=1.03),
+        Figure(NAME, "prediction log: share of the answers whose row is logged too, at full load",
+               round(rows / max(1, answers), 2)),
         Figure(NAME, "prediction log: bytes an answer", round(written / max(1, answers)), "bytes"),
     ]  # fmt: skip
+
+
+def _microseconds(server: Server, url: str, bench: Bench, request: Request) -> float:
+    """Processor time of the service's processes an answer, at full load; it hardly depends on what else runs."""
+    processes = [server.process, *server.process.children(recursive=True)]
+    before = sum(sum(process.cpu_times()[:2]) for process in processes)
+    requests = wrk.post(url, request.body, request.media, bench.seconds).requests
+    return 1e6 * (sum(sum(process.cpu_times()[:2]) for process in processes) - before) / requests
+
+
+def _logged(folder: Path) -> tuple[int, int]:
+    """The number of answers in a log, and of those with a row."""
+    answers = rows = 0
+    for path in folder.rglob(f"*{prediction_log.PREDICTIONS}"):
+        for line in path.read_bytes().splitlines():
+            block = json.loads(line)
+            answers += len(block.get("id", ()))
+            rows += len(block["id"]) if "rows" in block else 0
+    return answers, rows
 
 
 def png(bench: Bench) -> list[Figure]:

@@ -46,7 +46,7 @@ def take(project: Project, model: str | None) -> list[str]:
     if program is None:
         raise NotFoundError("no Chromium here", next_step="apt-get install chromium")
     urls = {row.name: str(row.url) for row in lifecycle.status(project) if row.state == "ready" and row.url}
-    if "mlflow" not in urls or "prefect" not in urls:
+    if not {"mlflow", "prefect", "console"} <= urls.keys():
         raise StackError("the stack does not run", next_step="`modelyard up`")
     served = [name.removeprefix(SERVICE_PREFIX) for name in urls if name.startswith(SERVICE_PREFIX)]
     name = model or next(iter(served), None)
@@ -68,6 +68,14 @@ def take(project: Project, model: str | None) -> list[str]:
 
 def _pictures(page: Page, project: Project, name: str, urls: dict[str, str]) -> list[str]:
     taken = []
+    console = urls["console"]
+    _enter(page, project, "console", console)
+    for path, picture in (("", "console-models"), (f"/{name}", "console-model")):
+        taken.append(_picture(page, f"{console}/models{path}", picture))
+    version = page.request.get(f"{console}/models/{name}.json").json()["actual"]
+    taken.append(_picture(page, f"{console}/lineage?model={name}&version={version}", "console-lineage"))
+    for path in ("data", "runs"):
+        taken.append(_picture(page, f"{console}/{path}", f"console-{path}"))
     _enter(page, project, "mlflow", urls["mlflow"])
     taken.append(_picture(page, f"{urls['mlflow']}/#/models/{name}", "mlflow-model"))
     _enter(page, project, "prefect", urls["prefect"])

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from components.contracts.serving_spec import RolloutPolicy
 from components.core.errors import InferenceError, SampleError
+from components.inference.row_judge import Missed
 from components.tasks.task import Prediction
-from serving import shadow
+from serving import json_text, shadow
 from serving.canary import choose
+from serving.input_contract import Judgement
 from serving.prediction_log import PredictionLog
 from serving.problem import RefusedRequest
 from serving.request import PredictionRequest
@@ -29,11 +31,18 @@ MOST_RETRY_SECONDS = 60
 
 
 class Answered(NamedTuple):
-    """The predictions of a request, the slot that made them, and what is to be done when they have been sent."""
+    """The predictions of a request.
+
+    Args:
+        slot: that made them.
+        after: what is to be done when they have been sent.
+        encoded: the predictions as JSON, where they were logged.
+    """
 
     slot: ModelSlot
     predictions: list[Prediction]
     after: Callable[[], None] | None
+    encoded: bytes | None
 
 
 class Context(NamedTuple):
@@ -45,6 +54,7 @@ class Context(NamedTuple):
         until: of the monotonic clock: a request that is not begun by then is not computed.
         is_gone: whether the client has gone.
         id: of the prediction.
+        missed: what the samples miss of the expectations of the training data, once they are read.
     """
 
     version: str | None
@@ -52,6 +62,12 @@ class Context(NamedTuple):
     until: float
     is_gone: Callable[[], bool]
     id: str
+    missed: list[Missed]
+
+    def note(self, judgement: Judgement | None) -> None:
+        """Keep what the samples miss for the answer."""
+        if judgement is not None and judgement.missed:
+            self.missed.extend(judgement.missed)
 
 
 class Answerer:
@@ -115,12 +131,15 @@ class Answerer:
             raise RefusedRequest.of(error, slot.loaded.predictor.endpoint.item) from error
         except InferenceError as error:
             raise RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got) from error
+        context.note(found.judgement)
+        encoded = None
         if self.log is not None and slot.role != "staged":  # what asks a staged version is a check of its release
+            encoded = json_text.dumps(found.predictions)
             self.log.offer(
                 slot, context.id, parsed.items, found.samples, found.predictions, time.perf_counter() - begin,
-                size=parsed.size,
+                size=parsed.size, encoded=encoded, judgement=found.judgement,
             )  # fmt: skip
-        return Answered(slot, found.predictions, self._shadow(parsed, found.predictions, context))
+        return Answered(slot, found.predictions, self._shadow(parsed, found.predictions, context), encoded)
 
     def _shadow(
         self, parsed: PredictionRequest, found: list[Prediction], context: Context
@@ -138,7 +157,7 @@ class Answerer:
             if log is not None:
                 log.offer(
                     beside, context.id, parsed.items, computed.samples, computed.predictions,
-                    time.perf_counter() - begin, role="shadow", size=parsed.size,
+                    time.perf_counter() - begin, role="shadow", size=parsed.size, judgement=computed.judgement,
                 )  # fmt: skip
 
         return lambda: shadow.offer(self._slot_manager, beside, parsed, found, lambda: self.waiting > 0, answered)
@@ -149,15 +168,16 @@ class Answerer:
                 return await self._alone(slot, parsed, context)
             begin = time.perf_counter()
             if parsed.size <= (INLINE_BYTES if isinstance(parsed.items[0], bytes | str) else INLINE_NUMBERS_BYTES):
-                samples = slot.read(parsed)
+                samples, judgement = slot.accept(parsed)
             else:
-                samples = await asyncio.get_running_loop().run_in_executor(slot.threads, slot.read, parsed)
+                loop = asyncio.get_running_loop()
+                samples, judgement = await loop.run_in_executor(slot.threads, slot.accept, parsed)
             reading = time.perf_counter() - begin
             compared = self._slot_manager.current.challenger is not None
             done = await slot.batcher.answer(samples, context.until, context.is_gone, compared=compared)
             alone = None if done.alone_seconds is None else reading + done.alone_seconds
             slot.count(done.predictions, time.perf_counter() - begin, alone)
-            return SlotAnswer(done.predictions, samples)
+            return SlotAnswer(done.predictions, samples, judgement)
         except InferenceError as error:
             slot.fail(failure(error))
             raise

@@ -14,9 +14,10 @@ from prometheus_client import Counter
 
 from components.access.door import Receive, Scope, Send
 from components.contracts.prediction_log import PREDICTION_HEADER
+from components.contracts.row_expectations import FLAGS_HEADER
 from components.contracts.serving_spec import WORKER_HEADER
 from components.inference.predictor import Predictor
-from serving import bento_api, docs_page, feedback, metrics, page
+from serving import bento_api, docs_page, feedback, input_contract, metrics, page
 from serving.answering import Answerer
 from serving.connection_limits import MAX_HEADERS
 from serving.exchange import Answer, HttpRequest, Reply, StreamedReply, encoded, json_reply
@@ -36,6 +37,7 @@ LOG = logging.getLogger("bentoml.modelyard")
 PROTOCOL_PATHS = ("/v1/", "/v2/")  # below them, a refusal has the form of its protocol
 
 _PREDICTION = PREDICTION_HEADER.lower().encode()
+_FLAGS = FLAGS_HEADER.lower().encode()
 _HTML = b"text/html; charset=utf-8"
 
 
@@ -59,7 +61,7 @@ class ModelApp:
         self._worker = worker
         self._slot_manager = worker.slot_manager
         answerer = Answerer(worker.slot_manager)
-        answerer.log = worker.log = PredictionLog.of_process(worker.settings.log, lambda: answerer.waiting > 0)
+        answerer.log = worker.log = PredictionLog.of_process(worker.settings.log, lambda: answerer.waiting > 1)
         native = Native(answerer)
 
         async def predict(request: HttpRequest) -> Answer:
@@ -112,6 +114,8 @@ class ModelApp:
             answer = self._refused(failed, scope["path"])
         if request.prediction_id is not None and answer.status == 200:
             answer.headers = [*answer.headers, (_PREDICTION, request.prediction_id.encode())]
+            if request.missed:
+                answer.headers.append((_FLAGS, input_contract.header(request.missed)))
         self._count(scope["path"], answer.status)
         if isinstance(answer, StreamedReply):
             await answer.send(send, receive)

@@ -6,11 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.access.door import Receive, Scope, Send
 from serving import json_text
 from serving.problem import RefusedRequest
+
+if TYPE_CHECKING:
+    from components.inference.row_judge import Missed
 
 JSON_TYPE = b"application/json"
 BODY_SECONDS = 20.0  # for a body, and a second more for each BODY_RATE bytes of it
@@ -24,13 +27,15 @@ class HttpRequest:
 
     Attributes:
         prediction_id: what the answer is called, of a request that is answered with a prediction.
+        missed: what its samples miss of the expectations of the training data.
     """
 
-    __slots__ = ("prediction_id", "receive", "scope")
+    __slots__ = ("missed", "prediction_id", "receive", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope, self.receive = scope, receive
         self.prediction_id: str | None = None
+        self.missed: Sequence[Missed] = ()
 
     def header(self, name: bytes) -> str | None:
         """The first header of a name in lower case."""

@@ -13,16 +13,22 @@ from components.inference import body
 from components.inference.difference import difference
 from components.inference.predictor import Predictor
 from components.tasks.task import Prediction
+from serving.input_contract import InputContract
 from serving.settings import ServingSettings
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedPackage:
-    """A package ready to answer, with the settings of its bundle."""
+    """A package ready to answer, with the settings of its bundle.
+
+    Args:
+        contract: what its requests are held against; None: nothing is enforced.
+    """
 
     spec: SlotSpec
     settings: ServingSettings
     predictor: Predictor
+    contract: InputContract | None = None
 
 
 def own(bundle: Path) -> LoadedPackage:
@@ -37,7 +43,7 @@ def own(bundle: Path) -> LoadedPackage:
     for example in package.golden()[:2]:
         _answer(predictor, example)
     spec = SlotSpec(version=settings.version, package_digest=package.digest, bundle=str(bundle))
-    return LoadedPackage(spec, settings, predictor)
+    return LoadedPackage(spec, settings, predictor, InputContract.load(bundle, settings.enforce))
 
 
 def load(spec: SlotSpec, model: str) -> LoadedPackage:
@@ -55,12 +61,13 @@ def load(spec: SlotSpec, model: str) -> LoadedPackage:
         package = Package.open(folder / "package")
         _expect(package.folder, package.digest, spec.package_digest)
         predictor = _predictor(package, settings)
+        contract = InputContract.load(folder, settings.enforce)
         _check_golden_examples(package, predictor, spec.tolerance)
     except ModelyardError:
         raise
     except Exception as error:  # a broken package can make the libraries that read it raise anything
         raise ServingError("the package cannot be loaded", where=spec.bundle, got=repr(error)) from error
-    return LoadedPackage(spec, settings, predictor)
+    return LoadedPackage(spec, settings, predictor, contract)
 
 
 def _predictor(package: Package, settings: ServingSettings) -> Predictor:

@@ -23,6 +23,9 @@ PREDICTIONS = Counter(
 )
 REQUESTS = Counter("modelyard_requests", "Responses, by path and HTTP status", ["path", "status"])
 REFUSALS = Counter("modelyard_refusals", "Requests refused", [*_SLOT_LABELS, "code"])
+FLAGGED = Counter(
+    "modelyard_flagged", "Samples that miss an expectation of the training data and were answered", _SLOT_LABELS
+)
 FAILURES = Counter("modelyard_failures", "Requests that a version failed to answer", [*_SLOT_LABELS, "code"])
 COMPARED = Counter("modelyard_compared", "Samples that a challenger in the shadow answered too", ["model", "version"])
 AGREED = Counter("modelyard_agreed", "Of those, as the champion answered", ["model", "version"])

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from components.contracts.serving_spec import KEY_HEADER, TIMEOUT_HEADER
+from components.inference.row_judge import Missed
 from serving import json_text
 from serving import request as requests
 from serving.answering import Answerer, Context
@@ -39,14 +40,17 @@ class Native:
             parsed = await requests.read(request, loaded.settings, loaded.predictor, self._large_bodies)
             file = requests.requested_file(request, loaded.predictor.endpoint, parsed)
             answered = await self._answerer.answer(slot, parsed, context)
-        slot, predictions, after = answered
+        slot, predictions, after, encoded = answered
         if file:
             content = base64.b64decode(predictions[0][file.field])
             return Reply(content, 200, file.media.encode(), slot.encoded_headers, after)
         # Put together of parts, since model, version and digest are the same each time.
         content = b'{"predictions":%b,"model":%b,"id":"%b"}' % (
-            json_text.dumps(predictions), slot.encoded_about, context.id.encode(),
+            encoded or json_text.dumps(predictions), slot.encoded_about, context.id.encode(),
         )  # fmt: skip
+        if context.missed:
+            flags = json_text.dumps([missed.document() for missed in context.missed])
+            content = b'%b,"flags":%b}' % (content[:-1], flags)
         return Reply(content, headers=slot.encoded_headers, after=after)
 
 
@@ -86,4 +90,6 @@ def context_of(request: HttpRequest, settings: ServingSettings) -> Context:
         seconds = min(seconds, asked)
     key = request.header(_KEY)
     request.prediction_id = prediction_id = new_id()
-    return Context(requests.named_version(request), key, time.monotonic() + seconds, request.is_gone, prediction_id)
+    request.missed = missed = list[Missed]()
+    until = time.monotonic() + seconds
+    return Context(requests.named_version(request), key, until, request.is_gone, prediction_id, missed)

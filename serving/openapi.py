@@ -18,6 +18,11 @@ from serving.request import FORM
 from serving.settings import ServingSettings
 
 _ID = {"type": "string", "pattern": "^[0-9a-f]{8}-[0-9a-f]{16}$", "description": "of the prediction, for feedback"}
+_FLAGS = {
+    "type": "array",
+    "items": {"type": "object"},
+    "description": "expectations of the training data that samples miss: sample, column, value, expected",
+}
 MAX_EXAMPLES, MAX_EXAMPLE_BYTES = 3, 20_000
 
 
@@ -91,7 +96,8 @@ def document(
                 **openapi_paths.SCHEMAS,
                 "Prediction": wire.prediction,
                 "Answer": _object(
-                    {"predictions": {"type": "array", "items": _ref("Prediction")}, "model": model, "id": _ID}
+                    {"predictions": {"type": "array", "items": _ref("Prediction")}, "model": model, "id": _ID},
+                    {"flags": _FLAGS} if settings.enforce == "flag" else None,
                 ),
                 "Problem": _object({**texts, "status": {"type": "integer"}}, closed=False),
             },

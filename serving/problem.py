@@ -27,6 +27,7 @@ class RefusedRequest(Exception):
 
     Attributes:
         slot: whose version refused it, once it is known.
+        missed: the expectations of the training data that it is refused for.
     """
 
     def __init__(
@@ -37,13 +38,17 @@ class RefusedRequest(Exception):
         self.facts: dict[str, Any] = {name: value for name, value in facts.items() if value is not None}
         self.retry_seconds = retry_seconds
         self.slot: ModelSlot | None = None
+        self.missed: list[dict[str, Any]] = []
 
     @staticmethod
     def of(error: SampleError, item: str) -> RefusedRequest:
         """The refusal of a sample; without a code of its own it is named after what the task takes."""
         code = error.code or item
         status = 400 if code in UNREADABLE else 422
-        return RefusedRequest(status, code, error.what, where=error.where, got=error.got, expected=error.expected)
+        refusal = RefusedRequest(status, code, error.what, where=error.where, got=error.got, expected=error.expected)
+        if missed := getattr(error, "missed", None):
+            refusal.missed = [one.document() for one in missed]
+        return refusal
 
     def document(self) -> dict[str, Any]:
         """The problem details: `type`, `title`, `status`, `detail`, and as extensions `code` and the facts."""
@@ -58,6 +63,7 @@ class RefusedRequest(Exception):
             "detail": self.message,
             "code": self.code,
             **self.facts,
+            **({"missed": self.missed} if self.missed else {}),
         }
 
     def content(self) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.contracts.prediction_log import LogSettings
+from components.contracts.row_expectations import Enforce
 from components.contracts.serving_spec import Device, Tolerant
 
 
@@ -20,6 +21,7 @@ class ServingSettings(Tolerant):
         batch_size: most samples of several requests that are computed together; None: max_batch_size.
         device, gpu_memory_mb: as of `components.inference.runtime.session`.
         log: what is logged of the answers, where the environment names a folder for it.
+        enforce: what becomes of requests that miss an expectation of the training data.
     """
 
     model: str
@@ -35,6 +37,7 @@ class ServingSettings(Tolerant):
     device: Device = "auto"
     gpu_memory_mb: int | None = None
     log: LogSettings = LogSettings()
+    enforce: Enforce = "none"
 
     @staticmethod
     def load(folder: Path) -> ServingSettings:

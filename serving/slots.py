@@ -29,16 +29,18 @@ from serving import metrics
 from serving.background import Background
 from serving.batcher import Batcher
 from serving.exchange import encoded
+from serving.input_contract import Judgement
 from serving.loaded import LoadedPackage
 from serving.request import PredictionRequest
 from serving.request_stats import RequestRecorder
 
 
 class SlotAnswer(NamedTuple):
-    """The answer to a request: a prediction for each sample, and the samples' arrays."""
+    """The answer to a request: a prediction for each sample, their arrays, and what they miss, if that is asked."""
 
     predictions: list[Prediction]
     samples: list[Arrays]
+    judgement: Judgement | None = None
 
 
 class ModelSlot:
@@ -71,6 +73,7 @@ class ModelSlot:
         self.encoded_about = orjson.dumps(self.about)
         self.labels = (model, version, role)
         self._seconds = metrics.SECONDS.labels(*self.labels)
+        self._flagged = metrics.FLAGGED.labels(*self.labels)
         self._dropped = metrics.DROPPED.labels(model, version)
         self._predictions = {
             label: metrics.PREDICTIONS.labels(*self.labels, label) for label in loaded.predictor.signature.classes
@@ -85,6 +88,20 @@ class ModelSlot:
         """
         return self.loaded.predictor.read(request.items)
 
+    def accept(self, request: PredictionRequest) -> tuple[list[Arrays], Judgement | None]:
+        """`read`, and hold the samples against the expectations that the bundle enforces.
+
+        Raises:
+            SampleError: an item is not what the task takes, or misses an expectation and is refused for it.
+        """
+        samples, contract = self.read(request), self.loaded.contract
+        if contract is None:
+            return samples, None
+        judgement = contract.judge(self.loaded.predictor, request.items, samples)
+        if judgement.missed:
+            self._flagged.inc(len({missed.sample for missed in judgement.missed}))
+        return samples, judgement
+
     def answer(self, request: PredictionRequest, check: Check | None = None) -> SlotAnswer:
         """Answer one request by itself and count the answer.
 
@@ -96,10 +113,10 @@ class ModelSlot:
             InferenceError: the version failed; the caller counts it with `fail`.
         """
         begin, processor = time.perf_counter(), time.thread_time()
-        samples = self.read(request)
+        samples, judgement = self.accept(request)
         predictions = self.loaded.predictor.answer(samples, request.parameters, check)
         self.count(predictions, time.perf_counter() - begin, time.thread_time() - processor)
-        return SlotAnswer(predictions, samples)
+        return SlotAnswer(predictions, samples, judgement)
 
     def count(self, predictions: list[Prediction], seconds: float, processor_seconds: float | None) -> None:
         """Count an answer: by label, where answers have one.

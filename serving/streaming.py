@@ -10,6 +10,7 @@ from components.core.errors import InferenceError
 from components.inference.predictor import Arrays
 from components.tasks.task import StreamedPart
 from serving.answering import Answerer, Context
+from serving.input_contract import Judgement
 from serving.problem import RefusedRequest
 from serving.request import PredictionRequest
 from serving.slots import ModelSlot, failure
@@ -33,7 +34,8 @@ async def parts(
         begin = time.perf_counter()
         loop = asyncio.get_running_loop()
         samples: list[Arrays] = []
-        work = _parts(slot, parsed, context, samples)
+        judgements: list[Judgement | None] = []
+        work = _parts(slot, parsed, context, samples, judgements)
         step: asyncio.Future[StreamedPart | None] | None = None
         try:
             while True:
@@ -46,8 +48,9 @@ async def parts(
                     slot.count([part.prediction], seconds, None)
                     if answerer.log is not None:
                         answerer.log.offer(
-                            slot, context.id, parsed.items, samples, [part.prediction], seconds, size=parsed.size
-                        )
+                            slot, context.id, parsed.items, samples, [part.prediction], seconds, size=parsed.size,
+                            judgement=judgements[0],
+                        )  # fmt: skip
                 yield part
         except InferenceError as error:
             slot.fail(failure(error))
@@ -60,13 +63,16 @@ async def parts(
 
 
 def _parts(
-    slot: ModelSlot, parsed: PredictionRequest, context: Context, samples: list[Arrays]
-) -> Generator[StreamedPart, None, None]:
+    slot: ModelSlot, parsed: PredictionRequest, context: Context, samples: list[Arrays],
+    judgements: list[Judgement | None],
+) -> Generator[StreamedPart, None, None]:  # fmt: skip
     if time.monotonic() > context.until:
         raise RefusedRequest(504, "deadline", "the request waited too long")
     predictor = slot.loaded.predictor
-    (sample,) = slot.read(parsed)
+    (sample,), judgement = slot.accept(parsed)
+    context.note(judgement)
     samples.append(sample)
+    judgements.append(judgement)
     found = predictor.stream(sample, parsed.parameters)
     if found is None:
         (prediction,) = predictor.answer([sample], parsed.parameters)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,39 @@ TRANSLATORS: dict[str, dict[str, Any]] = {
         "scale_embedding": True,
     },
 }  # fmt: skip
+
+
+def sentencepiece_pair(folder: Path, source: list[str], target: list[str], *, separate: bool = False) -> None:
+    """Marian's own files: two sentencepiece models, and a vocabulary in an order of its own.
+
+    Args:
+        source, target: the texts that the models are trained on.
+        separate: whether targets have a vocabulary of their own.
+    """
+    import sentencepiece
+
+    pieces: list[list[str]] = []
+    for name, lines in (("source.spm", source), ("target.spm", target)):
+        model = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines), model_writer=model, vocab_size=200, hard_vocab_limit=False, minloglevel=2,
+        )  # fmt: skip
+        (folder / name).write_bytes(model.getvalue())
+        loaded = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+        pieces.append([loaded.id_to_piece(number) for number in range(3, loaded.vocab_size())])
+    files = (
+        {"vocab.json": pieces[0], "target_vocab.json": pieces[1]}
+        if separate
+        else {"vocab.json": [*pieces[0], *pieces[1]]}
+    )
+    for name, known in files.items():
+        # As of Marian: end and unknown token first, the padding last; some pieces of the models are not in it.
+        # Of two vocabularies, the padding has one number: transformers looks for it in the first alone.
+        words = [*sorted(set(known))[5:], ">>de<<"]
+        tokens = ["</s>", "<unk>", *(["<pad>", *words] if separate else [*words, "<pad>"])]
+        (folder / name).write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
+    settings = {"tokenizer_class": "MarianTokenizer", "source_lang": "en", "target_lang": "de"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "separate_vocabs": separate}))
 
 
 def translator(folder: Path, kind: str, *, scale: float = 3.0, **config: Any) -> Path:

@@ -40,7 +40,30 @@ class RemoteFile(Strict):
         return self
 
 
-class SklearnSource(Strict):
+class AddedFile(Strict):
+    """Samples that are added to those of the source: labelled answers of a service, in the format of samples.parquet.
+
+    Args:
+        path: relative to the dataset's folder.
+    """
+
+    path: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    sha256: str = Field(pattern=SHA256)
+
+
+class Excluding(Strict):
+    """A source of which some samples are not ingested, as `modelyard forget` asks, and others are added to it.
+
+    Args:
+        exclude: digests of samples (`components.ingestion.exclusion.digest_of`): of what they hold, not of their ids.
+        added: files of further samples, in order.
+    """
+
+    exclude: list[Annotated[str, Field(pattern=SHA256)]] = Field(default=[], exclude_if=is_default([]))
+    added: list[AddedFile] = Field(default=[], exclude_if=is_default([]))
+
+
+class SklearnSource(Excluding):
     """A dataset inside the installed scikit-learn."""
 
     kind: Literal["sklearn"]
@@ -57,7 +80,7 @@ class SklearnSource(Strict):
         return [] if self.name == "digits" else ["age", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6", "sex"]
 
 
-class UrlSource(Strict):
+class UrlSource(Excluding):
     """Files fetched by URL; archives (tar, zip) are unpacked before the layout is read.
 
     Args:
@@ -75,7 +98,7 @@ class UrlSource(Strict):
         return self.layout.fields
 
 
-class FolderSource(Strict):
+class FolderSource(Excluding):
     """A folder on this machine, or an archive of a folder; a relative path starts at the dataset's folder.
 
     Args:
@@ -102,7 +125,7 @@ class FolderSource(Strict):
         return self
 
 
-class TableSource(Columns):
+class TableSource(Columns, Excluding):
     """A CSV, TSV or Parquet file on this machine."""
 
     path: str

@@ -16,6 +16,7 @@ from components.contracts.sample_fields import Kind as Kind
 from components.contracts.table_layout import Columns as Columns
 from components.contracts.table_layout import TableLayout as TableLayout
 from components.contracts.table_layout import TextEncoding, is_default
+from components.contracts.transcript_layout import TranscriptLayout as TranscriptLayout
 from components.core.strict import Strict
 
 _IMAGES: Fields = {"image": "binary", "label": "text"}
@@ -364,6 +365,7 @@ class WavLayout(Strict):
     Args:
         pattern: pattern of a file's path below `root`, such as `{label}_{speaker}_{index}.wav` or `{label}/{name}.wav`.
         test, validation: values of the pattern's names that assign a file to the split; other files are train.
+        texts: what is said in the files of each label: the field `text`. Default: there is no such field.
     """
 
     kind: Literal["wav"]
@@ -371,6 +373,7 @@ class WavLayout(Strict):
     pattern: str
     test: dict[str, list[str]] = Field(default={})
     validation: dict[str, list[str]] = Field(default={})
+    texts: dict[str, str] | None = Field(default=None, min_length=1, exclude_if=is_default(None))
 
     @property
     def names(self) -> list[str]:
@@ -380,13 +383,16 @@ class WavLayout(Strict):
     @property
     def fields(self) -> Fields:
         """Fields of the samples: the file, and the names in the pattern."""
-        return {"sound": "binary", **dict.fromkeys(self.names, "text")}
+        fields: Fields = {"sound": "binary", **dict.fromkeys(self.names, "text")}
+        return fields if self.texts is None else {**fields, "text": "text"}
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:
         names = self.names
         if "label" not in names or len(set(names)) < len(names) or _OWN & set(names):
             raise ValueError(f"the pattern needs {{label}}, no name twice, and none of {', '.join(sorted(_OWN))}")
+        if self.texts is not None and "text" in names:
+            raise ValueError("texts: the pattern has a name {text} of its own")
         if unknown := sorted({*self.test, *self.validation} - set(names)):
             raise ValueError(f"the pattern has no {', '.join(unknown)}")
         return self
@@ -408,6 +414,7 @@ Layout = Annotated[
     | LabelStudioLayout
     | InstructionLayout
     | MasksLayout
+    | TranscriptLayout
     | WavLayout,
     Field(discriminator="kind"),
 ]

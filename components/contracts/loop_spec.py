@@ -12,8 +12,8 @@ from components.core.strict import Strict
 if TYPE_CHECKING:
     from components.contracts.train_spec import TrainSpec
 
-Optimizer = Literal["adamw", "sgd", "muon"]
-KeepMetric = Literal["accuracy", "bleu", "entity_f1", "loss", "macro_f1", "map_50", "mean_iou", "mse"]
+Optimizer = Literal["adamw", "sgd", "muon", "lion"]
+KeepMetric = Literal["accuracy", "bleu", "entity_f1", "loss", "macro_f1", "map_50", "mean_iou", "mse", "wer"]
 Schedule = Literal["constant", "cosine", "onecycle", "step", "wsd", "plateau"]
 
 
@@ -74,6 +74,12 @@ def conflicts(spec: TrainSpec) -> list[str]:
         found.append(f"plateau has no effect with schedule: {spec.schedule}; it is of schedule: plateau")
     if spec.optimizer == "sgd" and {"betas", "eps"} & spec.model_dump().keys():
         found.append("betas and eps have no effect with optimizer: sgd; they are AdamW's")
+    if spec.optimizer == "lion" and "betas" not in spec.model_dump():
+        found.append("optimizer: lion needs betas, which are others than AdamW's; its paper has betas: [0.9, 0.99]")
+    if spec.optimizer == "lion" and "eps" in spec.model_dump():
+        found.append("eps has no effect with optimizer: lion; it is AdamW's")
+    if spec.optimizer == "lion" and spec.momentum != type(spec).model_fields["momentum"].default:
+        found.append("momentum has no effect with optimizer: lion, which has betas")
     if spec.optimizer == "adamw" and spec.momentum != type(spec).model_fields["momentum"].default:
         found.append("momentum has no effect with optimizer: adamw; it is of sgd and muon, and AdamW has betas")
     if spec.keep == "last" and spec.keep_metric and not spec.early_stopping and spec.schedule != "plateau":

@@ -51,6 +51,7 @@ ModelSpec = Annotated[
         | hub_generation.Seq2SeqLmSpec
         | hub_generation.DetrSpec
         | hub_generation.Wav2Vec2Spec
+        | hub_generation.WhisperSpec
         | vision.VggSpec
         | vision.ImageNetResNetSpec
         | vision.ConvNextSpec

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import zoneinfo
-from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from cronsim import CronSim, CronSimError
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from components.contracts.budget_spec import BudgetSpec
 from components.contracts.dataset import NAME, TASK
 from components.contracts.decision_spec import ConformalSpec, DecisionSpec
 from components.contracts.model_spec import ModelSpec
+from components.contracts.monitor_spec import MonitorSpec
 from components.contracts.prediction_log import LogSpec
+from components.contracts.row_expectations import Enforce
+from components.contracts.schedule_spec import ScheduleSpec as ScheduleSpec
+from components.contracts.score_spec import ScoreSpec
 from components.contracts.selection import SelectionSpec
 from components.contracts.serving_spec import ChallengerLimits, Device, RolloutPolicy
 from components.contracts.track_spec import TrackSpec
@@ -179,6 +180,8 @@ class ServingOptions(Strict):
             higher is better, else relative to the float model's figure.
         conformal: answers with a set of classes or an interval of a stated coverage; None: without.
         log: what the service logs of its answers.
+        enforce: what becomes of a request that misses an expectation of the training data: `reject`: it gets 422,
+            `flag`: it is answered, and the answer says so, `none`: nothing.
     """
 
     max_batch_size: int = Field(default=64, ge=1, le=4096)
@@ -195,6 +198,7 @@ class ServingOptions(Strict):
     quantize_max_loss: float = _optional(0.005, ge=0, lt=1)
     conformal: ConformalSpec | None = _optional(None)
     log: LogSpec = _optional(LogSpec())
+    enforce: Enforce = _optional("none")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -203,29 +207,6 @@ class ServingOptions(Strict):
         if self.gpu_memory_mb is not None and self.device == "cpu":
             raise ValueError("gpu_memory_mb does nothing with device: cpu")
         return self
-
-
-class ScheduleSpec(Strict):
-    """When the pipeline runs by itself: a cron line of five fields in an IANA time zone."""
-
-    cron: str
-    timezone: str = "UTC"
-
-    @field_validator("cron")
-    @classmethod
-    def _is_cron(cls, value: str) -> str:
-        try:
-            CronSim(value, datetime(2000, 1, 1, tzinfo=UTC))
-        except CronSimError as error:
-            raise ValueError(f"not a cron line of five fields (minute hour day month weekday): {error}") from error
-        return value
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_timezone(cls, value: str) -> str:
-        if value not in zoneinfo.available_timezones():
-            raise ValueError("not an IANA time zone such as UTC or Europe/Berlin")
-        return value
 
 
 class PipelineSpec(Strict):
@@ -247,6 +228,8 @@ class PipelineSpec(Strict):
     release: ReleaseSpec = ReleaseSpec()
     track: TrackSpec | None = Field(default=None, exclude_if=lambda track: track is None)
     schedule: ScheduleSpec | None = None
+    monitor: MonitorSpec | None = Field(default=None, exclude_if=lambda section: section is None)
+    score: ScoreSpec | None = Field(default=None, exclude_if=lambda section: section is None)
     tune: TuneSpec | None = Field(default=None, exclude_if=lambda section: section is None)
 
     @model_validator(mode="after")

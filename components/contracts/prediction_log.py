@@ -1,10 +1,12 @@
 """The prediction log: what a service writes of its answers, and what people say later of their truth.
 
 A worker appends to `<folder>/<hour>/<process>.predictions.jsonl`, the hour in UTC as `2026-11-29T13`. A line is a JSON
-object, a block of answers in columns (`BLOCK_FORMAT`): lists of equal length under `id`, `time`, `latency_ms`,
-`output`, and what they share under `model`, `version`, `package`, `role`. `rows` holds the columns that the task's
-expectations see, for the answers of a block that were described; `inputs` the inputs, where they are kept. `dropped`
-counts answers that are missing, as they came faster than they could be written. A line that is cut off is the last of a
+object, a block of answers in columns. What they share is under `model`, `version`, `package`, `role`. Format
+`BY_REQUEST` has a value for each request under `id`, `time_us` (since 1970), `latency_us` and `outputs` (a list for its
+samples); the former `BLOCK_FORMAT` has one for each sample under `id`, `index`, `time`, `latency_ms`, `output`, in
+seconds and milliseconds. `rows` holds the columns that the task's expectations see, a value for each sample, for the
+blocks that were described; `inputs` the inputs, where they are kept. `dropped` counts requests that are missing, as
+they came faster than they could be written; it may stand in a line alone. A line that is cut off is the last of a
 process that was killed.
 
 Feedback is in `<hour of arrival>/<process>.feedback.jsonl`, a `Feedback` a line.
@@ -27,9 +29,11 @@ from components.core.strict import Strict
 FOLDER = "MODELYARD_PREDICTION_LOG"  # names the folder of the log; without it a service writes none
 OPEN, SEALED = "open", "sealed"  # folders of a model's log in a project: lines of workers, and sealed hours
 PREDICTION_HEADER = "X-Modelyard-Prediction"
-BLOCK_FORMAT = 1
+BLOCK_FORMAT, BY_REQUEST = 1, 2
+HOUR_SECONDS = 3600.0
 PREDICTIONS, FEEDBACK = ".predictions.jsonl", ".feedback.jsonl"
 REDACTED = "[redacted]"
+FLAGS = "contract.flags"  # column of a row: columns that miss an expectation of the training data, a list as JSON
 _HOUR = "%Y-%m-%dT%H"
 _ID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{16}")
 

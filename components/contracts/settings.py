@@ -76,6 +76,7 @@ class RetentionSettings(Strict):
         reports_days: comparison reports, and reports of datasets that are gone, stay so long.
         logs_days: logs of programs that are gone, and rotated ones, stay so long.
         requests_days: request files of stages stay so long.
+        predictions_days: sealed hours of prediction logs stay so long; None: for good.
         data_cache: what of DVC's cache stays beside the workspace's data: that of every commit, of the tips of branches
             and tags, or nothing.
     """
@@ -87,6 +88,7 @@ class RetentionSettings(Strict):
     reports_days: float = Field(default=30, ge=0)
     logs_days: float = Field(default=14, ge=0)
     requests_days: float = Field(default=2, ge=0)
+    predictions_days: float | None = Field(default=None, ge=1)
     data_cache: Literal["commits", "branches", "workspace"] = "commits"
 
     @model_validator(mode="after")
@@ -115,12 +117,34 @@ class SigningSettings(Strict):
     require: str | None = None
 
 
+class PredictionSettings(Strict):
+    """`[predictions]`: the prediction logs of all models.
+
+    Args:
+        push: whether sealed hours are copied to the artifact store (`[connections] artifacts`).
+    """
+
+    push: bool = False
+
+
+class ConsoleSettings(Strict):
+    """`[console]`: the web console.
+
+    Args:
+        buttons: whether its pages promote, roll back, approve and pause; else they show, and refuse the rest.
+    """
+
+    buttons: bool = True
+
+
 class Settings(Strict):
     """The file."""
 
     connections: ConnectionSettings = ConnectionSettings()
     retention: RetentionSettings = RetentionSettings()
     signing: SigningSettings = SigningSettings()
+    predictions: PredictionSettings = PredictionSettings()
+    console: ConsoleSettings = ConsoleSettings()
 
 
 def read(root: Path) -> Settings:

@@ -244,6 +244,28 @@ class TextOutput(OutputSpec):
     pad: int = 0
 
 
+class TranscriptOutput(OutputSpec):
+    """For speech: logits (N, T, V) of the next token of what is said, from a sound and the text so far.
+
+    Args:
+        max_length: largest number of tokens of a text, with those that begin and end it.
+        begin: tokens that every text begins with.
+        end: token that ends a text.
+    """
+
+    kind: ClassVar[str] = "transcript"
+    graph_builder: ClassVar[str] = "components.training.graphs.transcription:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = ()
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("wer", "loss")
+
+    vocabulary: int
+    max_length: int
+    begin: tuple[int, ...]
+    end: int
+    pad: int = 0
+
+
 class BoxesOutput(OutputSpec):
     """For detection: boxes and scores, after the `decode` method of the network; `forward` returns what it likes."""
 

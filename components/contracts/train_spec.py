@@ -27,13 +27,14 @@ class TrainSpec(Strict):
             gradients of the parts are added up, so that the step is that of the whole batch; only batch normalisation
             and losses that are no mean over samples or tokens (Dice) see the parts.
         optimizer: `muon` updates the matrices of the hidden layers by torch's Muon (Jordan et al. 2024; the update has
-            the size of AdamW's, Liu et al. 2025, arXiv:2502.16982) and all other weights by AdamW.
+            the size of AdamW's, Liu et al. 2025, arXiv:2502.16982) and all other weights by AdamW. `lion` moves every
+            weight by the sign of its momentum (Chen et al. 2023, arXiv:2302.06675): a third to a tenth of AdamW's rate.
         learning_rate: peak learning rate.
         weight_decay: of matrices and kernels; biases, normalisations and tables of positions have none.
         weight_decay_by_name: weight decay by regular expression, searched in the names of the weights; the first one
             that matches a name replaces `weight_decay` for it.
         momentum: of SGD and Muon.
-        betas, eps: of AdamW.
+        betas, eps: of AdamW; betas of Lion.
         schedule: `constant`; `cosine` to zero; `onecycle` (Smith, arXiv:1708.07120); `step` divides by ten after
             half and after three quarters of the epochs; `wsd` (warm-up, stable, decay: Hu et al., arXiv:2404.06395)
             falls in the last `decay_ratio` of the steps; `plateau` falls when validation does not improve. The rate
@@ -121,6 +122,8 @@ class TrainSpec(Strict):
             raise ValueError("sharding does not go with precision: fp16; use bf16, which needs no gradient scaling")
         if self.sharding != "none" and self.optimizer == "muon":
             raise ValueError("sharding does not go with optimizer: muon, which needs whole matrices; use adamw")
+        if self.sharding != "none" and self.optimizer == "lion":
+            raise ValueError("sharding does not go with optimizer: lion, which is not tested so; use adamw")
         if self.sharding != "none" and self.ema is not None:
             raise ValueError("sharding does not go with ema; leave one of them out")
         return self

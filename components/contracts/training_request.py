@@ -36,6 +36,7 @@ class TrainRequest(Strict):
             training and leaves a `RateCurve`.
         track: further receivers of the events.
         profile: whether to record where the time goes, into `profile/` of the run folder; the training is the same.
+        forced: whether it was asked for although its result is known (`--force train`): only the same call goes on.
     """
 
     pipeline: str
@@ -53,6 +54,7 @@ class TrainRequest(Strict):
     rates: tuple[float, float, int] | None = None
     track: TrackSpec | None = None
     profile: bool = False
+    forced: bool = Field(default=False, exclude_if=lambda forced: not forced)
 
     @classmethod
     def read(cls, arguments: list[str]) -> Self:

@@ -80,6 +80,10 @@ class Project:
         """The folder of a model's prediction log: open and sealed hours."""
         return self.state / "predictions" / model
 
+    def monitoring(self, model: str) -> Path:
+        """The judged windows of a model's prediction log."""
+        return self.state / "monitoring" / model
+
     @property
     def ledger(self) -> Path:
         """The release ledger: a database and its key, separate from every server's state.

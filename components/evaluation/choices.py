@@ -11,7 +11,7 @@ from typing import Any
 from components.contracts.evaluation_request import EvaluationRequest
 from components.evaluation import conformal, decision
 from components.evaluation.test_split import FrozenSplit
-from components.evaluation.validation_outputs import collect
+from components.evaluation.validation_outputs import ValidationOutputs, collect
 from components.identity import manifest
 from components.identity.package import Package, PackageFacts
 from components.inference import postprocessing
@@ -32,17 +32,37 @@ def chosen(request: EvaluationRequest, package: Package, facts: PackageFacts, fr
         return facts
     predictor = Predictor(package, threads=os.cpu_count() or 1)
     outputs = collect(predictor, frozen.other("validation"))
-    if request.decision is not None:
-        own = decision.choose(request.decision, outputs, predictor.signature.classes, outputs.kind)
-        facts = facts.model_copy(update={"decision": own})
-        if own.figure is not None:
-            name = str(own.optimise).replace("_", " ")
-            _log(f"decision: {name} {own.figure:.4f} on validation; {own.default_figure:.4f} at 0.5")
+    facts = _decided(request, predictor, outputs, facts)
+    own = facts.decision
+    if own is not None and own.figure is not None:
+        name = str(own.optimise).replace("_", " ")
+        _log(f"decision: {name} {own.figure:.4f} on validation; {own.default_figure:.4f} at 0.5")
     if request.conformal is not None:
         fitted = conformal.measured(conformal.fit(request.conformal, outputs), collect(predictor, frozen.split))
         facts = facts.model_copy(update={"conformal": fitted})
         _log(f"conformal: {fitted.test_coverage:.4f} of the test split covered, {fitted.coverage:g} stated")
     return facts
+
+
+def decided(request: EvaluationRequest, package: Package, facts: PackageFacts, frozen: FrozenSplit) -> PackageFacts:
+    """The facts of a package with the decision that the request asks for, chosen by the package's own graphs.
+
+    Raises:
+        UsageError, NotFiniteError, InferenceError: as of `chosen`.
+    """
+    if request.decision is None:
+        return facts
+    predictor = Predictor(package, threads=os.cpu_count() or 1)
+    return _decided(request, predictor, collect(predictor, frozen.other("validation")), facts)
+
+
+def _decided(
+    request: EvaluationRequest, predictor: Predictor, outputs: ValidationOutputs, facts: PackageFacts
+) -> PackageFacts:
+    if request.decision is None:
+        return facts
+    own = decision.choose(request.decision, outputs, predictor.signature.classes, outputs.kind)
+    return facts.model_copy(update={"decision": own})
 
 
 def with_facts(package: Package, facts: PackageFacts) -> Package:

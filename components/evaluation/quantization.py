@@ -15,6 +15,7 @@ import math
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,8 @@ from components.evaluation import int8, recorded_feeds, report, scorer
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
-from components.identity.package import GoldenExample, Package, QuantizationFacts, QuantizationTrial
-from components.inference import body, latency
+from components.identity.package import EXTERNAL_DATA, GoldenExample, Package, QuantizationFacts, QuantizationTrial
+from components.inference import body, latency, postprocessing
 from components.inference.difference import difference
 from components.inference.predictor import Predictor
 
@@ -34,6 +35,14 @@ SLOWER = 1.25  # and never in more than this, a margin that other load of the ma
 TIMING_SECONDS = 0.5  # for each package
 BATCH_TOLERANCE = 1e-4  # of an answer alone against the same in a batch, as of the gate parity
 MAX_PIXELS = 1_000_000_000  # golden examples are samples of the dataset, within its own limit
+
+
+Decide = Callable[[Package], Package]
+
+
+def _undecided(package: Package) -> Package:
+    """Without a decision of the pipeline, a package answers as its task does."""
+    return package
 
 
 @dataclass(frozen=True)
@@ -52,16 +61,20 @@ class Quantized:
     times_ms: dict[str, float]
 
 
-def quantized(package: Package, scored: Scored, frozen: FrozenSplit, max_loss: float, folder: Path) -> Quantized:
+def quantized(
+    package: Package, scored: Scored, frozen: FrozenSplit, max_loss: float, folder: Path, decide: Decide = _undecided
+) -> Quantized:
     """Try the recipes of `int8` on a package.
 
     Args:
         package: with float graphs.
-        scored: the package on the test split.
+        scored: the package on the test split, with its decision.
         frozen: the test split.
         max_loss: as `ServingOptions.quantize_max_loss`.
         folder: an empty folder for what is made.
+        decide: a package with the decision that its own graphs get: both kinds of graphs are compared as they answer.
     """
+    package = decide(package)
     metric = next(iter(frozen.task.metrics))
     facts = QuantizationFacts(
         kept=False,
@@ -84,7 +97,7 @@ def quantized(package: Package, scored: Scored, frozen: FrozenSplit, max_loss: f
     trials: list[QuantizationTrial] = []
     chosen: Package | None = None
     for recipe in int8.RECIPES:
-        derived, trial = _try(package, feeds, recipe, folder / recipe, validation, metric)
+        derived, trial = _try(package, feeds, recipe, folder / recipe, validation, metric, decide)
         if trial.problem is None and trial.figure is not None:
             lost = loss(reference, trial.figure, higher)
             if lost > max_loss:
@@ -157,15 +170,19 @@ def _try(
     folder: Path,
     validation: FrozenSplit,
     metric: str,
+    decide: Decide,
 ) -> tuple[Package | None, QuantizationTrial]:
     """Make the int8 graphs of one recipe and score them on the validation split."""
-    shutil.copytree(package.folder, folder, ignore=shutil.ignore_patterns("*.onnx", "*.safetensors"))
+    shutil.copytree(
+        package.folder, folder, ignore=shutil.ignore_patterns("*.onnx", f"*.onnx{EXTERNAL_DATA}", "*.safetensors")
+    )
     derived = Package(folder, package.manifest)
     try:
         for graph in package.signature().graphs:
             if not feeds[graph]:
                 raise InferenceError("the graph is not used for samples of train", where=graph)
             int8.write(package.graph(graph), derived.graph(graph), feeds[graph], recipe)
+        derived = decide(derived)
         figure = _score(derived, validation).figures()[metric]
         apart = _batch_difference(derived)
     except InferenceError as error:
@@ -208,13 +225,24 @@ def _body(predictor: Predictor, example: GoldenExample) -> body.Body:
 
 
 def _write_golden(package: Package, derived: Package) -> tuple[str, float | None]:
-    """Write the int8 graphs' own golden answers; how many agree with the float ones, and the largest difference."""
-    predictor = Predictor(derived, max_pixels=MAX_PIXELS)
+    """Write the int8 graphs' own golden answers; how many agree with the float ones, and the largest difference.
+
+    What is written is without a decision, as the training process writes it; what is compared is with both decisions.
+    """
+    plain = derived.facts.model_copy(update={"decision": None})
+    predictor = Predictor(
+        Package(derived.folder, derived.manifest.model_copy(update={"facts": plain.model_dump(mode="json")})),
+        max_pixels=MAX_PIXELS,
+    )
     examples, agree, distances = list[GoldenExample](), 0, list[float]()
     for example in package.golden():
         parsed = _body(predictor, example)
         (answer,) = predictor.predict(parsed.items, parsed.parameters)
-        agree += predictor.task.agree(example.answer, answer)
+        ours, theirs = (
+            postprocessing.answer(facts, one)
+            for facts, one in ((package.facts, example.answer), (derived.facts, answer))
+        )
+        agree += predictor.task.agree(ours, theirs)
         distances.append(difference(example.answer, answer))
         examples.append(example.model_copy(update={"answer": answer}))
     path = derived.folder / "golden" / "outputs.json"
@@ -225,7 +253,7 @@ def _write_golden(package: Package, derived: Package) -> tuple[str, float | None
 
 
 def _bytes(package: Package) -> int:
-    return sum(package.graph(name).stat().st_size for name in package.signature().graphs)
+    return sum(path.stat().st_size for name in package.signature().graphs for path in package.graph_files(name))
 
 
 def _size(size: int) -> str:

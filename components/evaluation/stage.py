@@ -25,7 +25,7 @@ from components.evaluation.quantization import Quantized
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
-from components.identity.package import Package, PackageFacts
+from components.identity.package import EXTERNAL_DATA, Package, PackageFacts
 from components.inference.predictor import Predictor
 
 TRAINED_ONLY = ("manifest.json", "history.json")
@@ -54,19 +54,21 @@ def main(arguments: list[str]) -> None:
         calibration=parts.facts.get("calibration"),
     )
     package = Package(trained, parts.model_copy(update={"facts": facts.model_dump(mode="json")}))
-    scored = score(package, frozen)
+
+    def decide(candidate: Package) -> Package:
+        """A candidate for serving with the decision that its own graphs get."""
+        return choices.with_facts(candidate, choices.decided(request, candidate, facts, frozen))
+
+    scored = score(decide(package), frozen)
     outcome: Quantized | None = None
     with _scratch(Path(request.run_folder) / "int8") as folder:
         if request.quantize == "int8":
-            outcome = quantization.quantized(package, scored, frozen, request.quantize_max_loss, folder)
+            outcome = quantization.quantized(package, scored, frozen, request.quantize_max_loss, folder, decide)
             quantization.log(outcome)
             facts = facts.model_copy(update={"quantization": outcome.facts})
             scored = outcome.scored or scored
         final = package if outcome is None or outcome.folder is None else Package(outcome.folder, package.manifest)
-        answering = choices.chosen(request, final, facts, frozen)
-        if answering.decision is not None:
-            scored = score(choices.with_facts(final, answering), frozen)
-        facts = answering
+        facts = choices.chosen(request, final, facts, frozen)
         known = baselines.of(frozen)
         comparison = baselines.compare(scored.figures(), known, frozen)
         document = {**report.document("test", scored), **report.rounded(baselines.document(known, comparison))}
@@ -124,7 +126,8 @@ def _seal(
     """Write trained parts, with int8 graphs if there are any, figures and model card to the package; atomic."""
     source = Path(request.run_folder) / "trained"
     with atomic.folder(Path(request.package)) as fresh:
-        shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*TRAINED_ONLY), dirs_exist_ok=True)
+        others = () if int8_parts is None else ("*.onnx", f"*.onnx{EXTERNAL_DATA}")  # the float graphs
+        shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*TRAINED_ONLY, *others), dirs_exist_ok=True)
         if int8_parts is not None:
             ignored = shutil.ignore_patterns(*TRAINED_ONLY)
             shutil.copytree(int8_parts, fresh, ignore=ignored, dirs_exist_ok=True)

@@ -93,6 +93,21 @@ def draw_ngrams(precisions: Sequence[float], path: Path) -> None:
     save(figure, path)
 
 
+def draw_word_errors(rows: Sequence[tuple[str, float]], path: Path) -> None:
+    """Plot the rate of each kind of wrong words: (kind, edits for each word that was said)."""
+    figure = Figure(figsize=(5.0, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.bar([name for name, _ in rows], [value for _, value in rows], 0.6, color=BLUE)
+    for index, (_, value) in enumerate(rows):
+        axes.text(index, value, f"{value:.1%}", ha="center", va="bottom", color=DARK, fontsize=9)
+    axes.set_ylim(0, 1.15 * max(0.01, *(value for _, value in rows)))
+    axes.set_ylabel("for each word that was said")
+    set_titles(axes, "Word errors", "test split")
+    style_axes(axes)
+    axes.grid(axis="x", visible=False)
+    save(figure, path)
+
+
 def draw_precision_recall(
     curves: Sequence[tuple[str, float, Real, Real]], path: Path, detail: str = "overlap of at least 0.5"
 ) -> None:

@@ -90,6 +90,19 @@ class LocalArtifactStore:
                 manifests.write_json(fresh / manifests.FILE_NAME, sealed.model_dump(mode="json"))
         return sealed
 
+    def remove(self, digest: str) -> None:
+        """Remove an artifact, and those of its files that no other artifact of the store has."""
+        try:
+            sealed = manifests.read(self._manifest(digest))
+        except NotFoundError:
+            return
+        others = [path for path in self._manifest(digest).parent.glob("*.json") if path != self._manifest(digest)]
+        needed = {entry.sha256 for path in others for entry in manifests.read(path).files.values()}
+        self._manifest(digest).unlink(missing_ok=True)
+        for entry in sealed.files.values():
+            if entry.sha256 not in needed:
+                self._blob(entry.sha256).unlink(missing_ok=True)
+
     def _manifest(self, digest: str) -> Path:
         return self.root / "manifests" / f"{_checked(digest)}.json"
 

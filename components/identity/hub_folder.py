@@ -23,8 +23,8 @@ CONFIG = "config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_FILES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "spm.model", "sentencepiece.bpe.model",
-    "tokenizer.model", "source.spm", "target.spm", "bpe.codes", "special_tokens_map.json", "added_tokens.json",
-    TOKENIZER_CONFIG, "chat_template.jinja", "normalizer.json",
+    "tokenizer.model", "source.spm", "target.spm", "target_vocab.json", "bpe.codes", "special_tokens_map.json",
+    "added_tokens.json", TOKENIZER_CONFIG, "chat_template.jinja", "normalizer.json",
 )  # fmt: skip
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")  # of images and of sounds
 CONFIG_FILES = (CONFIG, "generation_config.json")

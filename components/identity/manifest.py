@@ -20,7 +20,8 @@ from components.identity import digest
 FILE_NAME = "manifest.json"
 
 Kind = Literal[
-    "raw", "validated", "prepared", "trained", "package", "bundle", "bento", "report", "archive", "predictions"
+    "raw", "validated", "prepared", "trained", "package", "bundle", "bento", "report", "archive", "predictions",
+    "reference", "monitoring",
 ]  # fmt: skip
 
 

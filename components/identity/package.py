@@ -1,18 +1,20 @@
 """The model package: the unit that travels from training to registry, bundle and service.
 
     manifest.json       kind `package`: digest, files, facts (`PackageFacts`)
-    model.onnx          for serving; a task that samples has several graphs, each `<name>.onnx`
+    model.onnx          for serving; a task that samples has several graphs, each `<name>.onnx`; weights of a graph
+                        beyond 2 GB lie in `<name>.onnx.data` beside it
     model.safetensors   for continuing
     model.json          the model's spec, to build the network that the safetensors fit
-    config.json         of a network that is one of transformers' classes: transformers' config; images have
-                        preprocessor_config.json beside it
+    config.json         of a network that is one of transformers' classes: transformers' config; images and sounds
+                        have preprocessor_config.json beside it, recognisers of speech generation_config.json
     processor.json      raw example -> arrays, with fitted statistics; a tokenizer lies beside it as tokenizer.json
     signature.json      what goes into each graph and what comes out (`Signature`)
     golden/             examples as files, and outputs.json with the training process's own answers to them
     metrics.json        on the frozen test split
     README.md           the model card
 
-Nothing in it is code or a pickle: loading it parses JSON, safetensors and an ONNX graph without external operators.
+Nothing in it is code or a pickle: loading it parses JSON, safetensors and an ONNX graph without external operators. The
+manifest covers every file, external data too.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from components.identity import manifest as manifests
 from components.identity.answer_facts import ConformalFacts, DecisionFacts
 from components.identity.calibration_facts import CalibrationFacts
 
-HUB_CONFIG, HUB_PROCESSOR = "config.json", "preprocessor_config.json"
+HUB_CONFIG, HUB_PROCESSOR, HUB_GENERATION = "config.json", "preprocessor_config.json", "generation_config.json"
+EXTERNAL_DATA = ".data"  # behind the name of a graph: its weights, where they do not fit into it
 BATCH = "batch"  # the free size that is the number of samples
 
 
@@ -183,6 +186,12 @@ class Package:
     def graph(self, name: str = "model") -> Path:
         """A graph for serving."""
         return self.folder / f"{name}.onnx"
+
+    def graph_files(self, name: str = "model") -> list[Path]:
+        """The files of a graph: itself, and its weights, if they lie beside it."""
+        graph = self.graph(name)
+        data = graph.with_name(graph.name + EXTERNAL_DATA)
+        return [graph, data] if data.is_file() else [graph]
 
     def signature(self) -> Signature:
         """Graphs and class names."""

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from components.core import atomic
+from components.core import atomic, linked_files
 from components.identity import digest
 
 VARIABLE = "MODELYARD_MIRROR"
@@ -23,7 +23,7 @@ def find(sha256: str, name: str, cache: Path) -> Path | None:
     folder = os.environ.get(VARIABLE)
     if not folder or not Path(folder).is_dir():
         return None
-    paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+    paths = list(linked_files.files(Path(folder)))
     paths.sort(key=lambda path: (path.name != name, str(path)))
     digests = _read_cache(cache)
     before = dict(digests)

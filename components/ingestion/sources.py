@@ -21,6 +21,7 @@ from components.contracts.dataset_layout import (
     PairsLayout,
     SpanLayout,
     TableLayout,
+    TranscriptLayout,
     VocLayout,
     WavLayout,
     WindowsLayout,
@@ -42,6 +43,7 @@ from components.ingestion import (
     pairs,
     span_documents,
     table,
+    transcripts,
     unpacked,
     visible_files,
     voc,
@@ -79,7 +81,7 @@ def open_source(source: Source, folder: Path, remarks: Remarks) -> Iterator[Iter
                 yield _read(layout, root, remarks)
         case TableSource():
             path = folder / source.path
-            fields = source.model_dump(exclude={"path"})
+            fields = source.model_dump(exclude={"path", "exclude", "added"})
             yield table.samples(TableLayout(**fields, files={"": path.name}), path.parent, remarks.say)
 
 
@@ -116,5 +118,7 @@ def _read(layout: Layout, folder: Path, remarks: Remarks) -> Iterator[Sample]:
             return label_studio.samples(layout, folder, remarks)
         case InstructionLayout():
             return instructions.samples(layout, folder, remarks)
+        case TranscriptLayout():
+            return transcripts.samples(layout, folder)
         case WavLayout():
             return wav_folder.samples(layout, folder, remarks)

@@ -9,7 +9,7 @@ from components.contracts.dataset import DatasetSpec
 from components.core import atomic, located_yaml
 from components.core.errors import Problem, SourceError, SpecError, UsageError
 from components.identity import digest, manifest
-from components.ingestion import sample_file, sources
+from components.ingestion import added_samples, exclusion, sample_file, sources
 from components.ingestion.remarks import Remarks
 
 
@@ -36,6 +36,10 @@ def ingest(spec: DatasetSpec, folder: Path) -> manifest.Manifest:
         fields = spec.source_fields()
         remarks = Remarks()
         with sources.open_source(spec.source, folder, remarks) as samples:
+            if spec.source.added:
+                samples = added_samples.with_added(samples, spec.source.added, folder, fields)
+            if spec.source.exclude:
+                samples = exclusion.without(samples, spec.source.exclude, remarks)
             written = sample_file.write(samples, fresh / sample_file.FILE_NAME, f"reading {spec.name}", fields)
         if written.samples == 0:
             raise SourceError("the source holds no sample", where=str(folder / "dataset.yaml"))
@@ -52,6 +56,8 @@ def ingest(spec: DatasetSpec, folder: Path) -> manifest.Manifest:
             "splits": written.splits,
             "labels": written.labels,
         }
+        if spec.source.added:
+            facts["added"] = added_samples.count(spec.source.added, folder)
         if remarks.lines():
             facts["remarks"] = remarks.document()
         return manifest.seal(fresh, "raw", facts)

@@ -23,7 +23,7 @@ def samples(layout: WavLayout, folder: Path, remarks: Remarks) -> Iterator[Sampl
     Other files are left out.
 
     Raises:
-        SourceError: no such folder, no sound in it, a name that does not fit the pattern.
+        SourceError: no such folder, no sound in it, a name that does not fit the pattern, a label without a text.
     """
     root = folder / layout.root
     if not root.is_dir():
@@ -42,7 +42,10 @@ def samples(layout: WavLayout, folder: Path, remarks: Remarks) -> Iterator[Sampl
             )
         found = True
         parts = {name: class_name(part) for name, part in match.groupdict().items()}
-        yield Sample(class_name(name), _split(layout, parts), {"sound": path.read_bytes(), **parts})
+        fields = {"sound": path.read_bytes(), **parts}
+        if layout.texts is not None:
+            fields["text"] = _text(layout.texts, parts["label"], name)
+        yield Sample(class_name(name), _split(layout, parts), fields)
     if not found:
         raise SourceError("no sound in the folder", where=str(root), expected=" ".join(sorted(suffixes)))
 
@@ -52,6 +55,16 @@ def _split(layout: WavLayout, parts: dict[str, str]) -> str | None:
         if conditions and all(parts[name] in values for name, values in conditions.items()):
             return split
     return "train" if layout.test or layout.validation else None
+
+
+def _text(texts: dict[str, str], label: str, name: str) -> str:
+    """What is said in a file of a label."""
+    if label not in texts:
+        raise SourceError(
+            "no text for this label", where=name, got=label, expected=", ".join(texts),
+            next_step="add it to `texts:` of the layout",
+        )  # fmt: skip
+    return texts[label]
 
 
 def _suffixes(pattern: str) -> frozenset[str]:

@@ -34,7 +34,6 @@ def build(config: Seq2SeqLmSpec, input_spec: TokensInput, output_spec: TextOutpu
     """
     hf_config = hub_config.read(config.config_source, SUPPORTED)
     hub_config.set_dropout(hf_config, DROPOUTS, config.dropout)
-    hub_config.check_size(AutoModelForSeq2SeqLM, hf_config, config.config_source)
     _check(hf_config, config.config_source, input_spec, output_spec)
     return Seq2SeqLm(hf_config)
 
@@ -118,7 +117,7 @@ class Seq2SeqLm(LoadsFromHub, nn.Module):
 
     def extend(self, target: Tensor, memory: Sequence[Tensor], state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """See `IncrementalTranslator`; the state is (R, h, P, d) each."""
-        cross_bias, *caches = (_of_hypotheses(one, target.shape[0]) for one in memory)
+        cross_bias, *caches = (of_hypotheses(one, target.shape[0]) for one in memory)
         own = KeysAndValues(state)
         features = self._decoder(
             input_ids=target,
@@ -190,6 +189,11 @@ class SourceCache(EncoderDecoderCache):  # type: ignore[misc]  # transformers le
         self.cross_attention_cache = _Layers([_Layer(*source[at : at + 2]) for at in range(0, len(source), 2)])
         self.is_updated = dict.fromkeys(range(len(source) // 2), True)
 
+    # The kinds of the layers, by which transformers looks for one with full attention: all are.
+    is_sliding: Sequence[bool] = ()
+    is_linear: Sequence[bool] = ()
+    is_dummy: Sequence[bool] = ()
+
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """P, or P + T after the layer was updated."""
         return self.self_attention_cache.get_seq_length(layer_idx)
@@ -205,7 +209,7 @@ class _Layer:
         self.keys, self.values = keys, values
 
 
-def _of_hypotheses(memory: Tensor, rows: int) -> Tensor:
+def of_hypotheses(memory: Tensor, rows: int) -> Tensor:
     """A memory (N, ...) for R hypotheses (R, ...): those of one sample are one after the other."""
     shape = memory.shape
     several = memory[:, None].expand(shape[0], rows // shape[0], *shape[1:])

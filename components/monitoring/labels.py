@@ -9,10 +9,12 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from components.contracts.prediction_log import answered_at
+from components.monitoring.log_reader import FACTS
 
 LATE_SECONDS = 30 * 86_400.0
 
@@ -42,7 +44,7 @@ class Labelled(NamedTuple):
 
     Args:
         table: a row for each prediction with a truth: id, index, time, model, version, package, role, output (JSON as
-            Python's values), truth, told_at (seconds since 1970).
+            Python's values), truth, told_at (seconds since 1970); and the columns beside `log_reader.FACTS`.
     """
 
     table: pd.DataFrame
@@ -77,10 +79,10 @@ def join(predictions: pa.Table, feedback: Iterable[dict[str, Any]]) -> Labelled:
         if earlier is None or told_at >= earlier[0]:
             truths[key] = told_at, row["truth"]
     columns = ["id", "index", "time", "model", "version", "package", "role", "output"]
-    table = predictions.select(columns).to_pandas()
+    table = predictions.select([*columns, *(set(predictions.column_names) - set(FACTS.names))]).to_pandas()
     keys = list(zip(table["id"], table["index"], strict=True))
     has_truth = [key in truths for key in keys]
-    chosen = table[has_truth].reset_index(drop=True)
+    chosen = table.loc[np.array(has_truth, bool)].reset_index(drop=True)
     found = [truths[key] for key, there in zip(keys, has_truth, strict=True) if there]
     chosen["output"] = [json.loads(text) for text in chosen["output"]]
     chosen["truth"] = pd.Series([json.loads(text) for _, text in found], dtype=object)

@@ -24,6 +24,7 @@ class LiveFigure(NamedTuple):
         low, high: a 95 % interval.
         samples: predictions that it is of.
         unscored: predictions whose truth is of another kind than their answer.
+        slice: of a column's values, that it is of; None: all.
     """
 
     version: str
@@ -34,10 +35,37 @@ class LiveFigure(NamedTuple):
     high: float
     samples: int
     unscored: int
+    slice: str | None = None
 
 
-def figures(labelled: pd.DataFrame) -> list[LiveFigure]:
-    """A figure for each version and role of `labels.Labelled.table`."""
+class LiveComparison(NamedTuple):
+    """A challenger against the champion, on what both answered, or else on what each answered.
+
+    Args:
+        difference: of the challenger's figure (accuracy; of numbers the mean squared error) from the champion's.
+        low, high: a 95 % interval.
+        paired: answers to the same samples are compared (a shadow); else the two have answered different ones.
+        samples: pairs; else answers of the challenger.
+    """
+
+    champion: str
+    challenger: str
+    role: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    paired: bool
+    samples: int
+    slice: str | None = None
+
+
+def figures(labelled: pd.DataFrame, name: str | None = None) -> list[LiveFigure]:
+    """A figure for each version and role of `labels.Labelled.table`.
+
+    Args:
+        name: of the slice that these predictions are.
+    """
     found = []
     for (version, role), members in labelled.groupby(["version", "role"], sort=True):
         scores = [score(output, truth) for output, truth in zip(members["output"], members["truth"], strict=True)]
@@ -47,8 +75,55 @@ def figures(labelled: pd.DataFrame) -> list[LiveFigure]:
                 low, high = _proportion(values) if metric == "accuracy" else _root_mean(values)
                 value = float(values.mean()) if metric == "accuracy" else float(np.sqrt(values.mean()))
                 unscored = sum(one is None for one in scores)
-                found.append(LiveFigure(str(version), str(role), metric, value, low, high, len(values), unscored))
+                found.append(LiveFigure(str(version), str(role), metric, value, low, high, len(values), unscored, name))
     return found
+
+
+def comparisons(labelled: pd.DataFrame, name: str | None = None) -> list[LiveComparison]:
+    """Each challenger and shadow against each champion, where both have two answers with a truth.
+
+    Pairs: Student's t interval of the mean difference. Else: Welch's t interval.
+    """
+    table = labelled.assign(
+        score=[score(output, truth) for output, truth in zip(labelled["output"], labelled["truth"], strict=True)]
+    )
+    table = table.loc[np.array([one is not None for one in table["score"]], bool)]
+    table = table.assign(metric=[one.metric for one in table["score"]], score=[one.value for one in table["score"]])
+    sides = dict(iter(table.groupby(["role", "version", "metric"], sort=True)))
+    found = []
+    for (role, version, metric), members in sides.items():
+        for (other, champion, kind), theirs in sides.items():
+            if role == "champion" or other != "champion" or kind != metric:
+                continue
+            both = members.merge(theirs, on=["id", "index"], suffixes=("", "_champion"))
+            is_paired = len(both) >= 2
+            if not is_paired and (len(members) < 2 or len(theirs) < 2):
+                continue
+            if is_paired:
+                difference, margin = _paired((both["score"] - both["score_champion"]).to_numpy())
+            else:
+                difference, margin = _welch(members["score"].to_numpy(), theirs["score"].to_numpy())
+            found.append(
+                LiveComparison(
+                    str(champion), str(version), str(role), str(metric), difference, difference - margin,
+                    difference + margin, is_paired, len(both) if is_paired else len(members), name,
+                )
+            )  # fmt: skip
+    return found
+
+
+def _paired(differences: NDArray[np.float64]) -> tuple[float, float]:
+    """The mean, and half of its t interval."""
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)
+    return float(differences.mean()), float(quantile * differences.std(ddof=1) / np.sqrt(len(differences)))
+
+
+def _welch(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
+    """The difference of the means, and half of Welch's interval (Welch 1947, Biometrika 34)."""
+    interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(CONFIDENCE)
+    difference = float(one.mean() - other.mean())
+    margin = float(interval.high - interval.low) / 2
+    return difference, 0.0 if np.isnan(margin) else margin  # both without spread
 
 
 class Score(NamedTuple):

@@ -1,4 +1,4 @@
-"""Read the lines that workers wrote (components/contracts/prediction_log.py) as Arrow tables.
+"""Read the lines that workers wrote (components/contracts/prediction_log.py) as Arrow tables, a block at a time.
 
 A line that cannot be read is the last of a killed process, or one of a newer format; it is counted.
 """
@@ -6,14 +6,14 @@ A line that cannot be read is the last of a killed process, or one of a newer fo
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
 
-from components.contracts.prediction_log import BLOCK_FORMAT, FEEDBACK, PREDICTIONS
+from components.contracts.prediction_log import BLOCK_FORMAT, BY_REQUEST, FEEDBACK, PREDICTIONS
 
 FACTS = pa.schema([
     ("id", pa.string()), ("index", pa.int32()), ("time", pa.timestamp("us", tz="UTC")), ("latency_ms", pa.float64()),
@@ -25,6 +25,7 @@ FEEDBACK_SCHEMA = pa.schema([
     ("arrived", pa.float64()),
 ])  # fmt: skip
 INPUT = "input"
+ORDER = [("time", "ascending"), ("id", "ascending"), ("index", "ascending")]
 _SHARED = ("model", "version", "package", "role")
 
 
@@ -46,68 +47,164 @@ class LogPart(NamedTuple):
     torn: int
 
 
+class LogBlock(NamedTuple):
+    """One line of predictions.
+
+    Args:
+        table: as of `LogPart.predictions`, in the order of the line; None: the line cannot be read.
+        dropped: requests that the line says are missing.
+    """
+
+    table: pa.Table | None
+    dropped: int
+
+
 def read(folder: Path, names: Collection[str] | None = None) -> LogPart:
     """What is in the folder of an hour, or in the files there that are named."""
     paths = sorted(path for path in folder.iterdir() if names is None or path.name in names)
     tables, dropped, torn = list[pa.Table](), 0, 0
-    for block in _lines(path for path in paths if path.name.endswith(PREDICTIONS)):
-        table = _table(block)
-        if table is None:
-            torn += 1
-            continue
-        dropped += int(block.get("dropped", 0)) if block else 0
-        tables.append(table)
-    predictions = pa.concat_tables(_same_types([FACTS.empty_table(), *tables]), promote_options="permissive")
-    feedback = []
-    for line in _lines(path for path in paths if path.name.endswith(FEEDBACK)):
-        if line is None or not {"id", "truth", "arrived"} <= line.keys():
-            torn += 1
-            continue
-        feedback.append({**line, "truth": json.dumps(line["truth"], ensure_ascii=False)})
-    return LogPart(
-        predictions.sort_by([("time", "ascending"), ("id", "ascending"), ("index", "ascending")]),
-        pa.Table.from_pylist(feedback, FEEDBACK_SCHEMA),
-        dropped,
-        torn,
-    )
-
-
-def _lines(paths: Iterable[Path]) -> Iterator[dict[str, Any] | None]:
-    """The documents of files of lines; None for a line that is none."""
     for path in paths:
-        for line in path.read_bytes().split(b"\n"):
+        if path.name.endswith(PREDICTIONS):
+            for line in lines(path):
+                block = parsed(line)
+                dropped += block.dropped
+                torn += block.table is None
+                tables += [block.table] if block.table is not None else []
+    schema = unified([table.schema for table in tables])
+    predictions = pa.concat_tables([schema.empty_table(), *(conformed(table, schema) for table in tables)])
+    feedback = list[dict[str, Any]]()
+    for path in paths:
+        if path.name.endswith(FEEDBACK):
+            for line in lines(path):
+                told = parsed_feedback(line)
+                torn += told is None
+                feedback += [told] if told is not None else []
+    return LogPart(predictions.sort_by(ORDER), pa.Table.from_pylist(feedback, FEEDBACK_SCHEMA), dropped, torn)
+
+
+def lines(path: Path, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    """The lines of a file between two places, without those that are empty."""
+    with path.open("rb") as stream:
+        stream.seek(start)
+        place = start
+        while stop is None or place < stop:
+            line = stream.readline() if stop is None else stream.readline(stop - place)
             if not line:
-                continue
-            try:
-                document = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                document = None
-            yield document if isinstance(document, dict) else None
+                return
+            place += len(line)
+            if line := line.rstrip(b"\n"):
+                yield line
 
 
-def _table(block: dict[str, Any] | None) -> pa.Table | None:
-    """A block's rows; None if it is no block of this format."""
-    if block is None or block.get("format") != BLOCK_FORMAT:
+def parsed_feedback(line: bytes) -> dict[str, Any] | None:
+    """A line of feedback as a row of `FEEDBACK_SCHEMA`; None if it cannot be read."""
+    told = _document(line)
+    if told is None or not {"id", "truth", "arrived"} <= told.keys():
         return None
+    row = {**told, "truth": json.dumps(told["truth"], ensure_ascii=False)}
     try:
-        count = len(block["id"])
+        pa.Table.from_pylist([row], FEEDBACK_SCHEMA)
+    except pa.ArrowException:
+        return None
+    return row
+
+
+def parsed(line: bytes) -> LogBlock:
+    """A line of predictions."""
+    document = _document(line)
+    if document is None:
+        return LogBlock(None, 0)
+    try:
+        table = _table(document)
+        return LogBlock(table, int(document.get("dropped", 0)) if table is not None else 0)
+    except (KeyError, TypeError, ValueError, OverflowError, pa.ArrowException):
+        return LogBlock(None, 0)
+
+
+def unified(schemas: Collection[pa.Schema]) -> pa.Schema:
+    """One schema for tables whose columns of rows differ: `FACTS`, these columns by name, `input`.
+
+    A column that is text in one table is text; one that is of numbers in one and of truth values in another, numbers.
+    """
+    types: dict[str, set[pa.DataType]] = {}
+    for schema in set(schemas):
+        for field in schema:
+            if field.name not in FACTS.names:
+                types.setdefault(field.name, set()).add(field.type)
+    names = sorted(types, key=lambda name: (name == INPUT, name))
+    return pa.schema([*FACTS, *((name, _common(types[name])) for name in names)])
+
+
+def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table with the columns and types of a schema that `unified` made of its own and others."""
+    there = set(table.column_names)
+    columns = [
+        table.column(field.name).cast(field.type) if field.name in there else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema)
+
+
+def _common(types: set[pa.DataType]) -> pa.DataType:
+    if len(types) == 1:
+        return next(iter(types))
+    return pa.string() if pa.string() in types else pa.float64()
+
+
+def _document(line: bytes) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _table(block: dict[str, Any]) -> pa.Table | None:
+    """A block's rows; None if it is no block of these formats.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError, pa.ArrowException: its columns do not fit together.
+    """
+    if block.get("format") == BY_REQUEST:
+        if "id" not in block and "dropped" in block:
+            return FACTS.empty_table()
+        sizes = [len(outputs) for outputs in block["outputs"]]
         columns: dict[str, Any] = {
+            "id": _each(block["id"], sizes),
+            "index": [place for size in sizes for place in range(size)],
+            "time": pa.array(_each(block["time_us"], sizes), pa.timestamp("us", tz="UTC")),
+            "latency_ms": [micro / 1000 for micro in _each(block["latency_us"], sizes)],
+            "output": [_text(output) for outputs in block["outputs"] for output in outputs],
+        }
+    elif block.get("format") == BLOCK_FORMAT:
+        columns = {
             "id": block["id"],
             "index": block["index"],
             "time": pa.array([round(1e6 * seconds) for seconds in block["time"]], pa.timestamp("us", tz="UTC")),
             "latency_ms": block["latency_ms"],
-            **{name: [block[name]] * count for name in _SHARED},
-            "output": [json.dumps(output, ensure_ascii=False) for output in block["output"]],
+            "output": [_text(output) for output in block["output"]],
         }
-        table = pa.table([pa.array(columns[field.name], field.type) for field in FACTS], FACTS)
-        for name, values in block.get("rows", {}).items():
-            table = table.append_column(name, _column(values))
-        if "inputs" in block:
-            kept = [json.dumps(value, ensure_ascii=False) for value in block["inputs"]]
-            table = table.append_column(INPUT, pa.array(kept, pa.string()))
-    except (KeyError, TypeError, ValueError, pa.ArrowException):
+    else:
         return None
+    count = len(columns["id"])
+    columns |= {name: [block[name]] * count for name in _SHARED}
+    table = pa.table([pa.array(columns[field.name], field.type) for field in FACTS], FACTS)
+    for name, values in block.get("rows", {}).items():
+        table = table.append_column(name, _column(values))
+    if "inputs" in block:
+        table = table.append_column(INPUT, pa.array([_text(value) for value in block["inputs"]], pa.string()))
     return table
+
+
+def _each(values: list[Any], sizes: list[int]) -> list[Any]:
+    """The value of a request, for each of its samples."""
+    if all(size == 1 for size in sizes) and len(values) == len(sizes):
+        return values
+    return [value for value, size in zip(values, sizes, strict=True) for _ in range(size)]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _column(values: list[Any]) -> pa.Array:
@@ -119,15 +216,3 @@ def _column(values: list[Any]) -> pa.Array:
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
     texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
     return pa.array(texts, pa.string())
-
-
-def _same_types(tables: list[pa.Table]) -> list[pa.Table]:
-    """Tables whose columns of one name have one type: texts, where another table has texts."""
-    texts = {field.name for table in tables for field in table.schema if pa.types.is_string(field.type)}
-    found = []
-    for table in tables:
-        for place, field in enumerate(table.schema):
-            if field.name in texts and not pa.types.is_string(field.type):
-                table = table.set_column(place, field.name, table.column(place).cast(pa.string()))
-        found.append(table)
-    return found

@@ -1,7 +1,11 @@
 """Seal closed hours of a prediction log: Parquet, a manifest over it, and the lines are gone.
 
 `<log>/sealed/<hour>/` holds predictions.parquet, feedback.parquet and manifest.json; pandas, Polars and DuckDB read the
-files as they are. Lines that come after their hour was sealed, as a disk was stuck, become `<hour>.2`, and so on.
+files as they are. Lines that come after their hour was sealed, as a disk was stuck, become `<hour>.2`, and so on. The
+memory does not grow with the number of answers.
+
+A manifest names the lines that its part holds (sizes and digests of the files), so that a killed call is completed:
+what is sealed is not sealed again, and what was appended since is.
 """
 
 from __future__ import annotations
@@ -11,17 +15,18 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.contracts.prediction_log import OPEN, SEALED, begin_of, hours
+from components.contracts.prediction_log import HOUR_SECONDS, OPEN, SEALED, begin_of, hours
 from components.core import atomic
 from components.identity import manifest as manifests
 from components.identity.manifest import Manifest
-from components.monitoring import log_reader
+from components.monitoring import hour_file, log_reader
+from components.monitoring.hour_file import LinesOf
+from components.monitoring.upkeep_request import GRACE_SECONDS
 
 PREDICTIONS, FEEDBACK = "predictions.parquet", "feedback.parquet"
-GRACE_SECONDS = 60.0  # after the end of an hour, for what waits in a worker's queue
-_HOUR = 3600.0
 
 
 class SealedHour(NamedTuple):
@@ -43,30 +48,65 @@ def seal_closed(log: Path, now: float | None = None) -> list[SealedHour]:
         OSError: a file cannot be read or written; the lines stay.
     """
     now = time.time() if now is None else now
-    due = [hour for hour in hours(log / OPEN) if begin_of(hour) + _HOUR + GRACE_SECONDS <= now]
+    for aside in sorted((log / OPEN).glob(".*")):
+        _finish_removal(log, aside)
+    due = [hour for hour in hours(log / OPEN) if begin_of(hour) + HOUR_SECONDS + GRACE_SECONDS <= now]
     return [sealed for hour in due if (sealed := seal(log, hour)) is not None]
 
 
 def seal(log: Path, hour: str) -> SealedHour | None:
     """Seal an hour, over or not; None if it has no lines, or they had been sealed already."""
     source = log / OPEN / hour
-    lines = {path.name: path.stat().st_size for path in sorted(source.iterdir())}
-    name, number = hour, 1
-    while (target := log / SEALED / name).exists():
-        facts = manifests.load(target, "predictions").facts
-        lines = {file: size for file, size in lines.items() if facts["lines"].get(file) != size}
-        number += 1
-        name = f"{hour}.{number}"
+    files = _unsealed(log, hour, source)
     sealed = None
-    if lines:
-        part = log_reader.read(source, lines)
-        with atomic.folder(target) as folder:
-            pq.write_table(part.predictions, folder / PREDICTIONS, compression="zstd")
-            pq.write_table(part.feedback, folder / FEEDBACK, compression="zstd")
-            manifest = manifests.seal(folder, "predictions", _facts(name, part, lines))
-        sealed = SealedHour(name, target, manifest)
-    shutil.rmtree(source)
+    if files:
+        parts = _parts(log, hour)
+        name = hour if not parts else f"{hour}.{len(parts) + 1}"
+        with atomic.folder(log / SEALED / name) as folder:
+            found = hour_file.write(files, folder / PREDICTIONS, folder / FEEDBACK)
+            manifest = manifests.seal(folder, "predictions", _facts(name, found, files))
+        sealed = SealedHour(name, log / SEALED / name, manifest)
+    aside = source.with_name(f".{hour}.{time.time_ns():x}")
+    source.rename(aside)  # whoever appends from now on makes a new file
+    _finish_removal(log, aside)
     return sealed
+
+
+def _parts(log: Path, hour: str) -> list[Manifest]:
+    """The manifests of the sealed parts of an hour."""
+    found = list[Manifest]()
+    while (folder := log / SEALED / (hour if not found else f"{hour}.{len(found) + 1}")).exists():
+        found.append(manifests.load(folder, "predictions"))
+    return found
+
+
+def _unsealed(log: Path, hour: str, source: Path) -> list[LinesOf]:
+    """What no sealed part of the hour has of the files of a folder."""
+    found = []
+    parts = [manifest.facts for manifest in _parts(log, hour)]
+    for path in sorted(path for path in source.iterdir() if path.name.endswith(".jsonl")):
+        start, stop = 0, path.stat().st_size
+        for facts in parts:
+            size = facts["lines"].get(path.name, 0)
+            known = facts.get("line_digests", {}).get(path.name)  # None: sealed by an earlier Modelyard
+            is_same = size == stop if known is None else size <= stop and hour_file.digest_of(path, size) == known
+            if is_same:  # else a new file of the same process
+                start = max(start, size)
+        if start < stop:
+            found.append(LinesOf(path, start, stop))
+    return found
+
+
+def _finish_removal(log: Path, aside: Path) -> None:
+    """Remove lines that are sealed; those that were appended while they were being sealed are put back."""
+    hour = aside.name[1:].partition(".")[0]
+    for one in _unsealed(log, hour, aside):
+        with one.path.open("rb") as stream:
+            stream.seek(one.start)
+            late = log / OPEN / hour / f"late{aside.suffix}-{one.path.name}"
+            late.parent.mkdir(mode=0o700, exist_ok=True)
+            atomic.write_bytes(late, stream.read())
+    shutil.rmtree(aside)
 
 
 def remove_inputs(log: Path, before: float) -> int:
@@ -79,28 +119,32 @@ def remove_inputs(log: Path, before: float) -> int:
     for one in sealed_hours(log):
         if begin_of(one.name.partition(".")[0]) >= before:
             continue
-        table = pq.read_table(one.folder / PREDICTIONS)
-        if log_reader.INPUT not in table.column_names:
+        if log_reader.INPUT not in pq.read_schema(one.folder / PREDICTIONS).names:
             continue
-        feedback = pq.read_table(one.folder / FEEDBACK)
         with atomic.folder(one.folder) as folder:
-            pq.write_table(table.drop_columns([log_reader.INPUT]), folder / PREDICTIONS, compression="zstd")
-            pq.write_table(feedback, folder / FEEDBACK, compression="zstd")
+            hour_file.rewrite(one.folder / PREDICTIONS, folder / PREDICTIONS, _without_inputs)
+            shutil.copyfile(one.folder / FEEDBACK, folder / FEEDBACK)
             manifests.seal(folder, "predictions", {**one.manifest.facts, "inputs_removed": True})
         count += 1
     return count
 
 
-def _facts(name: str, part: log_reader.LogPart, lines: dict[str, int]) -> dict[str, Any]:
-    versions = sorted({str(version) for version in part.predictions["version"].unique().to_pylist()})
+def _without_inputs(table: pa.Table) -> pa.Table:
+    return table.drop_columns([log_reader.INPUT])
+
+
+def _facts(name: str, found: hour_file.HourFacts, files: list[LinesOf]) -> dict[str, Any]:
     return {
         "hour": name,
-        "predictions": part.predictions.num_rows,
-        "feedback": part.feedback.num_rows,
-        "versions": versions,
-        "dropped_requests": part.dropped,
-        "unreadable_lines": part.torn,
-        "lines": lines,
+        "predictions": found.predictions,
+        "feedback": found.feedback,
+        "versions": list(found.versions),
+        "dropped_requests": found.dropped,
+        "unreadable_lines": found.torn,
+        "unordered_rows": found.unordered,
+        "inputs": found.inputs,
+        "lines": {one.path.name: one.stop for one in files},
+        "line_digests": found.digests,
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from components import tasks
 from components.contracts.pipeline import ServingOptions
+from components.contracts.row_expectations import RowSuite
 from components.identity import digest, user_source
 from components.identity.source_code import SourceIdentity
 from components.packaging.bundle import ENTRY, START
@@ -39,6 +40,7 @@ def inputs(
     requirements: list[str],
     identity: SourceIdentity,
     hashes: Mapping[str, Sequence[str]] | None = None,
+    row_expectations: RowSuite | None = None,
 ) -> dict[str, Any]:
     """What a bundle is made of; the digest of this is its key.
 
@@ -46,6 +48,7 @@ def inputs(
 
     Args:
         hashes: by name of a requirement, the sha256 of the files that may be installed.
+        row_expectations: those that the service enforces, if any.
     """
     settings = serving.model_dump(mode="json", exclude={"quantize", "quantize_max_loss", "conformal"})
     return {
@@ -53,6 +56,7 @@ def inputs(
         "version": version,
         **{f"serving.{name}": value for name, value in settings.items()},
         **{f"library {name}": number for name, _, number in (line.partition("==") for line in requirements)},
+        **({"row expectations": digest.of_value(row_expectations.model_dump(mode="json"))} if row_expectations else {}),
         **({"library hashes": digest.of_value(hashes)} if hashes else {}),
         **{f"function {name}": value for name, value in identity.functions.items()},
     }

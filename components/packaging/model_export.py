@@ -14,13 +14,14 @@ from components import tasks
 from components.contracts.shapes import ClassesOutput, ValuesOutput
 from components.core import atomic, disk_space
 from components.core.errors import NotFoundError, UsageError
-from components.identity.package import HUB_CONFIG, HUB_PROCESSOR, Package
+from components.identity.package import HUB_CONFIG, HUB_GENERATION, HUB_PROCESSOR, Package
 
 Format = Literal["huggingface", "onnx", "safetensors"]
 BODY = "body."  # of the names of transformers' weights in a network
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
-BESIDE = ("signature.json", "processor.json", TOKENIZER, HUB_CONFIG, HUB_PROCESSOR, "model.json", "README.md")
+HUB_FILES = (HUB_CONFIG, HUB_PROCESSOR, HUB_GENERATION)
+BESIDE = ("signature.json", "processor.json", TOKENIZER, *HUB_FILES, "model.json", "README.md")
 
 
 def export(package: Package, kind: Format, target: Path) -> list[str]:
@@ -48,7 +49,7 @@ def _export(package: Package, kind: Format, target: Path) -> list[str]:
         if kind == "huggingface":
             _huggingface(package, fresh)
         else:
-            graphs = [f"{name}.onnx" for name in package.signature().graphs]
+            graphs = [path.name for name in package.signature().graphs for path in package.graph_files(name)]
             for name in graphs if kind == "onnx" else [WEIGHTS]:
                 _copy(package, name, fresh)
             for name in BESIDE:
@@ -62,7 +63,7 @@ def _huggingface(package: Package, target: Path) -> None:
         raise UsageError(
             "this network is none of transformers' classes",
             where=package.facts.pipeline,
-            expected="model.name hub-encoder, causal-lm, resnet-imagenet, convnext or vit",
+            expected="model.name hub-encoder, causal-lm, whisper, resnet-imagenet, convnext or vit",
             next_step="--format onnx, for onnxruntime; or --format safetensors, the weights with model.json",
         )
     processor = tasks.find(package.facts.task).load(package.folder)
@@ -83,8 +84,9 @@ def _huggingface(package: Package, target: Path) -> None:
     if calibration is not None and calibration.kept:
         weights |= _calibrated(weights, calibration.temperature)
     safetensors.numpy.save_file(weights, target / WEIGHTS, metadata={"format": "pt"})
-    if (package.folder / HUB_PROCESSOR).is_file():
-        _copy(package, HUB_PROCESSOR, target)
+    for name in HUB_FILES[1:]:
+        if (package.folder / name).is_file():
+            _copy(package, name, target)
     if (package.folder / TOKENIZER).is_file():
         _tokenizer(package, target, getattr(processor, "max_length", None))
     _copy(package, "README.md", target)
@@ -118,6 +120,12 @@ def _last_layer(weights: dict[str, Any]) -> tuple[str, str]:
 def _tokenizer(package: Package, target: Path, max_length: int | None) -> None:
     """tokenizer.json and tokenizer_config.json as transformers reads them; texts are cut where the model's are."""
     document = json.loads((package.folder / TOKENIZER).read_bytes())
+    if "tokenizer" not in document and "target" in document:
+        raise UsageError(
+            "the tokenizers of source and target have no form in one tokenizer.json",
+            where=package.facts.pipeline,
+            next_step="--format safetensors, the weights with model.json; --format onnx, the graphs with tokenizers",
+        )
     config = document.get("pretrained", {"tokenizer_class": "PreTrainedTokenizerFast"})
     if max_length is not None:
         config = {**config, "model_max_length": max_length}

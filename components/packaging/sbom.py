@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.identity import digest
-from components.identity.package import Package
+from components.identity.package import EXTERNAL_DATA, Package
 from components.packaging.licences import Licence
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FILE_NAME = "sbom.cdx.json"
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 _NAMESPACE = uuid.UUID("6f0b5e0e-4a8b-5d0f-9c55-3a0d5a3c8a5e")  # of our serial numbers (uuid5)
-_WEIGHTS = (".onnx", ".safetensors")
+_WEIGHTS = (".onnx", ".safetensors", EXTERNAL_DATA)
 
 
 def document(

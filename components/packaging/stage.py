@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from components.contracts.prediction_log import LogSpec
+from components.contracts.row_expectations import FILE_NAME as ROW_EXPECTATIONS
 from components.contracts.serving_spec import SPEC_FORMAT
 from components.core import atomic, disk_space
 from components.core.errors import BundleError
@@ -81,6 +82,10 @@ def _fill(context: Path, request: BundleRequest, package: Package) -> None:
         "gpu_memory_mb": spec.gpu_memory_mb,
         **({} if spec.log == LogSpec() else {"log": spec.log.model_dump(mode="json", exclude={"retention_days"})}),
     }
+    if spec.enforce != "none" and request.row_expectations is not None:
+        settings["enforce"] = spec.enforce
+        manifests.write_json(context / ROW_EXPECTATIONS, request.row_expectations.model_dump(mode="json"))
+        _log(f"serving.enforce: {spec.enforce}: {request.row_expectations.summary()}")
     manifests.write_json(context / "serving.json", settings)
     code_identity = code_digest(code(Path(request.source_root), package.facts.task), request.requirements)
     declared = licences.of_pins(request.requirements)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from components.core.errors import NotFoundError
 from components.identity import hub_folder
 from components.identity.hub_folder import HubFolder
+from components.preprocessing import marian_tokenizer
 from components.preprocessing.pretrained_tokenizer import PretrainedTokenizer
 from components.preprocessing.special_tokens import SpecialTokens
 from components.preprocessing.text import Tokenizer
@@ -36,8 +37,21 @@ def read(source: str) -> GenerationTokenizer:
     return GenerationTokenizer(tokenizer, special, template if isinstance(template, str) else None)
 
 
-def read_pair(source: str) -> tuple[Tokenizer, Tokenizer, SpecialTokens]:
+class TranslationTokenizers(NamedTuple):
     """The tokenizers of the source and of the target of a translator; one object, if both have the same.
+
+    Args:
+        pair: Marian's two sentencepiece models, whose texts are compared with sentencepiece's.
+    """
+
+    source: Tokenizer
+    target: Tokenizer
+    special: SpecialTokens
+    pair: marian_tokenizer.Pair | None = None
+
+
+def read_pair(source: str) -> TranslationTokenizers:
+    """The tokenizers of a translator.
 
     The special tokens are those that transformers' `generate` uses: the start token of the decoder, the end token, and
     single tokens among `bad_words_ids`.
@@ -45,15 +59,16 @@ def read_pair(source: str) -> tuple[Tokenizer, Tokenizer, SpecialTokens]:
     Raises:
         NotFoundError, SourceError, UsageError, CorruptArtifactError: as `read`.
     """
-    tokenizer = PretrainedTokenizer.load(source)
     folder = hub_folder.find(source, weights=False)
+    pair = marian_tokenizer.read(folder) if marian_tokenizer.has_pair(folder) else None
+    tokenizer = PretrainedTokenizer.load(source) if pair is None else pair.target
     found: dict[str, Any] = {}
     for name in hub_folder.CONFIG_FILES:
         found |= {key: value for key, value in _document(folder, name).items() if value is not None}
     begin = found.get("decoder_start_token_id", found.get("pad_token_id"))
     never = [words[0] for words in found.get("bad_words_ids", ()) if len(words) == 1]
     special = SpecialTokens(names=_names(tokenizer), begin=begin, ends=_ends(folder, tokenizer), never=never)
-    return tokenizer, tokenizer, special
+    return TranslationTokenizers(tokenizer if pair is None else pair.source, tokenizer, special, pair)
 
 
 def _names(tokenizer: PretrainedTokenizer) -> dict[str, str]:

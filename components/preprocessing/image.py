@@ -97,6 +97,15 @@ def thumbnail(content: bytes, side: int) -> bytes | None:
     return out.getvalue()
 
 
+def as_file(values: NDArray[np.uint8]) -> bytes:
+    """Pixels (H, W) or (H, W, C) as an uncompressed PNG file of the same levels."""
+    out = io.BytesIO()
+    Image.fromarray(values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values).save(
+        out, "PNG", compress_level=0
+    )
+    return out.getvalue()
+
+
 def from_base64(text: Any) -> bytes:
     """The file in a base64 text, or in a `data:` URL.
 

@@ -24,6 +24,7 @@ from components.preprocessing.text import Split, Tokenizer
 _LEFT_OUT = ("name_or_path", "tokenizer_file", "vocab_file", "merges_file", "is_local", "local_files_only", "auto_map")
 
 _NO_VOCABULARY = ("special_tokens_map.json", "added_tokens.json", hub_folder.TOKENIZER_CONFIG, "chat_template.jinja")
+PIECES = "pieces"  # the key of a vocabulary whose numbers are not those of the tokenizer: marian_tokenizer.py
 _VOCABULARIES = tuple(name for name in hub_folder.TOKENIZER_FILES if name not in _NO_VOCABULARY)
 
 
@@ -84,6 +85,10 @@ class PretrainedTokenizer(Tokenizer):
         try:
             document = json.loads(text)
             inner = tokenizers.Tokenizer.from_str(json.dumps(document["tokenizer"]))
+            if PIECES in document:
+                from components.preprocessing.marian_tokenizer import MarianTokenizer
+
+                return MarianTokenizer(inner, document["pretrained"], document[PIECES])
             return PretrainedTokenizer(inner, document["pretrained"])
         except Exception as error:  # the library raises the bare class
             raise ValueError(f"not a tokenizer: {error}") from error

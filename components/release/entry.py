@@ -43,11 +43,13 @@ Event = Literal[
     "told",  # after a rollback: the registry names what serves again
     "imported",  # the entries before this one were taken over from a file without signatures; no release
     "rekeyed",  # the entries before this one were signed again, because the key was lost; no release
+    "monitored",  # an alarm of the monitor, and what followed from it; no release
+    "forgotten",  # a person's data was removed: digests and numbers of it, and not the data; no release
 ]
 
 CLOSING: frozenset[Event] = frozenset({"served", "refused", "returned", "superseded", "withdrawn", "removed"})
-# Entries about the ledger itself: they belong to no release and change nothing in production.
-NOTES: frozenset[Event] = frozenset({"imported", "rekeyed"})
+# Entries about the ledger itself, of the monitor or of removed data: of no release, they change nothing in production.
+NOTES: frozenset[Event] = frozenset({"imported", "rekeyed", "monitored", "forgotten"})
 FIRST = "0" * 64
 
 Document = dict[str, Any]

@@ -180,6 +180,20 @@ class Ledger:
             ledger_file.write(stream, self.model, key, self._documents)
             return len(self._documents)
 
+    def note_forgotten(self, request: str, asked_by: str, facts: dict[str, Any]) -> Entry:
+        """Add the proof that a person's data was removed; once a request, however often this is called.
+
+        Args:
+            facts: digests and numbers; nothing that tells the person's data.
+        """
+        release = f"forget-{request}"
+        for entry in self.entries():
+            if entry.release == release:
+                return entry
+        return self.append(
+            "forgotten", release=release, role="champion", before=None, after=None, asked_by=asked_by, facts=facts
+        )
+
     def sign_anew(self, reason: str) -> Entry | None:
         """Sign all entries with the key that is there, whoever signed them before. An entry says so.
 
@@ -398,6 +412,19 @@ def stamps(project: Project) -> tuple[int, ...]:
     """When the project's ledger was written last, in nanoseconds since 1970; one of them changes with each append."""
     path = project.ledger / DATABASE
     return tuple(_modified(file) for file in (path, path.with_name(f"{DATABASE}-wal")))
+
+
+def heads(project: Project) -> dict[str, tuple[int, str]]:
+    """The sequence number and the digest of each model's last entry, unchecked: whether a model has a newer entry.
+
+    A file of before that was not imported yet counts as entry 0.
+    """
+    found = {path.stem: (0, FIRST) for path in project.ledger.glob("*.jsonl")}
+    with LedgerDatabase(project.ledger / DATABASE).reading() as connection:
+        if connection is not None:
+            rows = connection.execute("SELECT model, sequence, digest FROM head")
+            found |= {str(model): (int(sequence), str(digest)) for model, sequence, digest in rows}
+    return found
 
 
 def models(project: Project) -> list[str]:

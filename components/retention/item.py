@@ -7,8 +7,9 @@ from typing import Literal
 from components.core.strict import Strict
 
 Kind = Literal[
-    "bundle", "package", "run", "evidence", "report", "service", "log", "request", "input", "data", "mlflow-run"
-]
+    "bundle", "package", "run", "evidence", "report", "service", "log", "request", "input", "data", "mlflow-run",
+    "predictions",
+]  # fmt: skip
 
 # What aliases and current fingerprints keep: without the registry nobody can say what of it is needed.
 NEEDS_REGISTRY: frozenset[Kind] = frozenset({"bundle", "package", "run", "mlflow-run"})
@@ -27,6 +28,7 @@ class Item(Strict):
         bytes: on disk.
         changed: when anything in it was written last, seconds since 1970.
         held: why a process needs it just now; None: no process does.
+        note: what is lost with it, which a person must hear before it goes; None: nothing.
     """
 
     kind: Kind
@@ -39,3 +41,4 @@ class Item(Strict):
     bytes: int
     changed: float
     held: str | None = None
+    note: str | None = None

@@ -79,6 +79,7 @@ _NOTHING: dict[Kind, str] = {
     "input": "no search is at work; one that tries these settings again prepares the data again",
     "data": "no commit and no present dataset names it",
     "mlflow-run": "it was deleted in MLflow, and no registered version rests on it",
+    "predictions": "it is older than predictions_days under [retention]",
 }
 _OF_A_MODEL: frozenset[Kind] = frozenset({"bundle", "package", "run", "evidence"})
 
@@ -136,12 +137,15 @@ def _verdict(
     least = max(settings.min_age_minutes * 60, _days(item.kind, settings) * DAY_SECONDS)
     if age < least:
         return kept(f"written {_span(age)} ago; such things stay for {_span(least)}")
-    return RetentionDecision(item, True, _NOTHING[item.kind])
+    why = _NOTHING[item.kind]
+    return RetentionDecision(item, True, why if item.note is None else f"{why}; {item.note}")
 
 
 def _days(kind: Kind, settings: RetentionSettings) -> float:
     if kind == "report":
         return settings.reports_days
+    if kind == "predictions":
+        return settings.predictions_days or 0.0
     if kind == "log":
         return settings.logs_days
     return settings.requests_days if kind == "request" else 0.0

@@ -31,6 +31,7 @@ MODULES = {
     "multi-label-image-classification": "components.tasks.multi_label_image_classification",
     "multi-label-text-classification": "components.tasks.multi_label_text_classification",
     "semantic-segmentation": "components.tasks.semantic_segmentation",
+    "speech-recognition": "components.tasks.speech_recognition",
 }
 
 

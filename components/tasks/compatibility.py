@@ -11,6 +11,7 @@ from components.contracts.pipeline import PipelineSpec
 from components.contracts.shapes import LOSS_SETTINGS, ClassesOutput, LabelsOutput, usable_augmentations
 from components.core import located_yaml
 from components.core.errors import NotFoundError, Problem, SpecError
+from components.tasks import row_suite
 from components.tasks.task import Task
 
 
@@ -33,10 +34,19 @@ def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
     file = dataset / "dataset.yaml"
     if file.is_file():
         theirs = located_yaml.read(file, DatasetSpec)
-        found += [*_grey(spec, theirs), *_dataset(spec, task, theirs)]
+        found += [*_grey(spec, theirs), *_dataset(spec, task, theirs), *_enforced(spec, task, dataset)]
     if found:
         raise SpecError(str(path), _located(found, path))
     return task
+
+
+def _enforced(spec: PipelineSpec, task: Task, dataset: Path) -> list[Problem]:
+    """That there is something to enforce; a dataset without expectations is refused elsewhere."""
+    suite = row_suite.read(dataset, task) if spec.serving.enforce != "none" else None
+    if suite is None or suite.expectations:
+        return []
+    message = f"no expectation of {spec.dataset} can be missed by one request: {suite.summary()}"
+    return [Problem("serving.enforce", message, got=spec.serving.enforce)]
 
 
 def problems(spec: PipelineSpec, task: Task) -> list[Problem]:

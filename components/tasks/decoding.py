@@ -155,10 +155,12 @@ class ContinuedTargets:
     Args:
         encoded: what the encoder gave, and the lengths, N rows each.
         beams: hypotheses of each sample.
+        before: tokens that every target has before its first one; they are read in the first call.
     """
 
-    def __init__(self, runner: StatefulRunner, encoded: Arrays, beams: int) -> None:
+    def __init__(self, runner: StatefulRunner, encoded: Arrays, beams: int, before: Sequence[int] = ()) -> None:
         names = set(runner.states("decoder"))
+        self._before = list(before)
         self._runner, self._beams = runner, beams
         self._first = {name: value for name, value in encoded.items() if name in names}
         self._all = {name: value for name, value in encoded.items() if name not in names}
@@ -170,10 +172,14 @@ class ContinuedTargets:
         active = rows[:: self._beams].tolist()
         if active != list(self._active):
             self._active, self._memory = active, {name: value[active] for name, value in self._all.items()}
-        first = {} if self._state is not None else {name: value[rows] for name, value in self._first.items()}
-        answers, self._state = self._runner.advance(
-            "decoder", {**self._memory, **first, "target": target[:, -1:]}, self._state
-        )
+        newest = target[:, -1:]
+        first: Arrays = {}
+        if self._state is None:
+            import numpy as np
+
+            first = {name: value[rows] for name, value in self._first.items()}
+            newest = np.concatenate([np.tile(np.asarray(self._before, np.int64), (len(rows), 1)), newest], axis=1)
+        answers, self._state = self._runner.advance("decoder", {**self._memory, **first, "target": newest}, self._state)
         return answers["logits"]
 
     def reorder(self, rows: NDArray[np.int64]) -> None:

@@ -126,6 +126,7 @@ class ImageClassification(classification.OneClass):
     name: ClassVar[str] = "image-classification"
     fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "label": "text"}
     payload_field: ClassVar[str] = "image"
+    item_field: ClassVar[str] = "image"
     settings: ClassVar[type[Strict]] = ImageClassificationSettings
     input_type: ClassVar[type[InputSpec]] = ImageInput
     libraries: ClassVar[tuple[str, ...]] = image_settings.LIBRARIES

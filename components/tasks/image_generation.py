@@ -251,6 +251,7 @@ class ImageGeneration(image_classification.ImageClassification):
 
     name: ClassVar[str] = "image-generation"
     fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "label": "text"}
+    item_field: ClassVar[str] = ""
     settings: ClassVar[type[Strict]] = ImageGenerationSettings
     input_type: ClassVar[type[InputSpec]] = NoiseInput
     output_type: ClassVar[type[OutputSpec]] = NoiseOutput

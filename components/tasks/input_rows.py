@@ -5,10 +5,11 @@ Columns are named after the part of the expectations that sees them: `prepared.m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.contracts.array_spec import ArraySpec, lengths
+from components.tasks.description import describe
 from components.tasks.task import Processor, Task
 
 if TYPE_CHECKING:
@@ -20,24 +21,55 @@ if TYPE_CHECKING:
 PREPARED, RAW = "prepared.", "raw."
 
 
-def rows(task: Task, processor: Processor, items: Sequence[Any], samples: Sequence[Arrays]) -> dict[str, list[Any]]:
+def rows(
+    task: Task,
+    processor: Processor,
+    items: Sequence[Any],
+    samples: Sequence[Arrays],
+    parts: Collection[str] = (PREPARED, RAW),
+) -> dict[str, list[Any]]:
     """Columns of n values by name, for n items of requests and their input arrays.
 
     Those of the arrays are as `Task.describe_prepared` gives them; those of the items as `Task.describe`, for a task
     whose item is a field of a raw sample (`TaskDefaults.item_field`). Columns that depend on a truth
     (`TaskDefaults.target_columns`) are left out.
+
+    Args:
+        parts: of the expectations whose columns are wanted.
     """
-    columns = {PREPARED + name: values.tolist() for name, values in _prepared(task, processor, samples).items()}
-    if field := getattr(task, "item_field", ""):
-        described = [task.describe({field: _text(item)}) for item in items]
-        names = dict.fromkeys(name for row in described for name in row)
+    columns: dict[str, list[Any]] = {}
+    if PREPARED in parts:
+        columns = {PREPARED + name: values.tolist() for name, values in _prepared(task, processor, samples).items()}
+    if RAW in parts and has_raw_columns(task):
+        hidden = getattr(task, "target_columns", ())
+        described = [describe(task, _raw(task, item), processor) for item in items]
+        names = dict.fromkeys(name for row in described for name in row if name not in hidden)
         columns |= {RAW + name: [row.get(name) for row in described] for name in names}
     return columns
 
 
-def _text(item: Any) -> Any:
-    """An item as a raw sample has it: a body that is a text as a text."""
-    return item.decode("utf-8", "replace") if isinstance(item, bytes) else item
+def has_raw_columns(task: Task) -> bool:
+    """Whether the item of a request is a field of a raw sample, so that its row has columns of the raw table."""
+    return getattr(task, "item_field", "") in task.fields
+
+
+_UNKNOWN = {"text": "", "binary": b"", "json": []}  # a truth that nobody knows, by the kind of its field
+
+
+def _raw(task: Task, item: Any) -> dict[str, Any]:
+    """An item as a raw sample: a body that is a text as a text, pixels as a file; truths are unknown."""
+    import numpy as np
+
+    field: str = getattr(task, "item_field", "")
+    kind = task.fields[field]
+    if kind == "text" and isinstance(item, bytes):
+        item = item.decode("utf-8", "replace")
+    elif kind == "binary" and isinstance(item, np.ndarray):
+        from components.preprocessing import image
+
+        item = image.as_file(item)
+    others = {name: kind for name, kind in task.fields.items() if name != field}
+    return {field: item} | {name: _UNKNOWN.get(kind, np.zeros(1)) for name, kind in others.items()}
 
 
 def _prepared(task: Task, processor: Processor, samples: Sequence[Arrays]) -> Arrays:

@@ -182,6 +182,7 @@ class ValidationMetric(NamedTuple):
 
 
 LOSS = ValidationMetric("loss", higher_is_better=False)
+LOWER_IS_BETTER = ("loss", "mse", "wer")  # of the figures that `train.keep_metric` may name
 
 
 def validation_metric(task: Task, keep_metric: str | None = None) -> ValidationMetric:
@@ -191,7 +192,7 @@ def validation_metric(task: Task, keep_metric: str | None = None) -> ValidationM
         keep_metric: `train.keep_metric` of the pipeline, which replaces it.
     """
     if keep_metric is not None:
-        return ValidationMetric(keep_metric, keep_metric not in ("loss", "mse"))
+        return ValidationMetric(keep_metric, keep_metric not in LOWER_IS_BETTER)
     own: ValidationMetric = getattr(task, "validation_metric", LOSS)
     return own
 

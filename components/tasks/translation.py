@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
     from components.preprocessing.text import Tokenizer
     from components.tasks.task import Arrays, RunGraph
+
+
+COMPARED = 1000  # pairs of the train split whose pieces are compared with those of the sentencepiece library
 
 
 class TranslationSettings(Strict):
@@ -290,11 +294,14 @@ def _pretrained(settings: TranslationSettings, place: str, train: Iterator[RawSa
     """The processor of a pretrained translator."""
     from components.preprocessing import generation_tokenizer
 
+    found = generation_tokenizer.read_pair(place)
+    if found.pair is not None:
+        texts = [raw.values for raw in islice(train, COMPARED)]
+        found.pair.check([one["source"] for one in texts], [one["target"] for one in texts])
     deque(train, maxlen=0)  # consume the iterator: the caller may collect something on the way
-    source, target, special = generation_tokenizer.read_pair(place)
     return TranslationProcessor.of(
-        source, target, shared=source is target, max_length=settings.max_length, special=special,
-        source_prefix=settings.source_prefix,
+        found.source, found.target, shared=found.source is found.target, max_length=settings.max_length,
+        special=found.special, source_prefix=settings.source_prefix,
     )  # fmt: skip
 
 

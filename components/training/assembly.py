@@ -25,6 +25,7 @@ from components.training.ranked_objective import RankedObjective
 from components.training.ranks import ALONE, Ranks
 from components.training.sampling import classes_to_balance
 from components.training.saver import Saver
+from components.training.schedule import check_warmup
 from components.training.state import State
 from components.training.synced_batch_norm import synchronise
 
@@ -82,6 +83,7 @@ def assemble(
         stopping=stopping,
         classes=classes_to_balance(spec, train_split),
     )
+    check_warmup(spec, setting.total_steps)
     if choose_compile(spec.compile, device, setting.total_steps):
         setting = setting._replace(forward=torch.compile(network))
     if ranks.several:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from torch import Tensor
 from components.core.errors import TrainingError
 from components.identity.package import Signature
 from components.preprocessing.stored import StoredSplit
+from components.training import graph_file
 from components.training.batches import Batch, on_device
 from components.training.graphs.graph import LENGTH, Graph, compute
 
@@ -153,7 +155,7 @@ def _session(target: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(target.read_bytes(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(target), options, providers=["CPUExecutionProvider"])
 
 
 def _compare(graph: Graph, expected: list[NDArray[Any]], found: list[list[NDArray[Any]]], trouble: str) -> None:
@@ -213,18 +215,19 @@ def _write(graph: Graph, inputs: tuple[Tensor, ...], target: Path) -> None:
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the fast path has no ONNX operator
     try:
-        with warnings.catch_warnings(), _quiet():
+        with warnings.catch_warnings(), _quiet(), tempfile.TemporaryDirectory(dir=target.parent) as folder:
             # The choice of the exporter is explained above, and the graph is compared with the network.
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 graph.module.eval(),
                 inputs,
-                str(target),
+                str(Path(folder) / target.name),
                 dynamo=False,
                 input_names=[spec.name for spec in graph.inputs],
                 output_names=list(graph.outputs),
                 dynamic_axes=free,
             )
+            graph_file.place(Path(folder) / target.name, target)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
 

@@ -8,16 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
 from components.contracts.shapes import ImageFraming, ImageInput, InputSpec, OutputSpec
 from components.identity.manifest import write_json
-from components.identity.package import HUB_CONFIG, HUB_PROCESSOR
+from components.identity.package import HUB_CONFIG, HUB_GENERATION, HUB_PROCESSOR
 from components.models.standardise import Standardise
 from components.preprocessing import resizing
+from components.tasks.task import Processor
 from components.training.messages import log
+
+
+@runtime_checkable
+class SpeechProcessor(Protocol):
+    """A processor of speech recognition."""
+
+    def feature_extractor(self) -> dict[str, Any]:
+        """The preprocessor_config.json."""
+
+    def generation(self) -> dict[str, Any]:
+        """Changes of the generation_config.json."""
 
 
 def write(
@@ -50,6 +62,17 @@ def write(
             log(f"no {HUB_PROCESSOR}: no image processor of transformers fits images as input: of dataset.yaml does")
         else:
             write_json(folder / HUB_PROCESSOR, fitting | _levels(layer))
+
+
+def write_beside(folder: Path, network: nn.Module, processor: Processor) -> None:
+    """Write what an export of a recogniser of speech needs: the settings of its feature extractor and of `generate`."""
+    if getattr(network, "hf_config", None) is None or not isinstance(processor, SpeechProcessor):
+        return
+    write_json(folder / HUB_PROCESSOR, processor.feature_extractor())
+    generation: dict[str, Any] | None = getattr(network, "generation", None)
+    if generation is not None:
+        known = {name: value for name, value in generation.items() if not name.startswith("_")}
+        write_json(folder / HUB_GENERATION, {**known, **processor.generation()})
 
 
 def _fitting(input_spec: ImageInput) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.architectures.hub import HubEncoderSpec
-from components.contracts.architectures.hub_generation import CausalLmSpec
+from components.contracts.architectures.hub_generation import CausalLmSpec, WhisperSpec
 from components.core.errors import UsageError
 from components.identity import hub_folder
 from components.preprocessing.pretrained_tokenizer import PretrainedTokenizer, has_tokenizer
@@ -21,7 +21,7 @@ def check(spec: ArchitectureSpec, processor: Processor) -> None:
         UsageError: they differ; the dataset has to be prepared with the model's own tokenizer.
     """
     if (
-        not isinstance(spec, HubEncoderSpec | CausalLmSpec)
+        not isinstance(spec, HubEncoderSpec | CausalLmSpec | WhisperSpec)
         or spec.pretrained is None
         or not isinstance(processor, Tokenized)
     ):

@@ -37,6 +37,11 @@ def build_optimizer(
     groups = decayed_by_name(weight_groups(network, spec.weight_decay, factors or {}), network, spec)
     if spec.optimizer == "muon":
         return muon_with_adamw(groups, network, spec)
+    if spec.optimizer == "lion":
+        from lion_pytorch import Lion  # no other training needs it
+
+        lion: torch.optim.Optimizer = Lion(groups, lr=spec.learning_rate, betas=(spec.betas[0], spec.betas[1]))
+        return lion
     if spec.optimizer == "adamw":
         betas = spec.betas[0], spec.betas[1]
         return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=betas, eps=spec.eps, fused=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.shapes import ImageInput, InputSpec
-from components.core import outward
+from components.core import linked_files, outward
 from components.core.errors import CorruptArtifactError, NotFoundError, UsageError
 from components.identity import digest, hub_folder
 from components.identity.package import Package
@@ -269,8 +269,8 @@ def _in_package(name: str) -> Path:
 
 def _in_mirror(name: str) -> Path | None:
     mirror = os.environ.get("MODELYARD_MIRROR")
-    found = sorted(Path(mirror).rglob(Path(name).name)) if mirror else []
-    return found[0] if found else None
+    files = linked_files.files(Path(mirror)) if mirror else ()
+    return min((path for path in files if path.name == Path(name).name), default=None)
 
 
 def _beside(pretrained: str, weights: Path, file_name: str) -> Path | None:

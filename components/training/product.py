@@ -80,6 +80,7 @@ def write_parts(
         prepared.processor.save(fresh)
         specs = prepared.processor.input_spec(), prepared.processor.output_spec()
         hub_config.write(fresh, network, *specs, prepared.classes)
+        hub_config.write_beside(fresh, network, prepared.processor)
         facts: dict[str, Any] = {
             "train_fingerprint": request.train_fingerprint,
             "data_digest": request.data_digest,

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from components.contracts.loop_spec import PlateauSpec, Schedule
 from components.contracts.train_spec import TrainSpec
+from components.core.errors import UsageError
 
 WARM_UP_SHARE = 0.3
 FIRST_DIVISOR = 25.0
@@ -20,6 +21,24 @@ def step_rate(spec: TrainSpec, step: int, total_steps: int) -> float:
     """The learning rate of a train spec for a step; of `plateau`, that without a reduction."""
     warmup = spec.warmup_steps or spec.warmup_ratio * total_steps
     return learning_rate(spec.schedule, spec.learning_rate, step, total_steps, warmup, spec.decay_ratio)
+
+
+def check_warmup(spec: TrainSpec, total_steps: int) -> None:
+    """Refuse a warm-up that the training ends in: the rate would never reach `learning_rate`.
+
+    Raises:
+        UsageError: it is longer than the training.
+    """
+    if spec.warmup_steps <= total_steps:
+        return
+    highest = max(step_rate(spec, step, total_steps) for step in (0, total_steps - 1))
+    raise UsageError(
+        "the warm-up is longer than the training: the learning rate never reaches its peak",
+        where="train.warmup_steps",
+        got=f"{spec.warmup_steps:,} steps; the highest rate would be {highest:.3g} of {spec.learning_rate:g}",
+        expected=f"at most {total_steps:,}, the steps of {spec.epochs} epochs with batch_size {spec.batch_size}",
+        next_step="lower train.warmup_steps, set train.warmup_ratio instead, or raise train.epochs",
+    )
 
 
 def learning_rate(

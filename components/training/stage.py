@@ -203,7 +203,8 @@ def _fit(
                 progress = ProgressReporter(sink, state, setting.objective.metric, setting.total_steps)
                 reason = fit(state, setting, progress)
             except Interrupted as error:
-                error.next_step = f"`modelyard run {request.pipeline}` resumes from the checkpoint"
+                words = f"modelyard run {request.pipeline}{' --force train' if request.forced else ''}"
+                error.next_step = f"`{words}` resumes from the checkpoint"
                 raise
             finally:
                 if profile is not None:

@@ -51,6 +51,7 @@ def validate_raw(folder: Path) -> None:
     spec, task, settings = open_dataset(folder)
     suite = Suite.read(folder / SUITE_FILE, "raw", raw_table.columns(task, spec.row_columns()))
     raw = manifest.verify(folder / "raw", "raw")
+    suite = suite.with_added(int(raw.facts.get("added", 0)))
     source = folder / "raw" / sample_file.FILE_NAME
     with atomic.folder(folder / "validated") as fresh:
         table = _raw_table(spec, task, settings, source, fresh / "samples.parquet", int(raw.facts["samples"]))
@@ -72,6 +73,7 @@ def validate_prepared(folder: Path) -> None:
     suite = Suite.read(folder / SUITE_FILE, "prepared", prepared_table.columns(task))
     staging = Project(Path()).state / "staging" / spec.name
     staged = manifest.verify(staging / "prepared", "prepared")
+    suite = suite.with_added(int(manifest.load(folder / "raw", "raw").facts.get("added", 0)))
     table = _prepared_table(spec, task, staging / "prepared", sum(staged.facts["counts"].values()))
     verdict = suite.judge(table, staged.digest, _teller(spec))
     about_splits = split_report.examine(task, spec, folder, staging / "prepared", table, staged.facts)

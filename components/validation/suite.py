@@ -21,6 +21,8 @@ from components.validation.outcome import COLUMN_KEYS, ExpectationSpec, Judge, O
 from components.validation.stored_table import StoredTable, batches
 from components.validation.verdict import MAX_FAILING, ExpectationResult, FailingSample, Verdict
 
+ROW_COUNTS = ("expect_table_row_count_to_be_between", "expect_table_row_count_to_equal")
+_NUMBERS = ("value", "min_value", "max_value")
 _OF_NULLS = ("expect_column_values_to_be_null", "expect_column_values_to_not_be_null")
 
 
@@ -70,6 +72,14 @@ class Suite:
             raise SpecError(str(path), tuple(problems))
         return Suite(part, expectations)
 
+    def with_added(self, count: int) -> Suite:
+        """The suite for data to which samples were added: what it says of the number of rows is about the others.
+
+        Args:
+            count: of samples that `source.added` of dataset.yaml added.
+        """
+        return Suite(self.part, [_raised(one, count) for one in self.expectations]) if count else self
+
     def judge(
         self, table: pd.DataFrame | StoredTable, subject_digest: str, say: Callable[[str], None] = lambda _: None
     ) -> Verdict:
@@ -86,6 +96,17 @@ class Suite:
             outcomes = judge.judge(numbered, table)
         results = tuple(_result(item, outcomes[number], table) for number, item in numbered.items())
         return Verdict(self.part, subject_digest, self.digest, results)
+
+
+def _raised(expectation: ExpectationSpec, count: int) -> ExpectationSpec:
+    """The expectation with its numbers of rows raised, if it is one of them."""
+    if expectation.type not in ROW_COUNTS:
+        return expectation
+    numbers = {
+        name: value + count for name, value in expectation.kwargs.items() if name in _NUMBERS and value is not None
+    }
+    text = f"{expectation.description}, and {count:,} were added" if expectation.description else None
+    return expectation.model_copy(update={"kwargs": {**expectation.kwargs, **numbers}, "description": text})
 
 
 def _problems(location: str, expectation: ExpectationSpec, columns: tuple[str, ...]) -> list[Problem]:

@@ -82,7 +82,10 @@ def _with_tokenizer(code: SourceIdentity, spec: DatasetSpec, root: Path) -> Sour
     if not isinstance(source, str):
         return code
     whole = isinstance(tokenizer, dict) and tokenizer.get("kind") == "pretrained"
-    names = (*hub_folder.TOKENIZER_FILES, *hub_folder.CONFIG_FILES) if whole else TOKENIZER_FILES
+    names = TOKENIZER_FILES
+    if whole:
+        sounds = hub_folder.PROCESSOR_FILES if "sound" in spec.source_fields() else ()
+        names = (*hub_folder.TOKENIZER_FILES, *hub_folder.CONFIG_FILES, *sounds)
     found = outside_files.identity(source, names, root)
     functions = {f"the tokenizer of {name}": value for name, value in found.folders.items()}
     libraries = {**code.libraries, **found.packages}

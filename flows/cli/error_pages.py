@@ -23,6 +23,11 @@ PAGES = {
 
 
 def page(error: ModelyardError) -> str | None:
-    """The page about an error, such as `docs/operations.md`; None where none is about it."""
+    """The page about an error, such as `docs/operations.md`; None where none is about it.
+
+    An error about a model of the hub, which its place names, is the page of models' whatever its class.
+    """
+    if (error.where or "").find("hub:") >= 0:
+        return "docs/models.md"
     found = next((PAGES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in PAGES), None)
     return None if found is None else f"docs/{found}"

@@ -11,11 +11,13 @@ from components.core.project import Project
 
 
 @click.command("open", epilog="Example:  modelyard open mlflow")
-@click.argument("name", default="prefect")
+@click.argument("name", default="console")
 @click.option("--link", "only_link", is_flag=True, help="Print the link instead; it is good once, for ten minutes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the link as JSON.")
 def open_(name: str, only_link: bool, as_json: bool) -> None:
-    """Open Prefect, MLflow or a model's service in the browser: NAME is prefect, mlflow or a pipeline.
+    """Open the console, Prefect, MLflow or a model's service in the browser.
+
+    NAME is console (the default: all models, releases, data and runs on one page each), prefect, mlflow or a pipeline.
 
     The browser gets a cookie; for 30 days the plain URLs work in it, too. The URL of an external server, which
     modelyard.toml names, is printed.

@@ -31,6 +31,7 @@ COMMANDS = {
         "Measure which workers, threads and batches serve it best.",
     ),
     "predict": ("flows.cli.predict:predict", "Send a file or text to a pipeline's service."),
+    "score": ("flows.cli.score:score", "Score files, folders, tables or a dataset: in parallel, resumable, sealed."),
     "deploy": (
         "flows.cli.deploy:deploy",
         "Write the files that deploy a bundle: compose, Kubernetes, KServe, systemd.",
@@ -39,6 +40,10 @@ COMMANDS = {
     "keys": ("flows.cli.keys:keys", "Add, list and revoke API keys of a service."),
     "predictions": ("flows.cli.predictions:predictions", "What was answered in production, and how well."),
     "label": ("flows.cli.label:label", "Tell the truths of answers, for their quality."),
+    "monitor": ("flows.cli.monitor:monitor", "Judge what was answered, and carry out what follows from it."),
+    "drift": ("flows.cli.drift:drift", "Judge what was answered against what the model was validated on."),
+    "rehearse": ("flows.cli.rehearse:rehearse", "Months of drift in minutes: what a monitoring policy would do."),
+    "forget": ("flows.cli.forget:forget", "Remove a person's data from logs and datasets; name what was made from it."),
     "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),
     "rollback": ("flows.cli.promote:rollback", "Go back to the last version that served well."),

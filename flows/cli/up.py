@@ -9,7 +9,7 @@ from components.core.project import Project
 
 @click.command(epilog="Example:  modelyard up")
 def up() -> None:
-    """Start Prefect, MLflow and the runner of schedules on this machine, and wait until they are ready.
+    """Start Prefect, MLflow, the console and the runner of schedules on this machine; wait until they are ready.
 
     Programs that run already are left unchanged. State and logs are in .modelyard/.
     """
@@ -21,3 +21,4 @@ def up() -> None:
         click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)
     click.echo(f"Prefect  {endpoints.prefect_ui}  (in a browser: modelyard open prefect)")
     click.echo(f"MLflow   {endpoints.mlflow}  (in a browser: modelyard open mlflow)")
+    click.echo("all models, releases, data and runs in a browser: modelyard open")

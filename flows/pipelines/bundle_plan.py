@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from components import tasks
 from components.contracts.pipeline import PipelineSpec
+from components.contracts.row_expectations import RowSuite
 from components.core.errors import ServingError
 from components.core.project import Project
 from components.packaging import bundle_inputs, requirements
 from components.packaging.bundle import Bundle
 from components.registry.versions import Version
+from components.tasks import row_suite
 from flows.pipelines.fingerprints import Fingerprint
 
 
@@ -22,6 +24,7 @@ class BundlePlan:
         fingerprint: the inputs of the bundle.
         requirements: pinned requirements that the bundle installs, one an entry.
         hashes: by name of a requirement, the sha256 of the files that may be installed.
+        row_expectations: those that the service enforces; None: it enforces none.
     """
 
     version: Version
@@ -29,6 +32,7 @@ class BundlePlan:
     bundle: Bundle
     requirements: list[str]
     hashes: dict[str, list[str]]
+    row_expectations: RowSuite | None = None
 
 
 def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
@@ -43,7 +47,10 @@ def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
             where=f"{version.name} version {version.version}",
             next_step="choose a version that `modelyard run` registered",
         )
-    libraries = tasks.find(spec.task).libraries
+    task = tasks.find(spec.task)
+    libraries = task.libraries
+    enforces = spec.serving.enforce != "none"
+    suite = row_suite.read(project.dataset(spec.dataset), task) if enforces else None
     pins = requirements.kept(project.lock_file, project.state / "cache", libraries)
     requirement_pins = requirements.for_device(pins, spec.serving.device)
     # pip takes hashes for all requirements or for none.
@@ -51,7 +58,9 @@ def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
     hashes = requirements.hashes(project.lock_file, checked)
     code = bundle_inputs.code(project.source_root, spec.task)
     fingerprint = Fingerprint(
-        bundle_inputs.inputs(version.package_digest, version.version, spec.serving, requirement_pins, code, hashes)
+        bundle_inputs.inputs(
+            version.package_digest, version.version, spec.serving, requirement_pins, code, hashes, suite
+        )
     )
     bundle = Bundle(project.bundles, spec.name, fingerprint.digest)
-    return BundlePlan(version, fingerprint, bundle, requirement_pins, hashes)
+    return BundlePlan(version, fingerprint, bundle, requirement_pins, hashes, suite)

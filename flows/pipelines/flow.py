@@ -95,7 +95,8 @@ def train_task(
     from prefect.runtime import task_run
 
     with _logging_retries(context):
-        stages.train(context, run_fingerprints, run, force=force and task_run.run_count <= 1, profile=profile)
+        afresh = force and task_run.run_count <= 1
+        stages.train(context, run_fingerprints, run, force=force, afresh=afresh, profile=profile)
     return None
 
 

@@ -97,6 +97,17 @@ def remove(
         return tuple(_change(name, deployments[name], "removed") for name in chosen)
 
 
+def has_schedule(project: Project, pipeline: str) -> bool:
+    """Whether a pipeline file has a `schedule:`."""
+    return located_yaml.read(project.pipeline_file(pipeline), PipelineSpec).schedule is not None
+
+
+def is_registered(project: Project, endpoints: Endpoints, pipeline: str, log: Log = lambda _: None) -> bool:
+    """Whether a pipeline's schedule is registered with Prefect."""
+    with _deployments(project, endpoints, log) as known:
+        return pipeline in known.all()
+
+
 @contextmanager
 def _deployments(project: Project, endpoints: Endpoints, log: Log) -> Iterator[_Deployments]:
     with PrefectClient(endpoints.prefect_credentials, endpoints.prefect_api, log) as prefect:

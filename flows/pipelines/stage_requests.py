@@ -10,9 +10,13 @@ from pathlib import Path
 from components import tasks
 from components.contracts.advice import ReportRequest, SizesRequest
 from components.contracts.comparison import ComparisonRequest
+from components.contracts.drift_request import DriftRequest
 from components.contracts.evaluation_request import EvaluationRequest
 from components.contracts.gate_request import GateRequest
+from components.contracts.labelled_request import LabelledRequest
+from components.contracts.live_request import LiveRequest
 from components.contracts.pipeline import PipelineSpec
+from components.contracts.rehearsal_request import RehearsalRequest
 from components.contracts.stage_request import PlacedArtifact, StageOutput, StageRequest
 from components.contracts.training_request import AUGMENTED_FILE, TrainRequest
 from components.contracts.tune_report import RatePlotRequest, TuneReportRequest
@@ -34,6 +38,7 @@ def training(
     pretrained: Package | None,
     *,
     afresh: bool = False,
+    force: bool = False,
     profile: bool = False,
 ) -> StageRequest:
     """Train, or resume from the checkpoint.
@@ -41,13 +46,14 @@ def training(
     Args:
         pretrained: the registered package that the training starts from, if any.
         afresh: remove the run folder of an earlier attempt first.
+        force: the training was asked for although its result is known.
         profile: record where the time goes.
     """
     run_folder = _place(project, project.run_folder(fingerprints.train.digest))
     document = _train_request(project, spec, fingerprints, run_folder, pretrained)
     return trial(
         project,
-        document.model_copy(update={"profile": profile}),
+        document.model_copy(update={"profile": profile, "forced": force}),
         pretrained,
         outputs=(
             StageOutput(kind="trained", path=f"{run_folder}/trained"),
@@ -57,6 +63,16 @@ def training(
         ),
         afresh=afresh,
     )
+
+
+def forced_and_interrupted(run_folder: Path) -> bool:
+    """Whether a run folder has the checkpoint of a forced training that did not come to its end."""
+    try:
+        request = TrainRequest.model_validate_json((run_folder / "request.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    ended = (run_folder / "trained" / manifests.FILE_NAME).is_file()
+    return request.forced and not ended and any((run_folder / "checkpoints").glob("*"))
 
 
 def trial(
@@ -190,6 +206,7 @@ def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: P
         requirements=plan.requirements,
         hashes=plan.hashes,
         serving=spec.serving,
+        row_expectations=plan.row_expectations,
         force=force,
     )
     return StageRequest(
@@ -258,6 +275,46 @@ def advice(project: Project, name: str, document: SizesRequest | ReportRequest) 
             *(_sealed(project, folder, "trained") for folder in trained),
         ),
         outputs=(StageOutput(kind="report", path=document.target),),
+    )
+
+
+def monitoring(project: Project, document: DriftRequest) -> StageRequest:
+    """Judge the windows of a prediction log."""
+    return StageRequest(
+        stage="monitoring",
+        document=document.model_dump_json(),
+        request_file=_request_file(project, f"monitoring-{document.model}"),
+    )
+
+
+def rehearsal(project: Project, document: RehearsalRequest) -> StageRequest:
+    """Rehearse monitoring policies."""
+    return StageRequest(
+        stage="rehearsal",
+        document=document.model_dump_json(exclude_unset=True),  # a scenario refuses what it does not use
+        request_file=_request_file(project, f"rehearsal-{document.model}"),
+    )
+
+
+def live_labels(project: Project, document: LiveRequest) -> StageRequest:
+    """Read what the labels of a prediction log say until now."""
+    return StageRequest(
+        stage="monitoring.live_stage",
+        document=document.model_dump_json(),
+        request_file=_request_file(project, f"labels-{document.model}"),
+    )
+
+
+def labelled_samples(project: Project, name: str, document: LabelledRequest) -> StageRequest:
+    """Write labelled answers as samples beside a dataset.
+
+    Args:
+        name: of the model.
+    """
+    return StageRequest(
+        stage="monitoring.labelled_stage",
+        document=document.model_dump_json(),
+        request_file=_request_file(project, f"labelled-{name}"),
     )
 
 

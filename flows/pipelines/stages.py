@@ -100,17 +100,32 @@ def begin_run(context: RunContext, fingerprints: Fingerprints, flow_run: str) ->
     return run
 
 
-def train(context: RunContext, fingerprints: Fingerprints, run: Run, *, force: bool, profile: bool = False) -> None:
+def train(
+    context: RunContext,
+    fingerprints: Fingerprints,
+    run: Run,
+    *,
+    force: bool,
+    afresh: bool = False,
+    profile: bool = False,
+) -> None:
     """Train in a child process; metrics go to the MLflow run and to the progress line.
 
     Args:
+        force: the training was asked for although its result is known.
+        afresh: discard what there is of it; not the checkpoint of a forced training that was interrupted.
         profile: record where the time goes; the files are artifacts of the MLflow run.
     """
     folder = context.project.run_folder(fingerprints.train.digest)
     sinks: list[MetricSink] = [tracking.RunSink(context.api, run), ProgressLine(context.log), Stopwatch(folder)]
 
     start = pretrained.package(context.api, context.project, context.spec, fingerprints.train)
-    request = stage_requests.training(context.project, context.spec, fingerprints, start, afresh=force, profile=profile)
+    if afresh and stage_requests.forced_and_interrupted(folder):
+        context.log("a forced training was interrupted here: it goes on from its checkpoint")
+        afresh = False
+    request = stage_requests.training(
+        context.project, context.spec, fingerprints, start, afresh=afresh, force=force, profile=profile
+    )
 
     def on_event(line: str) -> None:
         try:

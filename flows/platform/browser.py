@@ -18,7 +18,7 @@ from flows.platform import state
 _TEMPLATE = Path(__file__).with_name("browser.html.j2")
 
 # MLflow's first page asks a newcomer for the kind of work; the list of experiments does not.
-FIRST_PAGE = {"prefect": "/", "mlflow": "/#/experiments?workflowType=machine_learning"}
+FIRST_PAGE = {"prefect": "/", "mlflow": "/#/experiments?workflowType=machine_learning", "console": "/models"}
 
 
 def link(project: Project, name: str, url: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from components.access import project_door
 from components.access.secret import Credentials
 from components.contracts import settings
-from components.contracts.settings import CredentialSource
+from components.contracts.settings import ConnectionSettings, CredentialSource
 from components.core.errors import Problem, SpecError, StackError
 from components.core.project import Project
 from components.identity.artifact_store import ArtifactStore, LocalArtifactStore
@@ -101,12 +101,24 @@ def of(project: Project) -> Connections:
     """
     config = settings.read(project.root).connections
     file = settings.FILE_NAME
-    folder = project.root / Path(config.artifacts).expanduser() if config.artifacts else project.artifacts
     return Connections(
         _server(project, "prefect", config.prefect, config.prefect_credentials, file),
         _server(project, "mlflow", config.mlflow, config.mlflow_credentials, file),
-        LocalArtifactStore(folder),
+        LocalArtifactStore(_artifact_folder(project, config)),
     )
+
+
+def artifact_folder(project: Project) -> Path:
+    """The folder of the artifact store.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+    """
+    return _artifact_folder(project, settings.read(project.root).connections)
+
+
+def _artifact_folder(project: Project, config: ConnectionSettings) -> Path:
+    return project.root / Path(config.artifacts).expanduser() if config.artifacts else project.artifacts
 
 
 def own_servers(project: Project) -> tuple[Name, ...]:

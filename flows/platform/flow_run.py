@@ -1,7 +1,7 @@
 """`python -m flows.platform.flow_run ENTRYPOINT`: runs Prefect's engine with the entry point of the command line.
 
 The entry point is not read from the environment, because a deployment can add to the environment. The work pool runs
-two flows, the pipeline and gc; the name of the run's flow chooses between these two constants.
+four flows, the pipeline, gc, scoring and the monitor; the name of the run's flow chooses among these constants.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ import sys
 
 RETENTION_FLOW = "flows/retention/flow.py:collect"
 RETENTION_FLOW_NAME = "retention"
+SCORE_FLOW = "flows/scoring/flow.py:score"
+SCORE_FLOW_NAME = "score"
+MONITOR_FLOW = "flows/monitoring/flow.py:monitor"
+MONITOR_FLOW_NAME = "monitor"
+FLOWS = {RETENTION_FLOW_NAME: RETENTION_FLOW, SCORE_FLOW_NAME: SCORE_FLOW, MONITOR_FLOW_NAME: MONITOR_FLOW}
 
 
 def main() -> None:
     """Run the flow run that Prefect's worker names in the environment."""
     atexit.register(gc.freeze)  # else Python looks for cycles in all that was imported before it ends: 0.7 s
     entrypoint = sys.argv.pop(1)
-    if _flow_name() == RETENTION_FLOW_NAME:
-        entrypoint = RETENTION_FLOW
+    entrypoint = FLOWS.get(_flow_name() or "", entrypoint)
     os.environ["PREFECT__FLOW_ENTRYPOINT"] = entrypoint
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 

@@ -22,6 +22,7 @@ from flows.platform.connections import Endpoints as Endpoints
 from flows.platform.connections import configured as configured
 from flows.platform.connections import endpoints as endpoints
 from flows.platform.programs import (
+    CONSOLE,
     FIRST_PORT,
     GUARDIAN,
     SERVICE_PREFIX,
@@ -92,7 +93,7 @@ def up(project: Project, *, log: Log, runner: bool = True, timeout_seconds: floa
         StackError: a program does not become ready; contains the end of its log. Or an external server does not answer.
     """
     connections.require_external_servers(project)
-    awaited = (*connections.own_servers(project), *(ALWAYS if runner else ()))
+    awaited = (*connections.own_servers(project), *((*ALWAYS, CONSOLE) if runner else ()))
     for attempt in range(1, ATTEMPTS + 1):
         with state.lock(project, log):
             stack_state = _start_missing(project, log)
@@ -127,13 +128,13 @@ def status(project: Project) -> tuple[ProgramStatus, ...]:
         else _external_status(project, server)
         for server in (servers.prefect, servers.mlflow)
     )
-    names = [*ALWAYS, *sorted(name for name in processes if name.startswith(SERVICE_PREFIX))]
+    names = [*ALWAYS, CONSOLE, *sorted(name for name in processes if name.startswith(SERVICE_PREFIX))]
     return (*server_rows, *(_status(project, stack_state, name, processes.get(name)) for name in names))
 
 
 def _first_ports(project: Project) -> dict[str, int]:
-    """The first port to try for each of the project's own servers."""
-    return {name: FIRST_PORT[name] for name in connections.own_servers(project)}
+    """The first port to try for each of the project's own servers, and for the console."""
+    return {name: FIRST_PORT[name] for name in (*connections.own_servers(project), CONSOLE)}
 
 
 def _start_missing(project: Project, log: Log) -> StackState:
@@ -156,7 +157,8 @@ def _start_missing(project: Project, log: Log) -> StackState:
     changed = supervisor.write_configuration(project, programs)
     if not supervisor_answers:
         _end_orphans(project, [program.name for program in programs])
-        log(f"starting {', '.join([*(TITLES[name] for name in first_ports), 'the runner'])}, side by side")
+        titles = [TITLES[name] for name in first_ports if name in TITLES]
+        log(f"starting {', '.join([*titles, 'the runner'])}, side by side")
         supervisor.start(project)
         return stack_state
     processes = supervisor.processes(project) or {}

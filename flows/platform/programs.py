@@ -19,7 +19,8 @@ from flows.platform.process_mark import PROGRAM
 from flows.platform.state import StackState
 
 ENTRYPOINT = "flows/pipelines/flow.py:pipeline"  # the flow that the runner runs, relative to the project
-FIRST_PORT = {"prefect": 4200, "mlflow": 5000}
+FIRST_PORT = {"prefect": 4200, "mlflow": 5000, "console": 4300}
+CONSOLE = "console"
 SERVICE_PREFIX = "serve-"
 LOCK = "MODELYARD_LOCK"  # digest of the locked environment that a program was started with
 GUARDIAN = "guardian"  # the only program without a shim: it watches the supervisor
@@ -131,6 +132,7 @@ def of_stack(project: Project, stack_state: StackState) -> tuple[Program, ...]:
         *((_mlflow(project, stack_state),) if "mlflow" in own else ()),
         _runner(project, stack_state),
         _controller(project, stack_state),
+        _console(stack_state),
     )
 
 
@@ -230,3 +232,8 @@ def _controller(project: Project, stack_state: StackState) -> Program:
         clears_leftovers=False,  # the release worker of a killed controller completes its release
         needs_credentials=True,
     )
+
+
+def _console(stack_state: StackState) -> Program:
+    port = stack_state.ports.get(CONSOLE, FIRST_PORT[CONSOLE])
+    return Program(CONSOLE, _uvicorn_command("flows.console.app:create_app", port))

@@ -141,6 +141,12 @@ def service_url(project: Project, name: str) -> str | None:
     return f"http://{ports.LOOPBACK}:{port}"
 
 
+def names(project: Project) -> list[str]:
+    """The models whose service the stack runs."""
+    found = (state.folder(project) / "serving.d").glob(f"{SERVICE_PREFIX}*.conf")
+    return sorted(path.stem.removeprefix(SERVICE_PREFIX) for path in found)
+
+
 def service_state(project: Project, name: str) -> str | None:
     """The supervisor's state of a service: STARTING, RUNNING, BACKOFF, FATAL, ...; None if there is no such service."""
     process = (supervisor.processes(project) or {}).get(SERVICE_PREFIX + name)

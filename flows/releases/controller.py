@@ -25,6 +25,7 @@ from components.release import history
 from components.release import ledger as ledgers
 from components.release.decision import Decision, DesiredState, Situation, decide, is_superseded
 from flows.platform import connections, environment, lifecycle
+from flows.platform.log_upkeep import LogUpkeep
 from flows.releases import activity as activities
 from flows.releases import observation, rollback, telling
 from flows.releases.activity import Activity, Doing
@@ -91,6 +92,7 @@ class Controller:
     written: dict[str, Activity] = field(default_factory=dict)
     ledger_stamps: tuple[int, ...] = ()
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "step"))
+    upkeep: LogUpkeep | None = None
 
     def reconcile_all(self) -> None:
         """One look at every model."""
@@ -112,6 +114,11 @@ class Controller:
                 except (ModelyardError, OSError) as error:
                     self._log(name, f"{name}: {error}")
                     self._write(name, "waiting", str(error))
+        if self.upkeep is not None:
+            try:
+                self.upkeep.look()
+            except (ModelyardError, OSError) as error:
+                self._log("prediction logs", f"prediction logs: {error}")
         lifecycle.controller_heartbeat(self.project).touch()
 
     def _reconcile(self, name: str, memory: Memory, aliases: Mapping[str, str] | None) -> None:
@@ -347,7 +354,7 @@ def main() -> None:
         is_own = connections.of(project).mlflow.is_own
         registry = RegistryPoll(api, project, OWN_PERIOD_SECONDS if is_own else PERIOD_SECONDS)
         registry.start()
-        controller = Controller(project, registry)
+        controller = Controller(project, registry, upkeep=LogUpkeep(project))
         while True:
             controller.reconcile_all()
             controller.wait()

@@ -29,8 +29,13 @@ class RollbackOutcome:
     url: str | None
 
 
-def roll_back(project: Project, name: str, to: str | None, how: str, log: Log) -> RollbackOutcome:
+def roll_back(
+    project: Project, name: str, to: str | None, how: str, log: Log, requester: Requester | None = None
+) -> RollbackOutcome:
     """Go back to a pinned bundle at once, whatever else goes on or is down; then tell the registry, if it answers.
+
+    Args:
+        requester: who asks; None: the user of this process.
 
     Raises:
         UsageError: nothing served before, or that version never served well.
@@ -38,7 +43,7 @@ def roll_back(project: Project, name: str, to: str | None, how: str, log: Log) -
         ServingError: the workers do not follow.
     """
     service = target_of(project, name)
-    requester = Requester(user_name(), how, {"known_by": f"command line, user {os.getuid()}"})
+    requester = requester or Requester(user_name(), how, {"known_by": f"command line, user {os.getuid()}"})
     try:
         entry = rollback.roll_back(service, project, name, to, requester, log)
     except StackError as error:

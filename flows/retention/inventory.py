@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components.contracts import settings
+from components.contracts.prediction_log import HOUR_SECONDS, OPEN, SEALED, begin_of, hours
 from components.core import file_lock
 from components.core.errors import ModelyardError
 from components.core.project import Project
 from components.identity import manifest as manifests
 from components.identity.manifest import Kind as SealedKind
 from components.identity.manifest import Manifest
+from components.monitoring import log_labels
 from components.registry.deleted_runs import DeletedRuns
 from components.retention.item import Item, Kind
 from components.versioning.unused_cache import UnusedCache
@@ -22,11 +26,12 @@ from flows.platform.programs import SERVICE_PREFIX
 
 CACHE = "DVC's cache"
 _BEING_BUILT = "it is being built"
+_KEPT_FOR_GOOD = "prediction logs stay: predictions_days under [retention] is not set"
 _ROTATED = re.compile(r"\.log\.\d+$")
 
 
 def on_disk(project: Project) -> list[Item]:
-    """Bundles, packages, run folders, evidence, reports, services, logs, requests and inputs of searches."""
+    """Bundles, packages, run folders, evidence, reports, services, logs, requests, inputs of searches, predictions."""
     return [
         *_bundles(project),
         *_packages(project),
@@ -40,6 +45,7 @@ def on_disk(project: Project) -> list[Item]:
         *_logs(project),
         *(_item(project, "request", path.name, path) for path in _entries(project.state / "requests")),
         *_inputs(project),
+        *_predictions(project),
     ]
 
 
@@ -147,6 +153,28 @@ def _logs(project: Project) -> Iterator[Item]:
             yield _item(project, "log", path.name, path)
 
 
+def _predictions(project: Project) -> Iterator[Item]:
+    """Hours of the prediction logs. Those that are not sealed are held; the age of the others is that of the hour."""
+    days = settings.read(project.root).retention.predictions_days
+    for log in _entries(project.state / "predictions"):
+        for hour in hours(log / OPEN):
+            name, why = f"{log.name}/{hour}", "its answers are not sealed yet"
+            yield _item(project, "predictions", name, log / OPEN / hour, model=log.name, held=why)
+        folders = _entries(log / SEALED)
+        before = None if days is None else time.time() - 86_400 * days
+        unlabelled = log_labels.unlabelled(log, before) if before is not None and folders else {}
+        for folder in folders:
+            sealed = _sealed(folder, "predictions")
+            if sealed is None:
+                continue
+            name, held = f"{log.name}/{folder.name}", _KEPT_FOR_GOOD if days is None else None
+            item = _item(project, "predictions", name, folder, model=log.name, held=held)
+            count = unlabelled.get(folder.name, 0)
+            note = f"{count:,} of its answers have no truth" if count else None
+            ended = begin_of(folder.name.partition(".")[0]) + HOUR_SECONDS
+            yield item.model_copy(update={"digest": sealed.digest, "changed": ended, "note": note})
+
+
 def in_use(project: Project, item: Item) -> str | None:
     """Why an item must not be removed now: a process locks it, or it was written since the inventory; else None."""
     if item.path is None:
@@ -156,6 +184,9 @@ def in_use(project: Project, item: Item) -> str | None:
         return "a training is at work in it"
     if item.kind == "bundle" and file_lock.is_locked(_build_lock(project, item.name)):
         return _BEING_BUILT
+    if item.kind == "predictions":
+        sealed = _sealed(path, "predictions")
+        return None if sealed is not None and sealed.digest == item.digest else "written meanwhile"
     return "written meanwhile" if _size_and_time(path)[1] > item.changed else None
 
 

@@ -86,11 +86,14 @@ class MlflowScoring:
             return PredictionRequest(*parsed, len(content))
 
         context = context_of(request, self._worker.settings)
-        slot, predictions, after = (
+        slot, predictions, after, _ = (
             await predict(self._answerer, self._worker.settings, request, context, parse)
         ).answered
         answered = columns.answers(slot.loaded.predictor.endpoint, predictions)
-        return json_reply({"predictions": answered}, headers=slot.encoded_headers, after=after)
+        document: dict[str, Any] = {"predictions": answered}
+        if context.missed:
+            document["flags"] = [missed.document() for missed in context.missed]
+        return json_reply(document, headers=slot.encoded_headers, after=after)
 
 
 def rows_of_json(endpoint: EndpointSchema, document: Mapping[str, Any]) -> list[dict[str, Any]]:

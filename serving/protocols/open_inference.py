@@ -164,7 +164,7 @@ def _wanted(request: InferRequest, known: list[OutputTensor]) -> list[tuple[Outp
 
 
 def _reply(request: InferRequest, wanted: list[tuple[OutputTensor, bool]], answered: Answered) -> Reply:
-    slot, predictions, after = answered
+    slot, predictions, after, _ = answered
     described, binary = list[dict[str, Any]](), list[bytes]()
     for tensor, is_binary in wanted:
         described.append(_tensor(tensor, predictions, binary if is_binary else None))

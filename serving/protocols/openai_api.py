@@ -78,7 +78,7 @@ class OpenAI:
                 asked = parse(document, endpoint)
                 parsed = await parsed_off_loop(slot, content, lambda _slot, _content: _parsed(endpoint, asked, content))
                 if not asked.stream:
-                    slot, predictions, after = await self._answerer.answer(slot, parsed, context)
+                    slot, predictions, after, _ = await self._answerer.answer(slot, parsed, context)
                     prompt_tokens = count_tokens(slot, parsed)
                     return json_reply(
                         whole(form, slot, predictions, prompt_tokens), headers=slot.encoded_headers, after=after

@@ -67,7 +67,9 @@ class OpenAIEmbeddings:
                 raise RefusedRequest(499, "disconnected", "the client went away")
             if time.monotonic() > context.until:
                 raise RefusedRequest(504, "deadline", "the request waited too long")
-            return predictor.embed(slot.read(parsed))
+            samples, judgement = slot.accept(parsed)
+            context.note(judgement)
+            return predictor.embed(samples)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(slot.threads, compute)

@@ -110,6 +110,7 @@ def test_status_of_a_stopped_stack(modelyard: Modelyard) -> None:
         ("mlflow", "stopped"),
         ("runner", "stopped"),
         ("controller", "stopped"),
+        ("console", "stopped"),
     ]
     assert modelyard("down").stdout == "nothing was running\n"
 

@@ -34,6 +34,7 @@ TASKS = {
     "tabular-regression": {"mlp": "mlp", "transformer": "ft-transformer"},
     "image-regression": {"cnn": "textbook", "transformer": "vit"},
     "text-regression": {"cnn": "kim", "rnn": "gru", "transformer": "encoder", "state-space": "mamba"},
+    "speech-recognition": {"transformer": "whisper"},
     "series-regression": {"cnn": "series-cnn", "rnn": "gru", "transformer": "encoder"},
 }
 DATASET = """\

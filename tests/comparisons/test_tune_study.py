@@ -66,6 +66,39 @@ def test_what_does_not_fit_the_pipeline_is_named_by_line_and_what_may_fit_is_not
     assert found == {(f"tune.space.{key}", first + offset) for offset, key in enumerate(keys)}
 
 
+def test_a_key_that_no_trial_can_have_is_refused_before_the_first(tmp_path: Path) -> None:
+    """sst2's optimizer is adamw, which has no momentum."""
+    momentum = "tune:\n  space:\n    train.momentum: {float: [0.5, 0.95]}\n"
+    project, spec, tune = _project(tmp_path / "one", momentum)
+    with pytest.raises(SpecError, match="no trial can have it") as caught:
+        variants.check_space(project, spec, tune)
+    (problem,) = caught.value.problems
+    assert problem.path == "tune.space.train.momentum"
+    assert problem.line == located_yaml.lines(project.pipeline_file("sst2"))["tune", "space", "train.momentum"]
+    assert "momentum has no effect with optimizer: adamw" in problem.message
+
+    beside = momentum + "    train.optimizer: {choice: [adamw, sgd]}\n"  # with sgd it has
+    project, spec, tune = _project(tmp_path / "two", beside)
+    variants.check_space(project, spec, tune)
+    conditional = (
+        momentum.replace("]}", "], when: {train.optimizer: sgd}}") + "    train.optimizer: {choice: [adamw, sgd]}\n"
+    )
+    project, spec, tune = _project(tmp_path / "three", conditional)
+    variants.check_space(project, spec, tune)
+
+
+def test_a_choice_that_no_trial_can_take_is_refused(tmp_path: Path) -> None:
+    space_of = (
+        "tune:\n  space:\n    train.sampling: {choice: [shuffled, balanced]}\n    train.batch_size: {choice: [8, 16]}\n"
+    )
+    project, spec, tune = _project(tmp_path, space_of)
+    file = project.pipeline_file("sst2")
+    file.write_text(file.read_text().replace("train: {", "train: {class_weights: balanced, "))
+    spec = located_yaml.read(file, PipelineSpec)
+    with pytest.raises(SpecError, match="both make up for rare classes"):
+        variants.check_space(project, spec, tune)
+
+
 def test_settings_are_split_between_the_pipeline_file_and_the_dataset(tmp_path: Path) -> None:
     project, spec, tune = _project(
         tmp_path,

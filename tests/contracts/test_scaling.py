@@ -13,7 +13,7 @@ from components.contracts.model_spec import ModelSpec
 _MODEL: TypeAdapter[Any] = TypeAdapter(ModelSpec)
 SPECS = get_args(get_args(ModelSpec)[0])
 
-FROM_CONFIG = ("hub-encoder", "causal-lm", "seq2seq-lm", "detr", "wav2vec2")  # a config.json gives the sizes
+FROM_CONFIG = ("hub-encoder", "causal-lm", "seq2seq-lm", "detr", "wav2vec2", "whisper")  # a config.json gives the sizes
 
 
 @pytest.mark.parametrize("kind", SPECS, ids=lambda kind: kind.__name__)

@@ -117,6 +117,8 @@ def test_errors_name_pages_that_are_there_and_pages_name_errors_that_are_there()
         assert issubclass(getattr(errors, name), ModelyardError)
         assert (ROOT / "docs" / page).is_file()
     assert error_pages.page(errors.ValidationRefused("x")) == "docs/datasets.md"
+    missing = errors.SourceError("the model cannot be fetched", where="model.pretrained, hub:openai/whisper-tiny")
+    assert error_pages.page(missing) == "docs/models.md"
     assert error_pages.page(errors.UnsafeArchiveError("x")) == "docs/datasets.md"
     assert error_pages.page(errors.BundleError("x")) == "docs/bundles.md"  # no tool that builds images, say
     assert error_pages.page(errors.Interrupted("x")) is None

@@ -112,7 +112,7 @@ def test_registration_and_schedules_go_to_the_existing_servers(team: House, serv
     shown = json.loads(team.run("status", "--json", check=False).stdout)
     rows = {row["name"]: row for row in shown["services"]}
     assert {name: row["is_own"] for name, row in rows.items()} == {
-        "prefect": False, "mlflow": False, "runner": True, "controller": True,
+        "prefect": False, "mlflow": False, "runner": True, "controller": True, "console": True,
     }  # fmt: skip
     assert rows["mlflow"]["state"] == rows["prefect"]["state"] == "ready"
     assert rows["mlflow"]["detail"] == "named by modelyard.toml"

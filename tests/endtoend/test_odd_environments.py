@@ -81,6 +81,9 @@ COMMANDS = {
     "what was put off": ["sleep", "10"],
     "down": [*COMMAND, "down"],
 }
+# What is compiled once as the owner of the environment is not compiled by each process of a user who may not keep it.
+SERVERS = "prefect.server.api.server, mlflow.server.fastapi_app, _bentoml_impl.worker.service"
+COMPILE = [*PYTHON, f"import os; os.environ['KERAS_BACKEND'] = 'torch'; import {SERVERS}, {LIBRARIES}"]
 AS_ROOT_COMMANDS = {
     "dvc by hand": ["sh", "-c", AS_ROOT, str(Path(sys.executable).parent / "dvc"), "status"],
 }
@@ -157,6 +160,7 @@ def outcome() -> Iterator[Outcome]:
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
         if subprocess.run([*become, "true"], check=False).returncode == 99:
             pytest.skip("no mount namespace can be made here")
+        subprocess.run(COMPILE, check=True, capture_output=True)
         commands = {name: [*become, *words] for name, words in COMMANDS.items()} | AS_ROOT_COMMANDS
         rows = run(place, root, commands, environment)
         yield Outcome(root, dict(zip(commands, rows, strict=True)), quiet_network.available() is None)

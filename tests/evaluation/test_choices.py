@@ -87,6 +87,17 @@ def test_a_threshold_decides_the_figures_too(tmp_path: Path) -> None:
     truth = np.load(tmp_path / "prepared" / "test" / "labels.npy")
     assert package.metrics()["overall"]["accuracy"] == pytest.approx((truth == 0).mean(), abs=1e-6)
 
+    # What int8 costs is the cost of its answers, with the threshold: here there is none, whatever the graphs give.
+    quantized = evaluated(tmp_path, asked, decision={"threshold": {"bad": 0.0}}, quantize="int8", quantize_max_loss=0.0)
+    facts = quantized.facts.quantization
+    assert facts is not None
+    validation = np.load(tmp_path / "prepared" / "validation" / "labels.npy")
+    assert facts.validation == pytest.approx((validation == 0).mean(), abs=1e-6)
+    assert facts.trials[0].figure == facts.validation
+    assert facts.float_figures["accuracy"] == pytest.approx((truth == 0).mean(), abs=1e-6)
+    assert facts.int8_figures is None or facts.int8_figures["accuracy"] == facts.float_figures["accuracy"]
+    assert facts.golden_agree == "8 of 8"
+
 
 def test_intervals_of_forecasts(tmp_path: Path) -> None:
     prepare_task(tmp_path / "prepared", "forecasting", {"look_back": 24, "horizon": 6}, (200, 120, 120))

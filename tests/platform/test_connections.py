@@ -45,7 +45,7 @@ def test_a_named_server_takes_the_place_of_an_own_one(project: Project) -> None:
     assert (connected.mlflow.url, connected.mlflow.named_by) == (MLFLOW, "modelyard.toml")
     assert connected.prefect.is_own
     started = {program.name for program in programs.of_stack(project, state.load_or_new(project))}
-    assert started == {"guardian", "prefect", "runner", "controller"}
+    assert started == {"guardian", "prefect", "runner", "controller", "console"}
     [controller] = [row for row in programs.of_stack(project, state.load_or_new(project)) if row.name == "controller"]
     assert controller.after is None
 

@@ -88,7 +88,7 @@ def test_up_again_is_quick_and_changes_nothing(project: Project, endpoints: Endp
     assert min(up_seconds) < 2.0
     assert processes() == before
     assert {row.name: row.state for row in lifecycle.status(project)} == dict.fromkeys(
-        ("prefect", "mlflow", "runner", "controller"), "ready"
+        ("prefect", "mlflow", "runner", "controller", "console"), "ready"
     )
 
 

@@ -385,7 +385,7 @@ def small_servers(project: Project, stack_state: StackState) -> tuple[Program, .
     """As `of_stack`, with servers of a few lines."""
     servers = [
         Program(name, [sys.executable, "-c", SERVER, str(stack_state.ports[name]), secret_file(project)])
-        for name in ("prefect", "mlflow")
+        for name in ("prefect", "mlflow", "console")
     ]
     sign = str(lifecycle.controller_heartbeat(project))
     controller = Program("controller", [sys.executable, "-c", CONTROLLER, sign])
@@ -396,7 +396,8 @@ def test_a_port_that_another_took_before_the_server_listened(project: Project, m
     """Two stacks that are started at the same moment find the same ports free."""
     monkeypatch.setattr(lifecycle, "of_stack", small_servers)
     first = ports.choose(27000, ())
-    chosen_ports = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
+    mlflow = ports.choose(first + 1, ())
+    chosen_ports = {"prefect": first, "mlflow": mlflow, "console": ports.choose(mlflow + 1, ())}
     state.save(project, StackState(str(project.root), ports=chosen_ports))
     messages: list[str] = []
     with ExitStack() as others:
@@ -422,7 +423,8 @@ def test_a_servers_port_that_was_lost_is_given_up_by_the_next_up(
 ) -> None:
     monkeypatch.setattr(lifecycle, "of_stack", small_servers)
     first = ports.choose(27050, ())
-    chosen_ports = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
+    mlflow = ports.choose(first + 1, ())
+    chosen_ports = {"prefect": first, "mlflow": mlflow, "console": ports.choose(mlflow + 1, ())}
     with socket.create_server(("127.0.0.1", chosen_ports["mlflow"])):
         state.save(project, StackState(str(project.root), wanted=True, ports=chosen_ports))
         stack_state, _ = state.claim(project)

@@ -21,7 +21,7 @@ from PIL import Image
 from components.contracts.prediction_log import FOLDER, PREDICTION_HEADER, Feedback, LogSettings, answered_at, hours
 from components.contracts.serving_spec import SlotSpec
 from components.monitoring import log_reader
-from serving import prediction_log
+from serving import log_file, prediction_log
 from serving.prediction_log import PredictionLog, new_id
 from tests import small_package
 from tests.serving import packages
@@ -166,12 +166,11 @@ def test_what_waits_is_counted_in_bytes_of_arrays_and_given_back_when_written(
     large = [{"images": np.zeros((100, 100, 1), np.uint8)}]
     for _ in range(3):  # one of 10,005 bytes fits
         log.offer(slot, new_id(), [b"small"], large, [{"label": "dark"}], 0.001, size=5)
-    assert len(log._queue) == 1
-    while log._queue:
-        log._take()
-    assert log._bytes == 0
+    assert (log._answers, log._refused) == (1, 2)
+    log._flush()
+    assert (log._answers, log._bytes) == (0, 0)
     log.offer(slot, new_id(), [b"small"], large, [{"label": "dark"}], 0.001, size=5)
-    assert len(log._queue) == 1
+    assert log._answers == 1
     log.stop()
 
 
@@ -184,10 +183,10 @@ def test_a_count_of_dropped_requests_is_told_again_if_its_block_could_not_be_wri
     monkeypatch.setattr(prediction_log, "MOST_ANSWERS", 1)
     for _ in range(3):
         log.offer(slot, new_id(), [b""], None, [{"label": "dark"}], 0.001)
-    monkeypatch.setattr(prediction_log, "LEAST_FREE_BYTES", 1 << 62)  # as on a full disk
+    monkeypatch.setattr(log_file, "LEAST_FREE_BYTES", 1 << 62)  # as on a full disk
     log._flush()
     assert not hours(tmp_path / "log") or not list((tmp_path / "log").rglob("*.jsonl"))
-    monkeypatch.setattr(prediction_log, "LEAST_FREE_BYTES", 0)
+    monkeypatch.setattr(log_file, "LEAST_FREE_BYTES", 0)
     log.offer(slot, new_id(), [b""], None, [{"label": "dark"}], 0.001)
     log.stop()
     (hour,) = hours(tmp_path / "log")
@@ -199,7 +198,7 @@ def test_neither_answers_nor_feedback_fill_the_disk(
     service: Service, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everybody on the machine may ask, and tell truths of ids that he makes up."""
-    monkeypatch.setattr(prediction_log, "LEAST_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr(log_file, "LEAST_FREE_BYTES", 1 << 62)
     answer = service.ask()
     assert answer.status_code == 200
     refused = service.client.post("/feedback", json={"id": answer.json()["id"], "truth": "x"})
@@ -223,7 +222,7 @@ def test_a_disk_that_refuses_is_no_fault_of_the_service(
     log = PredictionLog(tmp_path / "blocked", LogSettings())
     slot: Any = _Slot(service)
     log.offer(slot, new_id(), [b""], None, [{"label": "dark"}], 0.001)
-    eventually(lambda: not log._queue and log._failed == 1)
+    eventually(lambda: not log._answers and log._failed == 1)
     (tmp_path / "blocked").unlink()
     log.offer(slot, new_id(), [b""], None, [{"label": "dark"}], 0.001)
     log.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from components.preprocessing.batch import Arrays
 from components.preprocessing.text import BEGIN, END, PAD, UNKNOWN
 from components.tasks import find
 from components.tasks.translation import TranslationParameters, TranslationProcessor
+from tests import hub_generators
 from tests.tasks import whole_path
 
 TASK = find("translation")
@@ -133,3 +135,25 @@ def test_a_damaged_tokenizer_is_refused(processor: TranslationProcessor, tmp_pat
     (tmp_path / "tokenizer.json").write_text('{"source": "{}"}')
     with pytest.raises(CorruptArtifactError, match="tokenizer"):
         TASK.load(tmp_path)
+
+
+def test_two_sentencepiece_models_of_marian_are_a_tokenizer_a_language(tmp_path: Path) -> None:
+    place = tmp_path / "marian"
+    place.mkdir()
+    (tmp_path / "fitted").mkdir()
+    sources, targets = ([sample[name] for sample in SAMPLES] for name in ("source", "target"))
+    hub_generators.sentencepiece_pair(place, sources * 9, targets * 9)
+    pad = len(json.loads((place / "vocab.json").read_text())) - 1
+    config = {"model_type": "marian", "decoder_start_token_id": pad, "pad_token_id": pad, "eos_token_id": 0}
+    (place / "config.json").write_text(json.dumps({**config, "bad_words_ids": [[pad]]}))
+    tokenizer = {"kind": "pretrained", "source": f"folder:{place}"}
+    processor = whole_path.fitted(TASK, SAMPLES, tmp_path / "fitted", tokenizer=tokenizer, max_length=64)
+    assert processor.special_tokens() == (pad, 0, [pad])
+    encoded = processor.encode(whole_path.raws(TASK, SAMPLES, None))
+    batch = whole_path.stored(processor, encoded)
+    for sample, own in zip(SAMPLES, encoded, strict=True):
+        assert own["target"][0] == pad
+        assert own["source"][-1] == own["target"][-1] == 0
+        known = processor.target_text(own["target"][1:-1])
+        assert set(known) <= set(sample["target"])  # the generator leaves some pieces out of the vocabulary
+    assert processor.references(batch) == targets

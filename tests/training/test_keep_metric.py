@@ -17,9 +17,8 @@ from components.tasks.task import validation_metric
 from components.tasks.translation import TranslationParameters
 from components.training.graphs.graph import build_graphs, runner
 from components.training.loop import fit
-from components.training.objectives import overlap
+from components.training.objectives import greedy, overlap
 from components.training.objectives.classification import ClassificationObjective
-from components.training.objectives.greedy_bleu import greedy
 from components.training.objectives.objective import open_objective, select, selection
 from components.training.prepared import open_prepared
 from tests.training.prepared_digits import prepare
@@ -71,8 +70,9 @@ def test_greedy_translations_are_those_of_the_service_with_one_beam(tmp_path: Pa
     parameters = TranslationParameters(beams=1, max_length=12)
     expected = [str(answer["text"]) for answer in processor.answer(run, samples, [], parameters)]
     batch = {name: torch.from_numpy(array) for name, array in prepared.validation.batch(np.arange(6)).items()}
-    rows = greedy(network, batch["source"], batch["source_lengths"], 12).tolist()
-    end = processor.output_spec().end
+    begin, end, never = processor.special_tokens()  # type: ignore[attr-defined]  # of translation
+    writing = greedy.Writing((begin,), end, never)
+    rows = greedy.write(network, batch["source"], batch["source_lengths"], writing, 12).tolist()
     texts = [processor.target_text(np.array(row[: row.index(end)] if end in row else row)) for row in rows]
     assert texts == expected
     objective = open_objective(prepared.task.objective, TrainSpec(), prepared)
@@ -89,7 +89,7 @@ def test_the_default_figure_is_the_first_of_the_output(name: str) -> None:
     assert known is not None
     assert known[0] == validation_metric(task).name
     for metric in known:
-        assert validation_metric(task, metric).higher_is_better is (metric not in ("loss", "mse"))
+        assert validation_metric(task, metric).higher_is_better is (metric not in ("loss", "mse", "wer"))
 
 
 def test_a_figure_that_the_task_has_not_is_refused_before_any_work() -> None:

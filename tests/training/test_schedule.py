@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from components.contracts.loop_spec import PlateauSpec, Schedule
-from components.training.schedule import learning_rate, plateau_factor
+from components.contracts.train_spec import TrainSpec
+from components.core.errors import UsageError
+from components.training.schedule import check_warmup, learning_rate, plateau_factor, step_rate
 
 
 def _rates(schedule: Schedule, total: int) -> list[float]:
@@ -90,3 +92,16 @@ def test_plateau_reduces_after_the_patience_and_keeps_a_least_rate(higher_is_bet
         values = [-value for value in values]
     factors = [plateau_factor(spec, values[:seen], higher_is_better=higher_is_better) for seen in range(9)]
     assert factors == [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.3, 0.3]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle", "constant"])
+def test_a_warm_up_beyond_the_training_is_refused_with_the_rate_that_it_would_reach(schedule: Schedule) -> None:
+    spec = TrainSpec(schedule=schedule, warmup_steps=200, epochs=2, learning_rate=0.8)
+    with pytest.raises(UsageError, match="longer than the training") as refused:
+        check_warmup(spec, 50)
+    highest = max(step_rate(spec, step, 50) for step in range(50))
+    assert highest < 0.5
+    assert f"{highest:.3g} of 0.8" in str(refused.value.got)
+    assert "at most 50" in str(refused.value.expected)
+    check_warmup(spec, 200)
+    assert max(step_rate(spec, step, 200) for step in range(200)) == pytest.approx(0.8)

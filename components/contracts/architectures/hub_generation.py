@@ -71,6 +71,20 @@ class Seq2SeqLmSpec(LanguageModelSpec):
     name: Literal["seq2seq-lm"]
 
 
+class WhisperSpec(LanguageModelSpec):
+    """An encoder of log-mel frames and a decoder of text from transformers (Whisper, Radford et al. 2022,
+    arXiv:2212.04356).
+
+    The dataset gives it the frames and tokens of the weights: `input: {tokenizer: {kind: pretrained, source: ...}}`.
+    """
+
+    module: ClassVar[str] = "components.models.whisper"
+    takes: ClassVar[frozenset[str]] = frozenset({"series"})
+    gives: ClassVar[frozenset[str]] = frozenset({"transcript"})
+
+    name: Literal["whisper"]
+
+
 class DetrSpec(HubSpec):
     """A detector from transformers: a convolutional backbone, an encoder, and a decoder with object queries (DETR,
     Carion et al. 2020, arXiv:2005.12872).

@@ -1,5 +1,7 @@
 """The two graphs of a translator: the encoder runs once for a source, the decoder once for each token of the target.
 
+The source is tokens, or the frames of a sound.
+
 The decoder of a network that keeps a state gets the newest token, the others all tokens so far.
 
 Legend: N batch, S source length, T target length, D width, V vocabulary, R hypotheses: those of a source are one after
@@ -15,7 +17,7 @@ from components.identity.package import TensorSpec
 from components.models.incremental import IncrementalTranslator, StateSpec
 from components.tasks.task import Processor
 from components.training.batches import Batch
-from components.training.graphs.graph import BATCH, LENGTH, TARGET_LENGTH, Chunks, Graph, compute
+from components.training.graphs.graph import BATCH, LENGTH, TARGET_LENGTH, Chunks, Graph, compute, tensor_specs
 from components.training.graphs.state import next_names, next_shapes, state_specs
 
 _EXAMPLE_TOKENS = 3  # of a target in the examples: the begin token and two more
@@ -30,28 +32,29 @@ def graphs(network: nn.Module, processor: Processor) -> list[Graph]:
 
 def plain_graphs(network: nn.Module, processor: Processor) -> list[Graph]:
     """`encoder` gives `memory` (N, S, D); `decoder` gives `logits` (N, V) of the token after the target so far."""
-    source, source_lengths = (
-        TensorSpec(name="source", type="int64", shape=[BATCH, LENGTH]),
-        TensorSpec(name="source_lengths", type="int64", shape=[BATCH]),
-    )
+    source, source_lengths = tensor_specs(processor.arrays(), processor.inputs()[:2])
     encoder = Method(network, "encode")
 
     def feed_encoder(batch: Batch) -> tuple[Tensor, ...]:
-        return batch["source"], batch["source_lengths"]
+        return batch[source.name], batch[source_lengths.name]
 
     def feed_decoder(batch: Batch) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            memory = encoder.eval()(batch["source"], batch["source_lengths"])  # (N, S, D)
+            memory = encoder.eval()(*feed_encoder(batch))  # (N, S, D)
         # All targets of a batch are of equal length while it is decoded.
-        return memory, batch["source_lengths"], batch["target"][:, : min(_EXAMPLE_TOKENS, batch["target"].shape[1])]
+        tokens = min(_EXAMPLE_TOKENS, batch["target"].shape[1])
+        return memory, batch[source_lengths.name], batch["target"][:, :tokens]
 
-    example = torch.ones(1, 2, dtype=torch.int64), torch.full((1,), 2)
+    sizes = [size for size in source.shape[2:] if isinstance(size, int)]  # of a frame; a token has none
+    example = torch.ones(1, 2, *sizes, dtype=getattr(torch, source.type)), torch.full((1,), 2)
     with torch.inference_mode():
         width = encoder.eval()(*example).shape[-1]
-    memory_spec = TensorSpec(name="memory", type="float32", shape=[BATCH, LENGTH, width])
+    length: int | str = getattr(network, "memory_length", LENGTH)
+    memory_spec = TensorSpec(name="memory", type="float32", shape=[BATCH, length, width])
     target = TensorSpec(name="target", type="int64", shape=[BATCH, TARGET_LENGTH])
+    free = [size if isinstance(size, str) else None for size in (BATCH, length)]
     return [
-        Graph("encoder", encoder, [source, source_lengths], {"memory": [BATCH, LENGTH]}, feed_encoder),
+        Graph("encoder", encoder, [source, source_lengths], {"memory": free}, feed_encoder),
         Graph(
             "decoder",
             Method(network, "decode"),
@@ -74,8 +77,10 @@ def incremental_graphs(network: IncrementalTranslator, plain: list[Graph]) -> li
         module=Remember(network), outputs={spec.name: [BATCH, *_free(spec)] for spec in memories}, plain=encoder
     )
 
+    names = [spec.name for spec in encoder.inputs]
+
     def feed(batch: Batch) -> tuple[Tensor, ...]:
-        memory = compute(remember, {"source": batch["source"], "source_lengths": batch["source_lengths"]})
+        memory = compute(remember, {name: batch[name] for name in names})
         begin = batch["target"][:, : min(_EXAMPLE_TOKENS, batch["target"].shape[1])]
         return begin, *(memory[spec.name] for spec in memories)
 
@@ -84,9 +89,9 @@ def incremental_graphs(network: IncrementalTranslator, plain: list[Graph]) -> li
         whole = batch["target"].repeat_interleave(2, dim=0)  # (R, T)
         whole[1::2, 1:] = whole[1::2, 1:].flip(1)
         rows = torch.arange(len(batch["target"])).repeat_interleave(2)
-        encoded = compute(encoder, {name: batch[name] for name in ("source", "source_lengths")})["memory"]
-        of_rows = {"memory": encoded[rows], "source_lengths": batch["source_lengths"][rows], "target": whole}
-        memory = compute(remember, {name: batch[name] for name in ("source", "source_lengths")})
+        encoded = compute(encoder, {name: batch[name] for name in names})["memory"]
+        of_rows = {"memory": encoded[rows], names[1]: batch[names[1]][rows], "target": whole}
+        memory = compute(remember, {name: batch[name] for name in names})
         own = {name: value for name, value in memory.items() if name not in first}
         parts = [{"target": part, **own} for part in (whole[:, :1], whole[:, 1:])]
         parts[0] |= {name: memory[name][rows] for name in first}

@@ -17,7 +17,7 @@ from components.core.project import Project
 from components.identity import manifest as manifests
 from components.registry.api import Api
 from components.tasks import compatibility
-from flows.comparisons.tuning import input_variants
+from flows.comparisons.tuning import applicable, input_variants
 from flows.pipelines import fingerprints, pretrained
 from flows.pipelines.fingerprints import Fingerprint
 
@@ -176,9 +176,34 @@ def check_space(project: Project, spec: PipelineSpec, tune: TuneSpec) -> None:
                 problems.append(Problem(f"tune.space.{key}", problem.message, line, got=repr(settings[key])))
         except NotFoundError as error:
             problems.append(Problem(f"tune.space.{key}", error.what, lines.get(("tune", "space", key))))
+    if not problems:
+        for key, (value, reason) in applicable.never(
+            tune, values_of(project, spec, tune), _refusal(project, spec)
+        ).items():
+            message = f"no trial can have it, whatever the other keys are: {reason}"
+            line = lines.get(("tune", "space", key)) or lines.get(("tune",))
+            problems.append(Problem(f"tune.space.{key}", message, line, got=repr(value)))
     unique = {(problem.path, problem.message, problem.got): problem for problem in problems}
     if unique:
         raise SpecError(str(file), tuple(unique.values()))
+
+
+def _refusal(project: Project, spec: PipelineSpec) -> applicable.Refusal:
+    """Why the contracts refuse settings of the pipeline file or of dataset.yaml."""
+    file = project.pipeline_file(spec.name)
+
+    def refusal(settings: Mapping[str, Any]) -> str | None:
+        try:
+            changed = located_yaml.read(file, PipelineSpec, split(settings)[0])
+            compatibility.check(changed, file, project.dataset(spec.dataset))
+            _check_input(project, spec.dataset, split(settings)[1])
+        except SpecError as error:
+            return "; ".join(problem.message for problem in error.problems)
+        except NotFoundError as error:
+            return error.what
+        return None
+
+    return refusal
 
 
 def _is_about(path: str, key: str) -> bool:

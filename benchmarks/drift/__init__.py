@@ -1,0 +1,1 @@
+"""Drift monitoring: false alarms, detection delay, and live comparisons, by simulation."""

@@ -1,0 +1,157 @@
+"""Where a person's samples are: datasets, packages and bundles of models that were trained on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from components.contracts.dataset import DatasetSpec
+from components.core import located_yaml
+from components.core.project import Project
+from components.core.strict import Strict
+from components.identity import manifest as manifests
+from components.identity.manifest import Manifest
+from components.ingestion import exclusion, sample_file
+from components.ingestion.sample import Sample
+from components.monitoring.subject import Subject, input_digest
+
+
+class DatasetSamples(Strict):
+    """Samples of a dataset that are a person's.
+
+    Args:
+        raw_digest: of the raw data that they are in.
+        ids, digests: of the samples; see `components.ingestion.exclusion`.
+        splits: that the source names, with the number of samples; `None` where it names none.
+        inputs: digests of the samples as inputs of requests (`subject.input_digest`).
+        files: sha256 of the samples' own files (images, sounds), as golden examples of packages are.
+    """
+
+    raw_digest: str
+    ids: list[str]
+    digests: list[str]
+    splits: dict[str, int]
+    inputs: list[str]
+    files: list[str]
+
+
+class Holder(Strict):
+    """What holds samples, or was made from them.
+
+    Args:
+        kind: `package` or `bundle`.
+        name: a folder's name, or a bundle's tag.
+        why: how it comes to hold them.
+    """
+
+    kind: str
+    name: str
+    model: str | None
+    version: str | None
+    why: str
+
+
+def in_dataset(folder: Path, whose: Subject) -> DatasetSamples | None:
+    """The samples of an ingested dataset that are a person's; None if there are none, or it is not ingested."""
+    table = folder / "raw" / sample_file.FILE_NAME
+    if not table.is_file():
+        return None
+    found = DatasetSamples(
+        raw_digest=manifests.load(folder / "raw", "raw").digest, ids=[], digests=[], splits={}, inputs=[], files=[]
+    )
+    inputs, files = set[str](), set[str]()
+    for group in sample_file.groups(table):
+        for sample in group:
+            digest = exclusion.digest_of(sample.values)
+            if not _is_of(sample, digest, whose):
+                continue
+            found.ids.append(sample.id)
+            found.digests.append(digest)
+            found.splits[str(sample.split)] = found.splits.get(str(sample.split), 0) + 1
+            for value in _items(sample):
+                inputs.add(input_digest(value))
+                if isinstance(value, bytes):
+                    files.add(sha256(value).hexdigest())
+    if not found.ids:
+        return None
+    return found.model_copy(update={"inputs": sorted(inputs), "files": sorted(files)})
+
+
+def datasets(project: Project, whose: Subject) -> dict[str, DatasetSamples]:
+    """The datasets of a project that have samples of a person."""
+    found = {}
+    for file in sorted((project.root / "data").glob("*/dataset.yaml")):
+        if (samples := in_dataset(file.parent, whose)) is not None:
+            found[file.parent.name] = samples
+    return found
+
+
+def holders(project: Project, samples: dict[str, DatasetSamples]) -> list[Holder]:
+    """Packages and bundles on disk that were trained on data with the samples, or hold them as golden examples."""
+    found = []
+    folders = [("package", path, path) for path in sorted((project.state / "packages").glob("*"))]
+    folders += [("bundle", path, path / "src" / "package") for path in sorted((project.bundles / "bentos").glob("*/*"))]
+    for kind, place, package in folders:
+        sealed = _sealed(package)
+        if sealed is None:
+            continue
+        why = _why(sealed, samples)
+        if why is not None:
+            name = place.name if kind == "package" else f"{place.parent.name}:{place.name}"
+            model, version = sealed.facts.get("pipeline"), _version(place)
+            found.append(Holder(kind=kind, name=name, model=model, version=version, why=why))
+    return found
+
+
+def exclude(folder: Path, digests: list[str]) -> bool:
+    """Add digests to the exclusion list of a dataset's file; whether it did not have them all."""
+    from components.core import atomic, yaml_edit
+
+    file = folder / "dataset.yaml"
+    known = located_yaml.read(file, DatasetSpec).source.exclude
+    listed = [*known, *(one for one in dict.fromkeys(digests) if one not in known)]
+    if listed == known:
+        return False
+    atomic.write_text(file, yaml_edit.set_values(file.read_text(encoding="utf-8"), {"source.exclude": listed}))
+    return True
+
+
+def _is_of(sample: Sample, digest: str, whose: Subject) -> bool:
+    if whose.sample is not None:
+        return whose.sample in (sample.id, digest)
+    return whose.is_in(sample.values) or any(whose.is_in(value) for value in sample.values.values())
+
+
+def _items(sample: Sample) -> Iterator[Any]:
+    """What of a sample a request may hold: its text, its row, its file."""
+    for name in ("text", "row"):
+        if name in sample.values:
+            yield sample.values[name]
+    for value in sample.values.values():
+        if isinstance(value, bytes):
+            yield value
+
+
+def _why(sealed: Manifest, samples: dict[str, DatasetSamples]) -> str | None:
+    lineage = sealed.facts.get("lineage", {})
+    golden = {entry.sha256 for name, entry in sealed.files.items() if name.startswith("golden/")}
+    for name, found in samples.items():
+        if golden & set(found.files):
+            return f"a sample of {name} is among its golden examples"
+        if lineage.get("raw_digest") == found.raw_digest:
+            return f"made from the data of {name} that has the samples"
+    return None
+
+
+def _sealed(folder: Path) -> Manifest | None:
+    return manifests.load(folder, "package") if (folder / manifests.FILE_NAME).is_file() else None
+
+
+def _version(bundle: Path) -> str | None:
+    try:
+        return str(json.loads((bundle / "src" / "serving.json").read_bytes())["version"])
+    except (OSError, ValueError, KeyError):
+        return None

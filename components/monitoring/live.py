@@ -1,0 +1,220 @@
+"""Labels in the order of their arrival, and the two tests over them: of the champion alone, and against its challenger.
+
+A test that may be looked at any time needs a sequence that does not change behind it. So labels are grouped by the
+window in which they arrived, a window counts once it is over, and of several truths of one answer the first one told
+counts here; `labels.join` takes the last.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.contracts.live_request import ChallengerRequest, ComparisonResult, LiveRequest, LiveResult, LowAccuracy
+from components.contracts.monitor_spec import Window
+from components.contracts.prediction_log import OPEN, hour_of, hours
+from components.drift import accuracy_watch
+from components.drift.live_comparison import LiveComparison
+from components.monitoring import live_quality, log_reader, sealing
+from components.monitoring.sealing import SealedHour
+from components.monitoring.upkeep_request import GRACE_SECONDS
+from components.monitoring.windows import A_MONTH, SECONDS
+
+_COLUMNS = ["id", "index", "package", "role", "output"]
+_DAY = len("2026-11-29")
+_MOST_CHAMPIONS = 1000
+
+
+class Scored(NamedTuple):
+    """A label of an answer.
+
+    Args:
+        arrived: name of the window in which the label arrived.
+        right: None where it cannot be said.
+    """
+
+    key: tuple[str, int]
+    package: str
+    role: str
+    arrived: str
+    right: bool | None
+
+
+def result(request: LiveRequest, log: Path, now: float) -> LiveResult:
+    """What the labels of a log say until now."""
+    sealed = sealing.sealed_hours(log)
+    truths = _first_truths(log, sealed, request.window, now)
+    scored = list(_scored(log, sealed, truths))
+    own = [one for one in scored if one.package == request.champion and one.role == "champion"]
+    known = [one for one in own if one.right is not None]
+    comparison, note = None, None
+    if request.challenger is not None:
+        comparison, note = _compared(scored, request.champion, request.challenger)
+    return LiveResult(
+        champion=request.champion,
+        labels=len(known),
+        right=sum(bool(one.right) for one in known),
+        unscored=len(own) - len(known),
+        low_accuracy=None if request.limit is None else _low_accuracy(known, request, request.limit),
+        comparison=comparison,
+        note=note,
+    )
+
+
+def _first_truths(
+    log: Path, sealed: Iterable[SealedHour], window: Window, now: float
+) -> dict[tuple[str, int], tuple[str, str]]:
+    """The first truth that was told of each answer, as JSON, and the window in which it arrived."""
+    rows = [row for one in sealed for row in pq.read_table(one.folder / sealing.FEEDBACK).to_pylist()]
+    for hour in hours(log / OPEN):
+        rows += log_reader.read(log / OPEN / hour).feedback.to_pylist()
+    found: dict[tuple[str, int], tuple[str, str]] = {}
+    for row in sorted(rows, key=lambda one: (one["arrived"], one["id"], one["index"] or 0)):
+        arrived = float(row["arrived"])
+        end = (math.floor(arrived / SECONDS[window]) + 1) * SECONDS[window]
+        if end + GRACE_SECONDS > now:
+            continue
+        hour = hour_of(arrived)
+        found.setdefault(
+            (str(row["id"]), int(row["index"] or 0)), (row["truth"], hour if window == "hour" else hour[:_DAY])
+        )
+    return found
+
+
+def _scored(
+    log: Path, sealed: Iterable[SealedHour], truths: Mapping[tuple[str, int], tuple[str, str]]
+) -> Iterable[Scored]:
+    """The labelled answers of a log, part by part: the memory does not grow with the answers."""
+    ids = pa.array(sorted({key[0] for key in truths}), pa.string())
+    if not len(ids):
+        return
+    tables: Iterable[pa.Table] = (group for one in sealed for group in _row_groups(one.folder / sealing.PREDICTIONS))
+    yield from (one for table in tables for one in _of_table(table, ids, truths))
+    for hour in hours(log / OPEN):
+        yield from _of_table(log_reader.read(log / OPEN / hour).predictions.select(_COLUMNS), ids, truths)
+
+
+def _row_groups(path: Path) -> Iterable[pa.Table]:
+    with pq.ParquetFile(path) as parquet:
+        for number in range(parquet.num_row_groups):
+            yield parquet.read_row_group(number, columns=_COLUMNS)
+
+
+def _of_table(table: pa.Table, ids: pa.Array, truths: Mapping[tuple[str, int], tuple[str, str]]) -> Iterable[Scored]:
+    chosen = table.filter(pc.is_in(table["id"], value_set=ids))
+    for row in chosen.to_pylist():
+        key = (row["id"], row["index"])
+        if key in truths:
+            truth, arrived = truths[key]
+            score = live_quality.score(json.loads(row["output"]), json.loads(truth))
+            right = None if score is None or score.metric != "accuracy" else bool(score.value)
+            yield Scored(key, row["package"], row["role"], arrived, right)
+
+
+def _low_accuracy(known: list[Scored], request: LiveRequest, limit: float) -> LowAccuracy:
+    groups = _by_arrival(known)
+    found = accuracy_watch.watch(
+        [(sum(bool(one.right) for one in group), sum(not one.right for one in group)) for group in groups.values()],
+        limit,
+        false_alarms_per_month=request.false_alarms_per_month,
+        windows_per_month=A_MONTH[request.window],
+    )
+    names = list(groups)
+    return LowAccuracy(
+        limit=limit,
+        log10_evidence=found.log10_evidence if math.isfinite(found.log10_evidence) else None,
+        log10_threshold=found.log10_threshold,
+        window=None if found.alarm_at is None else names[found.alarm_at],
+        began=None if found.begin is None else names[found.begin],
+    )
+
+
+def _by_arrival(labels: Iterable[Scored]) -> dict[str, list[Scored]]:
+    groups: dict[str, list[Scored]] = defaultdict(list)
+    for one in labels:
+        groups[one.arrived].append(one)
+    return dict(sorted(groups.items()))
+
+
+def _compared(
+    scored: list[Scored], champion: str, challenger: ChallengerRequest
+) -> tuple[ComparisonResult | None, str | None]:
+    """The comparison, or why there is none."""
+    of_champion = {one.key: one for one in scored if one.package == champion and one.role == "champion"}
+    of_challenger = [
+        one for one in scored if one.package == challenger.package and one.role in ("challenger", "shadow")
+    ]
+    if of_challenger and all(one.right is None for one in of_challenger):
+        return None, "the answers of this task are not right or wrong, so that labels compare no accuracies"
+    shadows = [one for one in of_challenger if one.role == "shadow" and one.right is not None]
+    paired = challenger.canary_percent == 0
+    if paired:
+        pairs = [
+            (of_champion[one.key], one)
+            for one in shadows
+            if one.key in of_champion and of_champion[one.key].right is not None
+        ]
+        return _paired(pairs, challenger), None
+    canary = [one for one in of_challenger if one.role == "challenger" and one.right is not None]
+    others = [one for one in of_champion.values() if one.right is not None]
+    return _unpaired(others, canary, challenger), None
+
+
+def _paired(pairs: list[tuple[Scored, Scored]], challenger: ChallengerRequest) -> ComparisonResult:
+    state = LiveComparison(alpha=challenger.alpha, min_effect=challenger.min_effect, paired=True)
+    groups: dict[str, list[tuple[Scored, Scored]]] = defaultdict(list)
+    for pair in pairs:
+        groups[pair[1].arrived].append(pair)
+    for _, group in sorted(groups.items()):
+        both = [(bool(champion.right), bool(other.right)) for champion, other in group]
+        state = state.update_paired(
+            both_right=both.count((True, True)),
+            only_challenger=both.count((False, True)),
+            only_champion=both.count((True, False)),
+            both_wrong=both.count((False, False)),
+        )
+    return _outcome(state, challenger)
+
+
+def _unpaired(champion: list[Scored], canary: list[Scored], challenger: ChallengerRequest) -> ComparisonResult:
+    ratio = (100 - challenger.canary_percent) / challenger.canary_percent
+    champions = max(1, min(_MOST_CHAMPIONS, round(ratio)))
+    state = LiveComparison(alpha=challenger.alpha, min_effect=challenger.min_effect, champions=champions)
+    first = min((one.arrived for one in canary), default=None)
+    # Labels of the champion from before the canary are of other traffic.
+    groups = _by_arrival([*(one for one in champion if first is not None and one.arrived >= first), *canary])
+    for group in groups.values():
+        counts = {
+            (name, right): sum((one.package == challenger.package) == (name == "challenger") and one.right == right
+                               for one in group)
+            for name in ("champion", "challenger")
+            for right in (True, False)
+        }  # fmt: skip
+        state = state.update(
+            champion_right=counts["champion", True],
+            champion_wrong=counts["champion", False],
+            challenger_right=counts["challenger", True],
+            challenger_wrong=counts["challenger", False],
+        )
+    return _outcome(state, challenger)
+
+
+def _outcome(state: LiveComparison, challenger: ChallengerRequest) -> ComparisonResult:
+    champion_right, champion_wrong, other_right, other_wrong = state.labels
+    return ComparisonResult(
+        package=challenger.package,
+        decision=state.decision,
+        paired=state.paired,
+        labels=(champion_right + champion_wrong, other_right + other_wrong),
+        right=(champion_right, other_right),
+        low=state.low,
+        high=state.high,
+    )

@@ -1,0 +1,1 @@
+"""Rehearse a monitoring policy: months of traffic by a simulated clock, decided by the code of production."""

@@ -1,0 +1,47 @@
+"""The stage `scoring`: score an input with a bundle's predictor, and seal the output."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from components.contracts.score_request import ScoreOutcome, ScoreRequest
+from components.core.errors import UsageError
+from components.scoring import batch
+
+
+def main(arguments: list[str]) -> None:
+    """Score what a request file names; the last line of standard output is a `ScoreOutcome`.
+
+    Raises:
+        UsageError: not called with one readable request file, or the request cannot be carried out.
+        CorruptArtifactError: the bundle is not as sealed, or the predictor answers otherwise than in training.
+        ValidationRefused: too many samples cannot be scored, or an expectation is not met that must be.
+        SourceError: the input cannot be read at all, or changed while it was scored.
+        Interrupted: SIGINT or SIGTERM; parts that are done are kept.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    request = _read(arguments)
+    begin = time.monotonic()
+    done = batch.score(request, lambda text: print(text, file=sys.stderr, flush=True))
+    outcome = ScoreOutcome(
+        state=done.state,
+        out=request.out,
+        digest=done.digest,
+        seconds=round(time.monotonic() - begin, 3),
+        scored=done.scored,
+    )
+    print(outcome.model_dump_json(), flush=True)
+
+
+def _read(arguments: list[str]) -> ScoreRequest:
+    if len(arguments) != 1:
+        raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
+    try:
+        return ScoreRequest.model_validate_json(Path(arguments[0]).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UsageError("the request cannot be read", where=arguments[0], got=error) from error

@@ -1,0 +1,1 @@
+"""Scheduled looks at what serves, and what follows from an alarm."""

@@ -1,0 +1,94 @@
+"""One look of the monitor: judge, decide, carry out, and say what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from components.core import file_lock
+from components.core.errors import NotFoundError
+from components.monitoring import orders, policy
+from components.monitoring.policy import MonitorAlarm, Order
+from flows.monitoring import carrying_out, challenger, looking
+from flows.monitoring.carrying_out import Outcome
+from flows.monitoring.context import MonitorContext
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look found and did.
+
+    Args:
+        orders: that were made in this look, with what came of each.
+        challenger: what was done about a challenger.
+    """
+
+    alarms: tuple[MonitorAlarm, ...]
+    orders: tuple[tuple[Order, Outcome], ...]
+    challenger: str | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether an order failed."""
+        return any(outcome.failed for _, outcome in self.orders)
+
+
+def look(context: MonitorContext, *, dry_run: bool = False) -> Look:
+    """Judge what was answered, and carry out what follows.
+
+    Args:
+        dry_run: decide, and neither record nor carry out.
+
+    Raises:
+        NotFoundError: the model has logged nothing, or what it is judged by is not here.
+        UsageError: another look is going on.
+    """
+    folder = context.project.monitoring(context.name)
+    with file_lock.locked(folder / ".monitor.lock", "another look of the monitor"):
+        looking.judge(context)
+        found = looking.labels(context)
+        alarms = looking.alarms(context, found)
+        decided = policy.decide(
+            context.spec.actions, context.name, alarms, context.past(), time.time(), orders.is_paused(folder)
+        )
+        if dry_run:
+            return Look(tuple(alarms), tuple((order, Outcome("dry run", failed=False)) for order in decided), None)
+        done = [(order, _answer(context, order, decided)) for order in decided]
+        beside = None if orders.is_paused(folder) else challenger.judge(context, found)
+        if beside is not None:
+            context.log(beside)
+        return Look(tuple(alarms), tuple(done), beside)
+
+
+def approve(context: MonitorContext, order_id: str) -> Outcome:
+    """Carry out what was proposed or held back.
+
+    Raises:
+        NotFoundError: there is no such order, or it was carried out already.
+    """
+    folder = context.project.monitoring(context.name)
+    with file_lock.locked(folder / ".monitor.lock", "another look of the monitor"):
+        for _, facts in reversed(context.entries()):
+            if facts.get("order") == order_id and "trigger" in facts:
+                break
+        else:
+            raise NotFoundError(
+                f"the monitor of {context.name} made no order {order_id}",
+                next_step=f"`modelyard monitor {context.name} --orders` lists them",
+            )
+        if facts["state"] == "done":
+            raise NotFoundError(f"order {order_id} was carried out", got=facts.get("outcome"))
+        alarm = MonitorAlarm(facts["trigger"], facts["window"], facts["alarm"], facts["evidence"])
+        return carrying_out.carry_out(context, Order(order_id, facts["action"], alarm, "carry_out"))
+
+
+def _answer(context: MonitorContext, order: Order, decided: Sequence[Order]) -> Outcome:
+    """Carry an order out, or record why it is not."""
+    if order.mode == "carry_out":
+        return carrying_out.carry_out(context, order, decided)
+    state: policy.State = "proposed" if order.mode == "propose" else "held_back"
+    context.record(orders.facts(order, state))
+    outcome = f"held back: {order.why}" if order.why else "proposed"
+    context.log(f"{order.action}: {outcome}")
+    return Outcome(outcome, failed=False)
