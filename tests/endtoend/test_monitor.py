@@ -24,19 +24,22 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.slow
 
 NAME = "moods"
-GOOD, BAD = ["good", "fine", "great", "lovely", "warm", "bright"], ["bad", "poor", "awful", "grim", "cold", "dull"]
-NEW_GOOD, NEW_BAD = ["sick", "lit", "fire", "dope", "mint", "ace"], ["cringe", "mid", "naff", "salty", "basic", "lame"]
+WORDS = [
+    (["good", "fine", "great", "lovely", "warm", "bright"], ["bad", "poor", "awful", "grim", "cold", "dull"]),
+    (["sick", "lit", "fire", "dope", "mint", "ace"], ["cringe", "mid", "naff", "salty", "basic", "lame"]),
+    (["bravo", "super", "toll", "prima", "bene", "bon"], ["furchtbar", "mies", "male", "triste", "fade", "nul"]),
+]
 PLAIN = [f"word{number}" for number in range(20)]
 
 
-def texts(rng: np.random.Generator, count: int, *, drifted: bool = False) -> list[tuple[str, str]]:
-    """Texts with their moods; drifted ones say it in words that nobody has learnt."""
-    good, bad = (NEW_GOOD, NEW_BAD) if drifted else (GOOD, BAD)
+def texts(rng: np.random.Generator, count: int, words: int = 0) -> list[tuple[str, str]]:
+    """Texts with their moods, in the first, second or third kind of words."""
+    good, bad = WORDS[words]
     found = []
     for _ in range(count):
         is_good = bool(rng.random() < 0.5)
-        words = [*rng.choice(good if is_good else bad, 2), *rng.choice(PLAIN, int(rng.integers(4, 9)))]
-        found.append((" ".join(rng.permutation(words)), "yes" if is_good else "no"))
+        chosen = [*rng.choice(good if is_good else bad, 2), *rng.choice(PLAIN, int(rng.integers(4, 9)))]
+        found.append((" ".join(rng.permutation(chosen)), "yes" if is_good else "no"))
     return found
 
 
@@ -49,12 +52,12 @@ class Traffic:
         self.statuses: list[int] = []
         self.right = 0
 
-    def pass_hour(self, count: int, *, drifted: bool) -> str:
+    def pass_hour(self, count: int, words: int = 0) -> str:
         """Answers of an hour with their truths; returns its name."""
         url = self.releases.service(NAME).url
         with self.releases.house.client(str(url)) as client:
             for _ in range(count // 50):
-                asked = texts(self.rng, 50, drifted=drifted)
+                asked = texts(self.rng, 50, words)
                 answer = client.post("/predict", json={"texts": [text for text, _ in asked]})
                 self.statuses.append(answer.status_code)
                 document = answer.json()
@@ -118,13 +121,13 @@ def test_drift_is_seen_answered_and_over(traffic: Traffic) -> None:
     with receivers.http() as (hook, messages):
         house.environment["MOODS_HOOK"] = f"json://{hook}/"
         for _ in range(2):
-            traffic.pass_hour(200, drifted=False)
+            traffic.pass_hour(200)
         assert look(house) == {"alarms": [], "orders": [], "challenger": None}
         before = traffic.right
         assert before > 380
-        first = traffic.pass_hour(200, drifted=True)
+        first = traffic.pass_hour(200, words=1)
         assert traffic.right - before < 150
-        traffic.pass_hour(200, drifted=True)
+        traffic.pass_hour(200, words=1)
         found = look(house)
         assert {alarm["trigger"] for alarm in found["alarms"]} >= {"drift", "live_quality"}
         assert min(alarm["window"] for alarm in found["alarms"]) >= first
@@ -140,12 +143,12 @@ def test_drift_is_seen_answered_and_over(traffic: Traffic) -> None:
         second = look(house)
         assert second["orders"] == []  # answered alarms are not answered again
         for _ in range(2):
-            traffic.pass_hour(200, drifted=True)
+            traffic.pass_hour(200, words=1)
         assert "better" in str(look(house)["challenger"])
         releases.wait_for(NAME, "2", "served")
         eventually(lambda: releases.alias(NAME) == "2", "the champion's alias names version 2")
     before = traffic.right
-    traffic.pass_hour(200, drifted=True)
+    traffic.pass_hour(200, words=1)
     assert traffic.right - before > 180
     assert set(traffic.statuses) == {200}
     actions = [
@@ -156,22 +159,30 @@ def test_drift_is_seen_answered_and_over(traffic: Traffic) -> None:
     assert actions[-2:] == [("promote", "ordered", "modelyard monitor"), ("promote", "done", "modelyard monitor")]
     assert all(len(entry.facts["evidence"]) == 64 for entry in releases.entries(NAME) if entry.event == "monitored")
     listed = house.json("monitor", NAME, "--orders")
-    assert {one["state"] for one in listed} == {"done"}
+    assert {one["state"] for one in listed} == {"done", "held_back"}  # the second hour's message is no second message
     house.run("history", NAME, "--verify")
 
 
-def test_a_paused_monitor_holds_back_and_a_person_approves(traffic: Traffic) -> None:
-    house = traffic.releases.house
+def test_a_paused_monitor_holds_back_and_a_person_carries_it_out(traffic: Traffic) -> None:
+    releases, house = traffic.releases, traffic.releases.house
     path = house.project.pipeline_file(NAME)
     document = yaml.safe_load(path.read_text())
     document["monitor"] = {
         "limits": {"live_accuracy": 0.8},
-        "actions": {"live_quality": ["roll_back"], "propose_only": True, "cooldown_hours": 0, "max_per_day": 9},
+        "actions": {"live_quality": ["roll_back"], "cooldown_hours": 0, "max_per_day": 9},
     }
     path.write_text(yaml.safe_dump(document))
     house.run("monitor", NAME, "--pause")
-    for _ in range(2):
-        traffic.pass_hour(200, drifted=False)  # the words of before: the new version knows them as well
-    assert look(house)["orders"] == []
+    traffic.pass_hour(200, words=2)
+    (order,) = [one for one in look(house)["orders"] if one["action"] == "roll_back"]
+    assert (order["mode"], order["text"]) == ("hold_back", "held back: the monitor is paused")
     house.run("monitor", NAME, "--resume")
+    assert look(house)["orders"] == []  # it waits for a person now
     assert house.run("monitor", NAME, "--approve", "0" * 16, check=False).returncode == 2
+    assert "version 1" in house.run("monitor", NAME, "--approve", order["order"]).stdout
+    eventually(lambda: releases.alias(NAME) == "1", "the champion's alias names version 1")
+    (asked,) = [one for one in releases.entries(NAME) if one.event == "asked" and one.facts.get("order")]
+    assert asked.facts["order"] == order["order"]
+    again = house.run("monitor", NAME, "--approve", order["order"], check=False)
+    assert again.returncode == 2
+    assert "was carried out" in again.stderr
