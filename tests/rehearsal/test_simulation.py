@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from components.contracts.row_expectations import RowExpectation, RowSuite
+from components.inference.row_judge import RowJudge
 from components.monitoring import watch
 from components.rehearsal import model_version, report
 from components.rehearsal import pool as pools
@@ -160,3 +163,25 @@ def test_a_missing_column_of_texts_is_no_text() -> None:
     table = cases.table().assign(**{"raw.row.city": pd.Series(["Bonn", None] * 750, dtype="str")})
     values = pools.of_table(table, None, None, 400).rows["raw.row.city"]
     assert values.iloc[:2].tolist() == ["Bonn", None]
+
+
+def suite() -> RowSuite:
+    bounds = {"column": "raw.row.age", "min_value": 0.0, "max_value": 60.0}
+    return RowSuite(expectations=(RowExpectation(type="expect_column_values_to_be_between", arguments=bounds),))
+
+
+def test_the_limits_of_a_window_raise_their_alarms() -> None:
+    rows = pools.of_table(cases.table(), None, suite(), 400)
+    judged = RowJudge(suite()).judge({"raw.row.age": rows.rows["raw.row.age"].tolist()}, len(rows.rows))
+    assert {one.sample for one in judged} == set(np.flatnonzero(rows.missed)) != set()
+    spec = policy(limits={"missed": 0.1, "psi": 0.5, "quality_drop": 0.02}, window="day")
+    found = run("sudden:shift=1.5,drop=0.4,day=2,column=raw.row.age", spec, days=4, rows=rows)
+    assert {one.trigger for one in found.alarms} == {"drift", "expectations", "distance", "estimated_quality"}
+    assert all(one.is_true for one in found.alarms)
+
+
+def test_a_service_that_rejects_does_not_answer_what_misses_an_expectation() -> None:
+    rows = pools.of_table(cases.table(), None, suite(), 400)
+    found = run("none", policy(enforce="reject"), days=2, rows=rows)
+    total = found.cost.answers + found.cost.refused
+    assert found.cost.refused / total == pytest.approx(rows.missed.mean(), abs=0.01)
