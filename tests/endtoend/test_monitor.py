@@ -24,16 +24,17 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.slow
 
 NAME = "moods"
+GOOD, BAD = ["good", "fine", "great", "lovely", "warm", "bright"], ["bad", "poor", "awful", "grim", "cold", "dull"]
 WORDS = [
-    (["good", "fine", "great", "lovely", "warm", "bright"], ["bad", "poor", "awful", "grim", "cold", "dull"]),
+    (GOOD, BAD),
     (["sick", "lit", "fire", "dope", "mint", "ace"], ["cringe", "mid", "naff", "salty", "basic", "lame"]),
-    (["bravo", "super", "toll", "prima", "bene", "bon"], ["furchtbar", "mies", "male", "triste", "fade", "nul"]),
+    (BAD, GOOD),  # the words mean the contrary
 ]
 PLAIN = [f"word{number}" for number in range(20)]
 
 
 def texts(rng: np.random.Generator, count: int, words: int = 0) -> list[tuple[str, str]]:
-    """Texts with their moods, in the first, second or third kind of words."""
+    """Texts with their moods, in one of the kinds of words."""
     good, bad = WORDS[words]
     found = []
     for _ in range(count):
