@@ -65,13 +65,18 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
             item.config.stash[HOUSE].close()
 
 
-GROUPS = {"test_release.py": "releases", "test_rollback.py": "releases"}  # of a house of their own: the longest
+# Modules of a house of their own: the longest.
+GROUPS = {
+    **dict.fromkeys(("test_release.py", "test_rollback.py"), "releases"),
+    **dict.fromkeys(("test_console.py", "test_monitor.py", "test_plain_commands.py", "test_score.py"), "watching"),
+}
 
 
 class Sharing(LoadScopeScheduling):
     """How workers (`pytest -n 3`) share the tests out: what needs one stack stays together, else a module does.
 
-    Three houses stand side by side: for whole releases, for other tests of registry and service, and for pipelines.
+    Four houses stand side by side: for whole releases, for watching what serves, for other tests of registry and service,
+    and for pipelines.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -82,9 +87,9 @@ class Sharing(LoadScopeScheduling):
 def group_of(module: Path) -> str | None:
     """The house that the tests of a module share; None for one that needs none."""
     text = module.read_text()
-    if "tests.endtoend.releases import" in text and "house: House" in text:
-        return GROUPS.get(module.name, "registry")
-    return "house" if "house: House" in text else None
+    if "house: House" not in text:
+        return None
+    return GROUPS.get(module.name, "registry" if "tests.endtoend.releases import" in text else "house")
 
 
 @pytest.hookimpl(wrapper=True)

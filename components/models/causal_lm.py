@@ -34,6 +34,7 @@ def build(config: CausalLmSpec, input_spec: TokensInput, output_spec: NextTokenO
     """
     hf_config = hub_config.read(config.config_source, SUPPORTED)
     hub_config.set_dropout(hf_config, DROPOUTS, config.dropout)
+    hub_config.check_memory(AutoModelForCausalLM, hf_config, config.config_source)
     _check(hf_config, config.config_source, input_spec)
     hf_config.pad_token_id = None  # padding is known by lengths; transformers would look for it in every batch
     return CausalLm(hf_config)

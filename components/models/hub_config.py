@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PretrainedConfig
 
@@ -44,3 +47,25 @@ def set_dropout(hf_config: PretrainedConfig, names: Sequence[str], rate: float |
     for name in names if rate is not None else ():
         if hasattr(hf_config, name):
             setattr(hf_config, name, rate)
+
+
+def check_memory(auto: Any, hf_config: PretrainedConfig, source: str) -> None:
+    """Refuse a network whose weights alone are more than this machine's memory, before they take any of it.
+
+    Args:
+        auto: transformers' class that the network is made by.
+
+    Raises:
+        UsageError: its float32 weights do not fit.
+    """
+    with torch.device("meta"):
+        parameters = sum(weight.numel() for weight in auto.from_config(hf_config).parameters())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 4 * parameters > memory:
+        raise UsageError(
+            "the network is too large for the memory of this machine",
+            where=f"model.config, {source}",
+            got=f"{parameters:,} parameters, {4 * parameters / 1e9:,.0f} GB in float32",
+            expected=f"less than {memory / 1e9:,.0f} GB",
+            next_step="choose a smaller model, or train it on a larger machine",
+        )

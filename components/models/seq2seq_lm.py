@@ -34,6 +34,7 @@ def build(config: Seq2SeqLmSpec, input_spec: TokensInput, output_spec: TextOutpu
     """
     hf_config = hub_config.read(config.config_source, SUPPORTED)
     hub_config.set_dropout(hf_config, DROPOUTS, config.dropout)
+    hub_config.check_memory(AutoModelForSeq2SeqLM, hf_config, config.config_source)
     _check(hf_config, config.config_source, input_spec, output_spec)
     return Seq2SeqLm(hf_config)
 

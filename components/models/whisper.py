@@ -38,6 +38,7 @@ def build(config: WhisperSpec, input_spec: SeriesInput, output_spec: TranscriptO
     source = config.config_source
     hf_config = hub_config.read(source, ("whisper",))
     hub_config.set_dropout(hf_config, DROPOUTS, config.dropout)
+    hub_config.check_memory(AutoModelForSpeechSeq2Seq, hf_config, source)
     _check(hf_config, source, input_spec, output_spec)
     folder = hub_folder.find(source, weights=False)
     return Whisper(hf_config, folder.document(GENERATION) if folder.file(GENERATION) else None)

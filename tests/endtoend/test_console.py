@@ -84,6 +84,7 @@ def test_a_person_promotes_and_reads_what_became_of_it(releases: Releases, page:
     expect(page.get_by_role("heading", name="Version 1")).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_person_approves_a_release(releases: Releases) -> None:
     name = releases.pipeline("asked", gates={"champion": None, "manual": {"timeout_minutes": 5}})
     releases.register(name, seed=1)
@@ -101,7 +102,7 @@ def test_a_person_approves_a_release(releases: Releases) -> None:
     eventually(lambda: releases.service(name).url is None, "the service stops")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_pages_fit_a_phone_and_have_no_serious_finding(calm: Releases, page: Page, scheme: Any) -> None:
     url = url_of(calm.house, page)
     page.emulate_media(color_scheme=scheme)

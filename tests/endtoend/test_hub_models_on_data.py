@@ -132,15 +132,8 @@ def speech(house: House, mirror: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        translation,
-        speech,
-        pytest.param(detection, marks=pytest.mark.long),
-        pytest.param(sound, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long  # `make test` trains a BERT and a causal language model of the hub
+@pytest.mark.parametrize("case", [translation, speech, detection, sound])
 def test_a_model_of_the_hub_is_trained_and_registered(
     case: Callable[[House, Path], dict[str, Any]], house: House, tmp_path: Path
 ) -> None:

@@ -205,7 +205,11 @@ def test_a_tampered_package_in_the_registry(releases: Releases, served: str) -> 
 
 
 @pytest.mark.parametrize(
-    "steps", [("asked", "bundled", "staged", "switching"), ("verified", "gated", "proven", "switched")]
+    "steps",
+    [
+        ("asked", "bundled", "staged", "switching"),
+        pytest.param(("verified", "gated", "proven", "switched"), marks=pytest.mark.long),
+    ],
 )
 def test_killed_after_each_step_it_is_finished_by_the_next(
     releases: Releases, served: str, steps: tuple[str, ...]
