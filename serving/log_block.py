@@ -22,7 +22,7 @@ from serving.slots import ModelSlot
 Samples = Sequence[dict[str, NDArray[Any]]]
 
 
-class Block:
+class AnswerBlock:
     """Answers of one slot in one role, within one hour.
 
     Args:

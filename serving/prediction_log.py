@@ -35,7 +35,7 @@ from components.contracts.prediction_log import (
 from components.tasks.task import Prediction
 from serving import json_text, log_block, metrics
 from serving.input_contract import Judgement
-from serving.log_block import Block
+from serving.log_block import AnswerBlock
 from serving.log_file import LogFile
 from serving.slots import ModelSlot
 
@@ -76,8 +76,8 @@ class PredictionLog:
         self._names, self._patterns = frozenset(settings.redact), [re.compile(one) for one in settings.redact]
         self._file = LogFile(folder)
         self._lock = threading.Lock()  # of the open blocks and of what waits: several threads offer
-        self._open: dict[tuple[int, str], Block] = {}  # by the slot's id, which the block keeps, and role
-        self._closed: deque[Block | _Lines] = deque()
+        self._open: dict[tuple[int, str], AnswerBlock] = {}  # by the slot's id, which the block keeps, and role
+        self._closed: deque[AnswerBlock | _Lines] = deque()
         self._answers = self._bytes = 0  # that wait, in blocks and lines
         self._refused = 0  # requests that came while too much waited
         self._failed = 0  # requests that could not be written; counted by the thread that writes
@@ -180,18 +180,18 @@ class PredictionLog:
         self._thread.join()
         self._file.stop()
 
-    def _new_block(self, slot: ModelSlot, role: str, now: float) -> Block:
+    def _new_block(self, slot: ModelSlot, role: str, now: float) -> AnswerBlock:
         has_rows = not self._busy() or time.perf_counter() >= self._undescribed_until
-        return Block(slot, role, (now // HOUR_SECONDS + 1) * HOUR_SECONDS, has_rows)
+        return AnswerBlock(slot, role, (now // HOUR_SECONDS + 1) * HOUR_SECONDS, has_rows)
 
-    def _is_cheap(self, block: Block) -> bool:
+    def _is_cheap(self, block: AnswerBlock) -> bool:
         if self._settings.inputs:
             return False
         if not block.has_rows:
             return True
         return self._describe_seconds is not None and self._describe_seconds * block.described() < INLINE_SECONDS
 
-    def _encoded(self, block: Block) -> _Lines:
+    def _encoded(self, block: AnswerBlock) -> _Lines:
         """A block as lines; in the thread that offered the last answer, or in the one that writes."""
         if not block.take_judged_rows() and block.has_rows and block.described():
             self._describe(block)
@@ -204,7 +204,7 @@ class PredictionLog:
             self._bytes += len(line) - block.bytes
         return _Lines(line, len(block.ids), len(line), block.times_us[0] / 1e6)
 
-    def _describe(self, block: Block) -> None:
+    def _describe(self, block: AnswerBlock) -> None:
         begin = time.perf_counter()
         try:
             block.describe()
@@ -232,7 +232,7 @@ class PredictionLog:
         by_hour: dict[int, list[_Lines]] = {}
         while self._closed:
             found = self._closed.popleft()
-            if isinstance(found, Block):
+            if isinstance(found, AnswerBlock):
                 if not found.ids:
                     continue
                 found = self._encoded(found)

@@ -75,8 +75,8 @@ GROUPS = {
 class Sharing(LoadScopeScheduling):
     """How workers (`pytest -n 3`) share the tests out: what needs one stack stays together, else a module does.
 
-    Four houses stand side by side: for whole releases, for watching what serves, for other tests of registry and service,
-    and for pipelines.
+    Four houses stand side by side: for whole releases, for watching what serves, for other tests of registry and
+    service, and for pipelines.
     """
 
     def _split_scope(self, nodeid: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,13 +58,15 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
 def tokenizer(kind: str, lines: Sequence[str] = LINES, size: int = 120) -> Any:
     """A tokenizer of transformers, trained on a few lines: WordPiece, byte-level BPE, or Unigram."""
     if kind == "wordpiece":
-        inner = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106
-        inner.normalizer = normalizers.BertNormalizer(lowercase=True)
-        inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        inner.decoder = decoders.WordPiece()
-        trainer: Any = trainers.WordPieceTrainer(vocab_size=size, special_tokens=WORDPIECE, show_progress=False)
-        inner.train_from_iterator(lines, trainer)
-        return transformers.BertTokenizer(vocab=inner.get_vocab(), do_lower_case=True)
+        # Not trained: trainers break ties by chance, and with it the network's rounding errors differ from run to run.
+        text = normalizers.BertNormalizer(lowercase=True).normalize_str(" ".join(lines))
+        words = re.findall(r"\w+|[^\w\s]", text)
+        letters = sorted(set("".join(words)))
+        common = [word for word, _ in sorted(Counter(words).items(), key=lambda one: (-one[1], one[0]))]
+        pieces = dict.fromkeys([*WORDPIECE, *letters, *(f"##{letter}" for letter in letters), *common])
+        return transformers.BertTokenizer(
+            vocab={piece: number for number, piece in enumerate([*pieces][:size])}, do_lower_case=True
+        )
     if kind == "bytes":
         inner = Tokenizer(models.BPE())
         inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

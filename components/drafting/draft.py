@@ -244,7 +244,9 @@ def _add_to_params(project: Project, name: str) -> None:
     end = begin + 1
     while end < len(lines) and lines[end].lstrip().startswith(("-", "#")):
         end += 1
-    lines.insert(end, f"  - {name}")
+    items = [line for line in lines[begin + 1 : end] if line.lstrip().startswith("-")]
+    indent = items[-1].partition("-")[0] if items else "  "
+    lines.insert(end, f"{indent}- {name}")
     atomic.write_text(path, "\n".join(lines) + "\n")
     if name not in _listed_datasets(project):
         raise UsageError(

@@ -30,7 +30,7 @@ DIFFERENT = 0.05  # adjusted p-value of a window by itself, below which a column
 SEED = 0
 
 
-class Subject(NamedTuple):
+class JudgedModel(NamedTuple):
     """What a window is judged by.
 
     Args:
@@ -66,7 +66,7 @@ class WindowJudgement(NamedTuple):
 
 
 def judge(
-    subject: Subject, name: str, rows: pd.DataFrame, truths: list[Any], state: str | None, identity: str
+    subject: JudgedModel, name: str, rows: pd.DataFrame, truths: list[Any], state: str | None, identity: str
 ) -> WindowJudgement:
     """Judge the champion's answers of a window.
 
@@ -154,7 +154,7 @@ def _drifts(reference: pd.DataFrame, window: pd.DataFrame, notes: list[str]) -> 
     return [*inputs, *column_drift.compare(reference[of_outputs], window[outputs])]
 
 
-def _embeddings(subject: Subject, rows: pd.DataFrame, notes: list[str]) -> NDArray[np.float32] | None:
+def _embeddings(subject: JudgedModel, rows: pd.DataFrame, notes: list[str]) -> NDArray[np.float32] | None:
     """The embeddings of the window's inputs, if the network gives any and the inputs are kept."""
     if subject.reference.embedding is None:
         return None
@@ -165,7 +165,7 @@ def _embeddings(subject: Subject, rows: pd.DataFrame, notes: list[str]) -> NDArr
 
 
 def _multivariate(
-    subject: Subject, reference: pd.DataFrame, window: pd.DataFrame, vectors: NDArray[np.float32] | None
+    subject: JudgedModel, reference: pd.DataFrame, window: pd.DataFrame, vectors: NDArray[np.float32] | None
 ) -> dict[str, Any]:
     """All columns of inputs together by a classifier, and embeddings by their mean discrepancy, where there are any."""
     found: dict[str, Any] = {}

@@ -33,7 +33,7 @@ _DAY = len("2026-11-29")
 _MOST_CHAMPIONS = 1000
 
 
-class Scored(NamedTuple):
+class ScoredAnswer(NamedTuple):
     """A label of an answer.
 
     Args:
@@ -91,7 +91,7 @@ def _first_truths(
 
 def _scored(
     log: Path, sealed: Iterable[SealedHour], truths: Mapping[tuple[str, int], tuple[str, str]]
-) -> Iterable[Scored]:
+) -> Iterable[ScoredAnswer]:
     """The labelled answers of a log, part by part: the memory does not grow with the answers."""
     ids = pa.array(sorted({key[0] for key in truths}), pa.string())
     if not len(ids):
@@ -108,7 +108,9 @@ def _row_groups(path: Path) -> Iterable[pa.Table]:
             yield parquet.read_row_group(number, columns=_COLUMNS)
 
 
-def _of_table(table: pa.Table, ids: pa.Array, truths: Mapping[tuple[str, int], tuple[str, str]]) -> Iterable[Scored]:
+def _of_table(
+    table: pa.Table, ids: pa.Array, truths: Mapping[tuple[str, int], tuple[str, str]]
+) -> Iterable[ScoredAnswer]:
     chosen = table.filter(pc.is_in(table["id"], value_set=ids))
     for row in chosen.to_pylist():
         key = (row["id"], row["index"])
@@ -116,10 +118,10 @@ def _of_table(table: pa.Table, ids: pa.Array, truths: Mapping[tuple[str, int], t
             truth, arrived = truths[key]
             score = live_quality.score(json.loads(row["output"]), json.loads(truth))
             right = None if score is None or score.metric != "accuracy" else bool(score.value)
-            yield Scored(key, row["package"], row["role"], arrived, right)
+            yield ScoredAnswer(key, row["package"], row["role"], arrived, right)
 
 
-def _low_accuracy(known: list[Scored], request: LiveRequest, limit: float) -> LowAccuracy:
+def _low_accuracy(known: list[ScoredAnswer], request: LiveRequest, limit: float) -> LowAccuracy:
     groups = _by_arrival(known)
     found = accuracy_watch.watch(
         [(sum(bool(one.right) for one in group), sum(not one.right for one in group)) for group in groups.values()],
@@ -137,15 +139,15 @@ def _low_accuracy(known: list[Scored], request: LiveRequest, limit: float) -> Lo
     )
 
 
-def _by_arrival(labels: Iterable[Scored]) -> dict[str, list[Scored]]:
-    groups: dict[str, list[Scored]] = defaultdict(list)
+def _by_arrival(labels: Iterable[ScoredAnswer]) -> dict[str, list[ScoredAnswer]]:
+    groups: dict[str, list[ScoredAnswer]] = defaultdict(list)
     for one in labels:
         groups[one.arrived].append(one)
     return dict(sorted(groups.items()))
 
 
 def _compared(
-    scored: list[Scored], champion: str, challenger: ChallengerRequest
+    scored: list[ScoredAnswer], champion: str, challenger: ChallengerRequest
 ) -> tuple[ComparisonResult | None, str | None]:
     """The comparison, or why there is none."""
     of_champion = {one.key: one for one in scored if one.package == champion and one.role == "champion"}
@@ -168,9 +170,9 @@ def _compared(
     return _unpaired(others, canary, challenger), None
 
 
-def _paired(pairs: list[tuple[Scored, Scored]], challenger: ChallengerRequest) -> ComparisonResult:
+def _paired(pairs: list[tuple[ScoredAnswer, ScoredAnswer]], challenger: ChallengerRequest) -> ComparisonResult:
     state = LiveComparison(alpha=challenger.alpha, min_effect=challenger.min_effect, paired=True)
-    groups: dict[str, list[tuple[Scored, Scored]]] = defaultdict(list)
+    groups: dict[str, list[tuple[ScoredAnswer, ScoredAnswer]]] = defaultdict(list)
     for pair in pairs:
         groups[pair[1].arrived].append(pair)
     for _, group in sorted(groups.items()):
@@ -184,7 +186,9 @@ def _paired(pairs: list[tuple[Scored, Scored]], challenger: ChallengerRequest) -
     return _outcome(state, challenger)
 
 
-def _unpaired(champion: list[Scored], canary: list[Scored], challenger: ChallengerRequest) -> ComparisonResult:
+def _unpaired(
+    champion: list[ScoredAnswer], canary: list[ScoredAnswer], challenger: ChallengerRequest
+) -> ComparisonResult:
     ratio = (100 - challenger.canary_percent) / challenger.canary_percent
     champions = max(1, min(_MOST_CHAMPIONS, round(ratio)))
     state = LiveComparison(alpha=challenger.alpha, min_effect=challenger.min_effect, champions=champions)

@@ -38,7 +38,7 @@ class LiveFigure(NamedTuple):
     slice: str | None = None
 
 
-class LiveComparison(NamedTuple):
+class LiveDifference(NamedTuple):
     """A challenger against the champion, on what both answered, or else on what each answered.
 
     Args:
@@ -79,7 +79,7 @@ def figures(labelled: pd.DataFrame, name: str | None = None) -> list[LiveFigure]
     return found
 
 
-def comparisons(labelled: pd.DataFrame, name: str | None = None) -> list[LiveComparison]:
+def comparisons(labelled: pd.DataFrame, name: str | None = None) -> list[LiveDifference]:
     """Each challenger and shadow against each champion, where both have two answers with a truth.
 
     Pairs: Student's t interval of the mean difference. Else: Welch's t interval.
@@ -104,7 +104,7 @@ def comparisons(labelled: pd.DataFrame, name: str | None = None) -> list[LiveCom
             else:
                 difference, margin = _welch(members["score"].to_numpy(), theirs["score"].to_numpy())
             found.append(
-                LiveComparison(
+                LiveDifference(
                     str(champion), str(version), str(role), str(metric), difference, difference - margin,
                     difference + margin, is_paired, len(both) if is_paired else len(members), name,
                 )

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from components.contracts.live_request import LiveResult
 from components.contracts.monitor_actions import Action, Trigger
-from components.monitoring.policy import MonitorAlarm, Order, PastOrder, State
+from components.monitoring.policy import MonitorAlarm, MonitorOrder, PastOrder, State
 
 EVENT = "monitored"
 # What the monitor does with a challenger of its own; not answers to an alarm, so no bound of these applies.
@@ -39,7 +39,7 @@ def alarm_of_labels(found: LiveResult, evidence: str) -> MonitorAlarm | None:
     return MonitorAlarm("live_quality", low.window, text, evidence)
 
 
-def facts(order: Order, state: State, **more: Any) -> dict[str, Any]:
+def facts(order: MonitorOrder, state: State, **more: Any) -> dict[str, Any]:
     """The facts of an entry about an order."""
     alarm = order.alarm
     about = {

@@ -20,7 +20,7 @@ from components.core import file_lock
 from components.core.errors import UsageError
 from components.monitoring import labels, live_quality, log_reader, sealing, upkeep
 from components.monitoring.labels import JoinCounts
-from components.monitoring.live_quality import LiveComparison, LiveFigure
+from components.monitoring.live_quality import LiveDifference, LiveFigure
 from components.monitoring.log_reader import LogPart
 from components.monitoring.sealing import SealedHour
 from components.monitoring.slices import slices
@@ -57,7 +57,7 @@ class LogOverview(NamedTuple):
     open: int
     slots: tuple[SlotTotals, ...]
     figures: tuple[LiveFigure, ...]
-    comparisons: tuple[LiveComparison, ...]
+    comparisons: tuple[LiveDifference, ...]
     truths: JoinCounts
     dropped: int
     unreadable: int

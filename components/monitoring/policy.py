@@ -38,7 +38,7 @@ Mode = Literal["carry_out", "propose", "hold_back"]
 State = Literal["ordered", "proposed", "held_back", "done", "failed"]
 
 
-class Order(NamedTuple):
+class MonitorOrder(NamedTuple):
     """An action that follows from an alarm.
 
     Args:
@@ -80,7 +80,7 @@ def order_id(model: str, alarm: MonitorAlarm, action: Action) -> str:
 def decide(
     spec: ActionsSpec, model: str, alarms: Sequence[MonitorAlarm], past: Sequence[PastOrder], now: float,
     paused: bool = False,
-) -> list[Order]:  # fmt: skip
+) -> list[MonitorOrder]:  # fmt: skip
     """The orders that alarms lead to now, messages last so that they can tell of the others.
 
     An alarm that was answered before leads to nothing, unless its order has no outcome yet, or has failed fewer than
@@ -92,7 +92,7 @@ def decide(
         paused: whether a person has paused the actions of this model.
     """
     known = {one.id: one for one in past}
-    orders: list[Order] = []
+    orders: list[MonitorOrder] = []
     for action in ORDER:
         for alarm in alarms:
             if action not in spec.of(alarm.trigger):
@@ -101,9 +101,9 @@ def decide(
             earlier = known.get(identity)
             if earlier is None:
                 mode, why = _bounds(spec, action, alarm, orders, past, now, paused)
-                orders.append(Order(identity, action, alarm, mode, why))
+                orders.append(MonitorOrder(identity, action, alarm, mode, why))
             elif _is_left(earlier) and not paused:
-                orders.append(Order(identity, action, alarm, "carry_out"))
+                orders.append(MonitorOrder(identity, action, alarm, "carry_out"))
     return orders
 
 
@@ -112,7 +112,7 @@ def _is_left(order: PastOrder) -> bool:
 
 
 def _bounds(
-    spec: ActionsSpec, action: Action, alarm: MonitorAlarm, orders: Sequence[Order], past: Sequence[PastOrder],
+    spec: ActionsSpec, action: Action, alarm: MonitorAlarm, orders: Sequence[MonitorOrder], past: Sequence[PastOrder],
     now: float, paused: bool,
 ) -> tuple[Mode, str]:  # fmt: skip
     if paused:

@@ -24,7 +24,7 @@ from components.identity import digest
 from components.identity import manifest as manifests
 from components.identity.package import Package
 from components.monitoring import drift_report, judgement, labels, log_reader, reference, sealing, window_suite, windows
-from components.monitoring.judgement import Subject, WindowJudgement
+from components.monitoring.judgement import JudgedModel, WindowJudgement
 from components.monitoring.windows import LogWindow
 from components.tasks import row_suite
 from components.tasks.dataset_file import open_dataset
@@ -57,7 +57,7 @@ def run(request: DriftRequest, now: float | None = None) -> list[str]:
     sealed = sealing.sealed_hours(log)
     chosen = windows.of_log(sealed, request.monitor.window, request.since, request.until, now)
     told = windows.truths(log, sealed)
-    subjects: dict[str, Subject] = {}
+    subjects: dict[str, JudgedModel] = {}
     judged = []
     for window in chosen:
         rows, others = _of_one_package(window.predictions())
@@ -90,14 +90,14 @@ def _of_one_package(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return own, len(champion) - len(own)
 
 
-def _subject(request: DriftRequest, package_digest: str) -> Subject:
+def _subject(request: DriftRequest, package_digest: str) -> JudgedModel:
     package = _package(request, package_digest)
     dataset = Path(request.dataset)
     spec, _, _ = open_dataset(dataset)
     task = tasks.find(package.facts.task)
     found = reference.of_package(package, dataset, Path(request.references), request.model)
     document, suite = window_suite.read(dataset), row_suite.read(dataset, task)
-    return Subject(request.model, package, found, spec, task, document, suite, request.monitor)
+    return JudgedModel(request.model, package, found, spec, task, document, suite, request.monitor)
 
 
 def _package(request: DriftRequest, package_digest: str) -> Package:
@@ -144,7 +144,7 @@ def _state_before(target: Path, window: LogWindow, package: str) -> str | None:
     return None
 
 
-def _identity(subject: Subject, window: LogWindow, rows: int, truths: list[Any], state: str | None) -> str:
+def _identity(subject: JudgedModel, window: LogWindow, rows: int, truths: list[Any], state: str | None) -> str:
     return digest.of_value({
         "parts": window.identity,
         "rows": rows,
@@ -164,7 +164,7 @@ def _is_judged(folder: Path, identity: str) -> bool:
         return False
 
 
-def _write(target: Path, window: LogWindow, subject: Subject, found: WindowJudgement) -> None:
+def _write(target: Path, window: LogWindow, subject: JudgedModel, found: WindowJudgement) -> None:
     history = drift_report.history(target, window.name, found.verdict["package"])
     pages = {f"expectations-{part}.html": one.page for part, one in found.parts.items()}
     text = drift_report.render(found, subject.reference.rows, history, list(pages), subject.spec)

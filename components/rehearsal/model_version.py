@@ -27,7 +27,7 @@ from components.rehearsal.world import World
 CHURN = 0.01  # of the answers, which any retraining changes from right to wrong, and as many back
 
 
-class Reference(NamedTuple):
+class ReferenceRows(NamedTuple):
     """What a version's windows are compared with: inputs and outputs, `truth`, and the embedding of each row."""
 
     rows: pd.DataFrame
@@ -46,7 +46,7 @@ class ModelVersion:
     """
 
     def __init__(
-        self, number: int, right: Real, labels: NDArray[Any] | None, level: float, reference: Reference,
+        self, number: int, right: Real, labels: NDArray[Any] | None, level: float, reference: ReferenceRows,
         spec: MonitorSpec,
     ) -> None:  # fmt: skip
         self.number, self.right, self.labels, self.level, self.reference = number, right, labels, level, reference
@@ -60,7 +60,9 @@ class ModelVersion:
             )
 
 
-def first(pool: Pool, world: World, spec: MonitorSpec, seed: int, reference: Reference | None = None) -> ModelVersion:
+def first(
+    pool: Pool, world: World, spec: MonitorSpec, seed: int, reference: ReferenceRows | None = None
+) -> ModelVersion:
     """The package.
 
     Args:
@@ -107,7 +109,7 @@ def _changed(
     return right, labels
 
 
-def _reference(pool: Pool, world: World, labels: NDArray[Any] | None, level: float, seed: list[int]) -> Reference:
+def _reference(pool: Pool, world: World, labels: NDArray[Any] | None, level: float, seed: list[int]) -> ReferenceRows:
     """Rows as they are at a level of the change, as many as the package's reference has."""
     rng = np.random.default_rng(seed)
     places = world.places(rng, pool.reference_rows, world.usual_mix(level), level)
@@ -115,4 +117,4 @@ def _reference(pool: Pool, world: World, labels: NDArray[Any] | None, level: flo
     rows = take(pool, places, labels)
     if any(one is not None for one in pool.truth):
         rows[TRUTH] = pool.truth[places]
-    return Reference(rows, None if pool.embedding is None else pool.embedding[places])
+    return ReferenceRows(rows, None if pool.embedding is None else pool.embedding[places])

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from components.contracts.rehearsal_request import PolicySpec
 from components.drift.distances import Real
 from components.monitoring import policy
-from components.monitoring.policy import MonitorAlarm, Order, PastOrder
+from components.monitoring.policy import MonitorAlarm, MonitorOrder, PastOrder
 from components.rehearsal import clock, model_version, window_alarms
 from components.rehearsal.challenger import Challenger
-from components.rehearsal.model_version import ModelVersion, Reference
+from components.rehearsal.model_version import ModelVersion, ReferenceRows
 from components.rehearsal.outcome import (
     Cost,
     Rehearsed,
@@ -70,7 +70,7 @@ class Simulation:
 
     def __init__(
         self, policy_spec: PolicySpec, world: World, seed: int, training_seconds: float | None,
-        reference: Reference | None = None,
+        reference: ReferenceRows | None = None,
     ) -> None:  # fmt: skip
         self.spec, self.world, self.pool, self.seed = policy_spec.monitor, world, world.pool, seed
         self.policy, self.training_seconds, self.clock = policy_spec, training_seconds, world.clock
@@ -245,7 +245,7 @@ class Simulation:
 
     # orders
 
-    def _carry_out(self, order: Order, hour: float, seconds: float) -> None:
+    def _carry_out(self, order: MonitorOrder, hour: float, seconds: float) -> None:
         alarm = order.alarm
         outcome = ""
         if order.mode == "carry_out":
@@ -264,7 +264,7 @@ class Simulation:
                            why=order.why, outcome=outcome)
         )  # fmt: skip
 
-    def _approved(self, order: Order, proposed: float, hour: float) -> None:
+    def _approved(self, order: MonitorOrder, proposed: float, hour: float) -> None:
         """A person carries a proposal out, and with it answers all of the same action that were made until then."""
         if proposed <= self.answered.get(order.action, -1.0):
             return

@@ -23,7 +23,7 @@ from components.inference.predictor import Predictor
 from components.monitoring import reference
 from components.rehearsal import pool as pools
 from components.rehearsal import recorded, report
-from components.rehearsal.model_version import Reference
+from components.rehearsal.model_version import ReferenceRows
 from components.rehearsal.outcome import Rehearsed
 from components.rehearsal.pool import DatasetRows, Pool
 from components.rehearsal.recorded import RecordedWorld, Recording
@@ -34,7 +34,7 @@ from components.tasks import row_suite
 RESULT, REPORT = "result.json", "report.html"
 
 
-class Setting(NamedTuple):
+class RehearsalSetting(NamedTuple):
     """A scenario, ready.
 
     Args:
@@ -42,10 +42,10 @@ class Setting(NamedTuple):
     """
 
     world: World
-    reference: Reference | None
+    reference: ReferenceRows | None
 
 
-class Source(NamedTuple):
+class RowSource(NamedTuple):
     """Where the rows come from.
 
     Args:
@@ -91,7 +91,7 @@ def run(request: RehearsalRequest) -> dict[str, Any]:
 
 
 def _rehearsed(
-    request: RehearsalRequest, source: Source, setting: Setting, advance: Callable[[int], None]
+    request: RehearsalRequest, source: RowSource, setting: RehearsalSetting, advance: Callable[[int], None]
 ) -> list[Rehearsed]:
     seconds = request.training_seconds.get(source.package.digest)
     return [
@@ -100,7 +100,7 @@ def _rehearsed(
     ]
 
 
-def _source(request: RehearsalRequest) -> Source:
+def _source(request: RehearsalRequest) -> RowSource:
     dataset = Path(request.dataset)
     recording = None if request.log is None else recorded.read(Path(request.log))
     digest = request.package if recording is None else recording.package
@@ -110,7 +110,7 @@ def _source(request: RehearsalRequest) -> Source:
     suite = row_suite.read(dataset, tasks.find(package.facts.task))
     if recording is None:
         table, embedding, reference_rows = rows.table()
-        return Source(package, pools.of_table(table, embedding, suite, reference_rows), rows, suite, None, [])
+        return RowSource(package, pools.of_table(table, embedding, suite, reference_rows), rows, suite, None, [])
     has_most = sum(recording.right == recording.right) >= pools.LEAST_ROWS
     pool = recorded.pool_of(recording, suite, min(len(recording.table), reference.MOST_ROWS), labelled=has_most)
     notes = []
@@ -122,10 +122,10 @@ def _source(request: RehearsalRequest) -> Source:
         )
     if not has_most:
         notes.append("too few answers have a truth: what is right and wrong is not known")
-    return Source(package, pool, rows, suite, recording, notes)
+    return RowSource(package, pool, rows, suite, recording, notes)
 
 
-def _settings(request: RehearsalRequest, source: Source) -> list[Setting]:
+def _settings(request: RehearsalRequest, source: RowSource) -> list[RehearsalSetting]:
     """All scenarios, so that one that does not fit is refused before any simulation."""
     found = []
     for scenario in request.scenarios:
@@ -140,7 +140,7 @@ def _settings(request: RehearsalRequest, source: Source) -> list[Setting]:
     return found
 
 
-def _setting(request: RehearsalRequest, source: Source, scenario: ScenarioSpec) -> Setting:
+def _setting(request: RehearsalRequest, source: RowSource, scenario: ScenarioSpec) -> RehearsalSetting:
     hours = round(request.months * HOURS_A_MONTH)
     recording = source.recording
     if scenario.name == "recorded":
@@ -148,7 +148,9 @@ def _setting(request: RehearsalRequest, source: Source, scenario: ScenarioSpec) 
             raise UsageError("recorded traffic needs a prediction log", next_step="add --from log")
         whole = recorded.pool_of(recording, source.suite, 0, labelled=False)
         own = reference.of_package(source.package, Path(request.dataset), Path(request.references), request.model)
-        return Setting(RecordedWorld(scenario, whole, recording, request.seed), Reference(own.rows, own.embedding))
+        return RehearsalSetting(
+            RecordedWorld(scenario, whole, recording, request.seed), ReferenceRows(own.rows, own.embedding)
+        )
     pool = source.pool
     if scenario.name == "broken_sensor":
         if recording is not None:
@@ -163,7 +165,7 @@ def _setting(request: RehearsalRequest, source: Source, scenario: ScenarioSpec) 
             raise UsageError("new_class needs answers that are right or wrong, and known to be")
         pool = pools.renamed(pool)
     rate = None if recording is None else recording.requests_an_hour
-    return Setting(World(scenario, pool, hours, request.seed, rate), None)
+    return RehearsalSetting(World(scenario, pool, hours, request.seed, rate), None)
 
 
 def _package(request: RehearsalRequest, digest: str | None) -> Package:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from components.core.errors import ModelyardError
 from components.monitoring import orders
-from components.monitoring.policy import Order
+from components.monitoring.policy import MonitorOrder
 from components.registry import versions
 from flows.monitoring import notification, retraining
 from flows.monitoring.context import MonitorContext
@@ -15,14 +15,14 @@ from flows.releases import rollback_command
 from flows.releases.rollback import Requester
 
 
-class Outcome(NamedTuple):
+class OrderOutcome(NamedTuple):
     """What came of an order, in words; `failed`: the action raised an error."""
 
     text: str
     failed: bool
 
 
-def carry_out(context: MonitorContext, order: Order, others: Sequence[Order] = ()) -> Outcome:
+def carry_out(context: MonitorContext, order: MonitorOrder, others: Sequence[MonitorOrder] = ()) -> OrderOutcome:
     """Record an order, do what it says, and record what came of it.
 
     An error of the action is its outcome: it is recorded and told, and nothing is lost by it.
@@ -37,18 +37,18 @@ def carry_out(context: MonitorContext, order: Order, others: Sequence[Order] = (
         outcome = "; ".join(line.strip() for line in error.lines())
         context.record(orders.facts(order, "failed", outcome=outcome))
         context.log(f"{order.action} failed: {outcome}")
-        return Outcome(outcome, failed=True)
+        return OrderOutcome(outcome, failed=True)
     context.record(orders.facts(order, "done", outcome=outcome, **more))
     context.log(f"{order.action}: {outcome}")
-    return Outcome(outcome, failed=False)
+    return OrderOutcome(outcome, failed=False)
 
 
-def how_text(order: Order) -> str:
+def how_text(order: MonitorOrder) -> str:
     """An order as the reason of a changed alias and of a rollback."""
     return f"modelyard monitor: {order.alarm.trigger} in {order.alarm.window}, order {order.id}"
 
 
-def _do(context: MonitorContext, order: Order, others: Sequence[Order]) -> tuple[str, dict[str, Any]]:
+def _do(context: MonitorContext, order: MonitorOrder, others: Sequence[MonitorOrder]) -> tuple[str, dict[str, Any]]:
     if order.action == "notify":
         return _notify(context, order, others)
     if order.action == "roll_back":
@@ -58,7 +58,7 @@ def _do(context: MonitorContext, order: Order, others: Sequence[Order]) -> tuple
     return retraining.retrain(context, order, how_text(order))
 
 
-def _notify(context: MonitorContext, order: Order, others: Sequence[Order]) -> tuple[str, dict[str, Any]]:
+def _notify(context: MonitorContext, order: MonitorOrder, others: Sequence[MonitorOrder]) -> tuple[str, dict[str, Any]]:
     words = {"carry_out": "is carried out", "propose": "is proposed", "hold_back": "is held back"}
     lines = [order.alarm.text]
     for other in others:
@@ -72,7 +72,7 @@ def _notify(context: MonitorContext, order: Order, others: Sequence[Order]) -> t
     return f"told {', '.join(reached)}", {}
 
 
-def _roll_back(context: MonitorContext, order: Order) -> tuple[str, dict[str, Any]]:
+def _roll_back(context: MonitorContext, order: MonitorOrder) -> tuple[str, dict[str, Any]]:
     done = [one for one in context.ledger.entries() if one.event == "asked" and one.facts.get("order") == order.id]
     if done:  # by a look that was killed before it could record the outcome
         return f"rolled back to version {done[-1].after.version if done[-1].after else '-'}", {}
@@ -84,7 +84,7 @@ def _roll_back(context: MonitorContext, order: Order) -> tuple[str, dict[str, An
     return f"rolled back to version {outcome.version}", {"version": outcome.version}
 
 
-def _stop(context: MonitorContext, order: Order) -> tuple[str, dict[str, Any]]:
+def _stop(context: MonitorContext, order: MonitorOrder) -> tuple[str, dict[str, Any]]:
     champion = versions.by_alias(context.api, context.name, "champion")
     if champion is None:
         return "no version is champion any more", {}

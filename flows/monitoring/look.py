@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from components.core import file_lock
 from components.core.errors import NotFoundError
 from components.monitoring import orders, policy
-from components.monitoring.policy import MonitorAlarm, Order
+from components.monitoring.policy import MonitorAlarm, MonitorOrder
 from flows.monitoring import carrying_out, challenger, looking
-from flows.monitoring.carrying_out import Outcome
+from flows.monitoring.carrying_out import OrderOutcome
 from flows.monitoring.context import MonitorContext
 
 
@@ -25,7 +25,7 @@ class Look:
     """
 
     alarms: tuple[MonitorAlarm, ...]
-    orders: tuple[tuple[Order, Outcome], ...]
+    orders: tuple[tuple[MonitorOrder, OrderOutcome], ...]
     challenger: str | None
 
     @property
@@ -53,7 +53,7 @@ def look(context: MonitorContext, *, dry_run: bool = False) -> Look:
             context.spec.actions, context.name, alarms, context.past(), time.time(), orders.is_paused(folder)
         )
         if dry_run:
-            return Look(tuple(alarms), tuple((order, Outcome("dry run", failed=False)) for order in decided), None)
+            return Look(tuple(alarms), tuple((order, OrderOutcome("dry run", failed=False)) for order in decided), None)
         done = [(order, _answer(context, order, decided)) for order in decided]
         beside = None if orders.is_paused(folder) else challenger.judge(context, found)
         if beside is not None:
@@ -61,7 +61,7 @@ def look(context: MonitorContext, *, dry_run: bool = False) -> Look:
         return Look(tuple(alarms), tuple(done), beside)
 
 
-def approve(context: MonitorContext, order_id: str) -> Outcome:
+def approve(context: MonitorContext, order_id: str) -> OrderOutcome:
     """Carry out what was proposed or held back.
 
     Raises:
@@ -80,10 +80,10 @@ def approve(context: MonitorContext, order_id: str) -> Outcome:
         if facts["state"] == "done":
             raise NotFoundError(f"order {order_id} was carried out", got=facts.get("outcome"))
         alarm = MonitorAlarm(facts["trigger"], facts["window"], facts["alarm"], facts["evidence"])
-        return carrying_out.carry_out(context, Order(order_id, facts["action"], alarm, "carry_out"))
+        return carrying_out.carry_out(context, MonitorOrder(order_id, facts["action"], alarm, "carry_out"))
 
 
-def _answer(context: MonitorContext, order: Order, decided: Sequence[Order]) -> Outcome:
+def _answer(context: MonitorContext, order: MonitorOrder, decided: Sequence[MonitorOrder]) -> OrderOutcome:
     """Carry an order out, or record why it is not."""
     if order.mode == "carry_out":
         return carrying_out.carry_out(context, order, decided)
@@ -91,4 +91,4 @@ def _answer(context: MonitorContext, order: Order, decided: Sequence[Order]) -> 
     context.record(orders.facts(order, state))
     outcome = f"held back: {order.why}" if order.why else "proposed"
     context.log(f"{order.action}: {outcome}")
-    return Outcome(outcome, failed=False)
+    return OrderOutcome(outcome, failed=False)

@@ -6,7 +6,7 @@ from components.contracts.labelled_request import LabelledRequest, LabelledResul
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
 from components.core.errors import UsageError
-from components.monitoring.policy import Order
+from components.monitoring.policy import MonitorOrder
 from components.registry import versions
 from flows.comparisons import pipeline_file
 from flows.monitoring.context import MonitorContext
@@ -16,7 +16,7 @@ from flows.pipelines.local_runner import LocalProcessRunner
 ADDED = "added.json"
 
 
-def retrain(context: MonitorContext, order: Order, how: str) -> tuple[str, dict[str, object]]:
+def retrain(context: MonitorContext, order: MonitorOrder, how: str) -> tuple[str, dict[str, object]]:
     """Run the pipeline on new data; a new version that passes its gates becomes challenger.
 
     Returns:

@@ -169,6 +169,12 @@ def test_the_list_of_datasets_keeps_what_stood_in_it(project: Project, tmp_path:
     assert text == PARAMS.replace("  # more to come\n", "  # more to come\n  - things\n")
 
 
+def test_a_list_of_datasets_without_indentation_gets_one_more(project: Project, tmp_path: Path) -> None:
+    (project.root / "params.yaml").write_text("datasets:\n- digits\nother: 1\n")
+    draft.write(project, "things", source("texts", tmp_path / "source"))
+    assert (project.root / "params.yaml").read_text() == "datasets:\n- digits\n- things\nother: 1\n"
+
+
 def test_data_inside_the_project_is_named_relative_to_the_dataset(project: Project) -> None:
     place = source("texts", project.root / "files")
     draft.write(project, "things", place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.monitoring import orders, policy
-from components.monitoring.policy import MonitorAlarm, Order
+from components.monitoring.policy import MonitorAlarm, MonitorOrder
 from components.release import history
 from components.release import production as productions
 from components.release.ledger import Ledger
@@ -15,7 +15,7 @@ ALARM = MonitorAlarm("drift", "2026-11-29T13", "words have changed", "e" * 64)
 
 def test_an_order_is_read_as_it_was_recorded(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, "m")
-    order = Order(policy.order_id("m", ALARM, "retrain"), "retrain", ALARM, "carry_out")
+    order = MonitorOrder(policy.order_id("m", ALARM, "retrain"), "retrain", ALARM, "carry_out")
     for state, more in (("ordered", {}), ("failed", {"outcome": "the disk is full"}), ("ordered", {})):
         ledger.append(
             "monitored", release=f"monitor-{order.id}", role="champion", before=None, after=None, asked_by="monitor",
@@ -34,6 +34,6 @@ def test_an_order_is_read_as_it_was_recorded(tmp_path: Path) -> None:
 
 
 def test_a_proposal_was_never_ordered() -> None:
-    order = Order("0" * 16, "stop", ALARM, "propose")
+    order = MonitorOrder("0" * 16, "stop", ALARM, "propose")
     (found,) = orders.past([("2026-11-29T13:00:00+00:00", orders.facts(order, "proposed"))])
     assert (found.ordered, found.attempts) == (None, 0)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from components.contracts.monitor_actions import Action, ActionsSpec
 from components.monitoring import policy
-from components.monitoring.policy import HOUR_SECONDS, MonitorAlarm, Order, PastOrder, State
+from components.monitoring.policy import HOUR_SECONDS, MonitorAlarm, MonitorOrder, PastOrder, State
 
 NOW = 1_000_000.0
 RECIPIENTS = [{"url_env": "ALERTS"}]
@@ -27,7 +27,7 @@ def past(action: Action, state: State = "done", hours_ago: float = 1.0, window: 
     return PastOrder(policy.order_id("m", alarm(window=window), action), action, "drift", at, state, ordered)
 
 
-def modes(orders: list[Order]) -> dict[str, str]:
+def modes(orders: list[MonitorOrder]) -> dict[str, str]:
     return {order.action: order.mode for order in orders}
 
 

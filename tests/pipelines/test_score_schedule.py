@@ -88,14 +88,14 @@ def test_deployments_are_registered_and_removed(project: Project, monkeypatch: p
         thread = threading.Thread(target=busy.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            (added,) = schedule.register(project, of(busy))
+            (added,) = schedule.SCHEDULE.register(project, of(busy))
             assert (added.pipeline, added.cron, added.timezone, added.done) == (
                 "d (score)", "0 2 * * *", "Europe/Berlin", "added",
             )  # fmt: skip
             known: dict[str, Any] = {"id": "1", "parameters": {"name": "d"}, "schedules": []}
             busy.present["d"] = known
             project.pipeline_file("d").write_text(PIPELINE.partition("score:")[0])
-            (removed,) = schedule.register(project, of(busy))
+            (removed,) = schedule.SCHEDULE.register(project, of(busy))
             assert removed.done == "removed"
             assert "DELETE /deployments/1" in busy.requests
         finally:

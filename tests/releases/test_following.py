@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from functools import partial
@@ -101,6 +102,9 @@ def test_a_worker_says_why_it_failed_and_the_controller_writes_it_down(project: 
     found.models["sample"] = memory
     workers = []
     for kill in (False, True):
+        if kill:  # held first, else it may be done before it is killed
+            found.idle = found.idle or [worker_process.WorkerProcess()]
+            found.idle[-1]._process.send_signal(signal.SIGSTOP)
         worker = found._hand_over(Order(name="sample", role="champion", step="release"))
         if kill:
             worker._process.kill()
