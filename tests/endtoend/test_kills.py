@@ -47,6 +47,7 @@ def wait_for_task(house: House, api: str, name: str, process: Any, seconds: floa
     raise AssertionError(f"{name} did not begin")
 
 
+@pytest.mark.long
 def test_the_flow_killed_at_each_stage(house: House, pipeline: str) -> None:
     api = prefect(house)
     dataset = house.root / "data" / "digits" / "dataset.yaml"

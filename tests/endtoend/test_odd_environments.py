@@ -20,7 +20,7 @@ from tests import quiet_network
 from tests.house import COMMAND
 from tests.project_copy import copy_project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 # Signs that begin a comment or a query, stand for others in a URL, or are no ASCII.
 ODD_NAME = "a project #1 ;b %2F ?c=d &e 'é'"

@@ -159,6 +159,7 @@ finally:
 """
 
 
+@pytest.mark.long
 def test_with_wheels_it_installs_and_serves_without_a_network(bundle: Bundle, tmp_path: Path) -> None:
     facts = bundle.verify().facts
     hashes = small_bundle.hashes()
