@@ -63,7 +63,9 @@ def tokenizer(kind: str, lines: Sequence[str] = LINES, size: int = 120) -> Any:
         words = re.findall(r"\w+|[^\w\s]", text)
         letters = sorted(set("".join(words)))
         common = [word for word, _ in sorted(Counter(words).items(), key=lambda one: (-one[1], one[0]))]
-        pieces = dict.fromkeys([*WORDPIECE, *letters, *(f"##{letter}" for letter in letters), *common])
+        beginnings = sorted({word[:length] for word in words for length in (2, 3)})
+        parts = [*letters, *(f"##{letter}" for letter in letters), *common, *beginnings]
+        pieces = dict.fromkeys([*WORDPIECE, *parts])
         return transformers.BertTokenizer(
             vocab={piece: number for number, piece in enumerate([*pieces][:size])}, do_lower_case=True
         )

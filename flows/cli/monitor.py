@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,6 +54,10 @@ def monitor(
 
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
+    # A retraining is a flow run of this project's Prefect; the terminal shows Modelyard's messages only.
+    os.environ["PREFECT_API_URL"] = endpoints.prefect_api
+    os.environ["MODELYARD_TERMINAL"] = "1"
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         by = ASKED_BY if approve is None else user_name()
         context = MonitorContext(project, spec, api, log, by)
