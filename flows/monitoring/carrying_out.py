@@ -34,10 +34,10 @@ def carry_out(context: MonitorContext, order: MonitorOrder, others: Sequence[Mon
     try:
         outcome, more = _do(context, order, others)
     except Exception as error:  # noqa: BLE001  # of Prefect and MLflow too: it is the outcome of the order
-        known = isinstance(error, ModelyardError)
-        outcome = (
-            "; ".join(line.strip() for line in error.lines()) if known else f"{type(error).__name__}: {error}"[:500]
-        )
+        if isinstance(error, ModelyardError):
+            outcome = "; ".join(line.strip() for line in error.lines())
+        else:
+            outcome = f"{type(error).__name__}: {error}"[:500]
         context.record(orders.facts(order, "failed", outcome=outcome))
         context.log(f"{order.action} failed: {outcome}")
         return OrderOutcome(outcome, failed=True)
