@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from components.core.errors import ModelyardError
+from components.core.errors import Interrupted, ModelyardError
 from components.monitoring import orders
 from components.monitoring.policy import MonitorOrder
 from components.registry import versions
@@ -33,6 +33,8 @@ def carry_out(context: MonitorContext, order: MonitorOrder, others: Sequence[Mon
     context.record(orders.facts(order, "ordered"))
     try:
         outcome, more = _do(context, order, others)
+    except Interrupted:  # the next look carries it out
+        raise
     except Exception as error:  # noqa: BLE001  # of Prefect and MLflow too: it is the outcome of the order
         if isinstance(error, ModelyardError):
             outcome = "; ".join(line.strip() for line in error.lines())
