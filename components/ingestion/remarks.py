@@ -27,6 +27,10 @@ class Remarks:
         if name and len(names) < FIRST:
             names.append(name)
 
+    def count(self, remark: str) -> int:
+        """How many were counted of a remark."""
+        return self._counts.get(remark, 0)
+
     def say(self, sentence: str) -> None:
         """Add a sentence that has its number already."""
         self._sentences.append(sentence)

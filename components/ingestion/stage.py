@@ -56,8 +56,9 @@ def ingest(spec: DatasetSpec, folder: Path) -> manifest.Manifest:
             "splits": written.splits,
             "labels": written.labels,
         }
-        if spec.source.added:
-            facts["added"] = added_samples.count(spec.source.added, folder)
+        if spec.source.added or spec.source.exclude:  # by how many there are more than the source holds
+            added = added_samples.count(spec.source.added, folder)
+            facts["added"] = added - remarks.count(exclusion.LEFT_OUT)
         if remarks.lines():
             facts["remarks"] = remarks.document()
         return manifest.seal(fresh, "raw", facts)

@@ -8,15 +8,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from components.contracts.dataset import DatasetSpec
+from components.contracts.dataset import AddedFile, DatasetSpec
 from components.core import located_yaml
 from components.core.project import Project
 from components.core.strict import Strict
+from components.identity import digest as file_digest
 from components.identity import manifest as manifests
 from components.identity.manifest import Manifest
 from components.ingestion import exclusion, sample_file
 from components.ingestion.sample import Sample
 from components.monitoring.subject import Subject, input_digest
+
+ADDED = "added"  # folder beside a dataset, with the files that `source.added` names
 
 
 class DatasetSamples(Strict):
@@ -107,16 +110,57 @@ def holders(project: Project, samples: dict[str, DatasetSamples]) -> list[Holder
 
 
 def exclude(folder: Path, digests: list[str]) -> bool:
-    """Add digests to the exclusion list of a dataset's file; whether it did not have them all."""
+    """Add digests to the exclusion list of a dataset's file, and remove the samples from the files added to it.
+
+    Each step can be done again after a kill: a file without the samples is written first, then dataset.yaml names it in
+    place of the one with them, which is removed last.
+
+    Returns:
+        Whether anything was to be done.
+    """
     from components.core import atomic, yaml_edit
 
     file = folder / "dataset.yaml"
-    known = located_yaml.read(file, DatasetSpec).source.exclude
-    listed = [*known, *(one for one in dict.fromkeys(digests) if one not in known)]
-    if listed == known:
-        return False
-    atomic.write_text(file, yaml_edit.set_values(file.read_text(encoding="utf-8"), {"source.exclude": listed}))
-    return True
+    source = located_yaml.read(file, DatasetSpec).source
+    listed = [*source.exclude, *(one for one in dict.fromkeys(digests) if one not in source.exclude)]
+    with_them = [path for path in sorted((folder / ADDED).glob("*.parquet")) if _has_any(path, set(digests))]
+    added = []
+    for one in source.added:
+        path = folder / one.path
+        if path not in with_them:
+            added.append(one)
+        elif (rest := _without(path, set(digests))) is not None:
+            added.append(AddedFile(path=f"{ADDED}/{rest.name}", sha256=file_digest.of_file(rest)))
+    values: dict[str, Any] = {}
+    if listed != source.exclude:
+        values["source.exclude"] = listed
+    if added != source.added:
+        values["source.added"] = [one.model_dump() for one in added]
+    if values:
+        atomic.write_text(file, yaml_edit.set_values(file.read_text(encoding="utf-8"), values))
+    for path in with_them:
+        path.unlink()
+    return bool(values or with_them)
+
+
+def _has_any(path: Path, digests: set[str]) -> bool:
+    return any(exclusion.digest_of(sample.values) in digests for group in sample_file.groups(path) for sample in group)
+
+
+def _without(path: Path, digests: set[str]) -> Path | None:
+    """The file of the other samples, named by its content; None if there are none."""
+    fresh = path.with_suffix(".tmp")
+    kept = (
+        sample
+        for group in sample_file.groups(path)
+        for sample in group
+        if exclusion.digest_of(sample.values) not in digests
+    )
+    written = sample_file.write(kept, fresh, f"added samples of {path.parents[1].name}", sample_file.fields_of(path))
+    if not written.samples:
+        fresh.unlink()
+        return None
+    return fresh.replace(path.with_name(f"{file_digest.of_file(fresh)[:16]}.parquet"))
 
 
 def _is_of(sample: Sample, digest: str, whose: Subject) -> bool:

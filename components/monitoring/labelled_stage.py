@@ -14,9 +14,8 @@ from components.core.stage_process import die_with_parent, run
 from components.identity import digest
 from components.ingestion import sample_file
 from components.monitoring import labelled_samples
+from components.monitoring.held_samples import ADDED
 from components.tasks.dataset_file import open_dataset
-
-FOLDER = "added"
 
 
 def main(arguments: list[str]) -> None:
@@ -45,7 +44,7 @@ def add(request: LabelledRequest) -> LabelledResult:
     known = [sample for path in files for group in sample_file.groups(path) for sample in group]
     left_out: Counter[str] = Counter()
     found = labelled_samples.samples(Path(request.log), spec, task, known, left_out)
-    writing = dataset / FOLDER / f"writing-{os.getpid()}.tmp"
+    writing = dataset / ADDED / f"writing-{os.getpid()}.tmp"
     writing.parent.mkdir(exist_ok=True)
     try:
         written = sample_file.write(found, writing, f"labelled answers for {spec.name}", spec.source_fields())
@@ -57,7 +56,7 @@ def add(request: LabelledRequest) -> LabelledResult:
         writing.unlink()
         return LabelledResult(path=None, sha256=None, samples=written.samples, splits=written.splits, left_out=reasons)
     sha256 = digest.of_file(writing)
-    path = f"{FOLDER}/{sha256[:16]}.parquet"
+    path = f"{ADDED}/{sha256[:16]}.parquet"
     writing.replace(dataset / path)
     return LabelledResult(path=path, sha256=sha256, samples=written.samples, splits=written.splits, left_out=reasons)
 

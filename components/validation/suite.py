@@ -73,10 +73,10 @@ class Suite:
         return Suite(part, expectations)
 
     def with_added(self, count: int) -> Suite:
-        """The suite for data to which samples were added: what it says of the number of rows is about the others.
+        """The suite for data that has more or fewer samples than its source: numbers of rows are about the source's.
 
         Args:
-            count: of samples that `source.added` of dataset.yaml added.
+            count: of samples that `source.added` of dataset.yaml added, less those that `source.exclude` left out.
         """
         return Suite(self.part, [_raised(one, count) for one in self.expectations]) if count else self
 
@@ -99,13 +99,16 @@ class Suite:
 
 
 def _raised(expectation: ExpectationSpec, count: int) -> ExpectationSpec:
-    """The expectation with its numbers of rows raised, if it is one of them."""
+    """The expectation with its numbers of rows raised or lowered, if it is one of them."""
     if expectation.type not in ROW_COUNTS:
         return expectation
     numbers = {
-        name: value + count for name, value in expectation.kwargs.items() if name in _NUMBERS and value is not None
+        name: max(0, value + count)
+        for name, value in expectation.kwargs.items()
+        if name in _NUMBERS and value is not None
     }
-    text = f"{expectation.description}, and {count:,} were added" if expectation.description else None
+    change = f"{count:,} were added" if count > 0 else f"{-count:,} were left out"
+    text = f"{expectation.description}, and {change}" if expectation.description else None
     return expectation.model_copy(update={"kwargs": {**expectation.kwargs, **numbers}, "description": text})
 
 

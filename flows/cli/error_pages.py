@@ -27,7 +27,7 @@ def page(error: ModelyardError) -> str | None:
 
     An error about a model of the hub, which its place names, is the page of models' whatever its class.
     """
-    if (error.where or "").find("hub:") >= 0:
+    if "hub:" in (error.where or ""):
         return "docs/models.md"
     found = next((PAGES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in PAGES), None)
     return None if found is None else f"docs/{found}"

@@ -66,7 +66,7 @@ def labels(context: MonitorContext) -> tuple[LiveResult, str] | None:
         retrain = context.spec.actions.retrain
         challenger = ChallengerRequest(
             package=str(production.challenger.package_digest),
-            canary_percent=context.pipeline.release.canary_percent,
+            canary_percent=production.policy.canary_percent if production.policy is not None else 0.0,
             alpha=retrain.alpha,
             min_effect=retrain.min_effect,
         )

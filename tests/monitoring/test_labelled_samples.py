@@ -14,9 +14,9 @@ from components.contracts.prediction_log import BLOCK_FORMAT, OPEN, begin_of
 from components.core import located_yaml
 from components.core.errors import SourceError, UsageError
 from components.identity import manifest as manifests
-from components.ingestion import sample_file
+from components.ingestion import exclusion, sample_file
 from components.ingestion.stage import ingest
-from components.monitoring import labelled_stage
+from components.monitoring import held_samples, labelled_stage
 
 HOUR = "2026-11-29T13"
 START = begin_of(HOUR)
@@ -89,6 +89,28 @@ def _name(dataset: Path, path: str | None, sha256: str | None) -> None:
     document = json.loads(json.dumps(TEXTS))
     document["source"]["added"] = [{"path": path, "sha256": sha256}]
     (dataset / "dataset.yaml").write_text(json.dumps(document))
+
+
+def test_what_is_forgotten_leaves_the_added_file_too_again_after_a_kill(dataset: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    write(log, ["mine", "yours", "theirs"], {0: "no", 1: "yes", 2: "no"})
+    found = labelled_stage.add(request(dataset, log))
+    _name(dataset, found.path, found.sha256)
+    old = dataset / str(found.path)
+    content = old.read_bytes()
+    digests = [exclusion.digest_of({"text": text, "label": "no"}) for text in ("mine", "bad")]
+    assert held_samples.exclude(dataset, digests)
+    assert not old.exists()
+    old.write_bytes(content)  # as a kill leaves it before it is removed
+    assert held_samples.exclude(dataset, digests)
+    assert not held_samples.exclude(dataset, digests)
+    (left,) = (dataset / "added").iterdir()
+    assert [one.values["text"] for group in sample_file.groups(left) for one in group] == ["yours", "theirs"]
+    spec = located_yaml.read(dataset / "dataset.yaml", DatasetSpec)
+    raw = ingest(spec, dataset)
+    texts = sample_file.texts(dataset / "raw" / "samples.parquet", "text")
+    assert texts == ["good", "yours", "theirs"]
+    assert raw.facts["added"] == 1  # two were added, one of the source is left out
 
 
 def test_too_few_make_no_file(dataset: Path, tmp_path: Path) -> None:

@@ -30,5 +30,9 @@ def test_numbers_of_rows_are_of_the_samples_of_the_source(kind: str, kwargs: dic
     assert added.judge(table, "").success
     assert not added.judge(table[:4], "").success
     assert added.expectations[0].description == "all have arrived, and 2 were added"
+    fewer = suite.with_added(-1)  # as `modelyard forget` leaves one out
+    assert fewer.judge(table[:2], "").success
+    assert not fewer.judge(table[:3], "").success
+    assert fewer.expectations[0].description == "all have arrived, and 1 were left out"
     assert suite.with_added(0) is suite
     assert added.digest != suite.digest
