@@ -63,7 +63,7 @@ def _live(rows: pd.DataFrame, truths: list[Any]) -> list[dict[str, Any]]:
 
 
 def _labels(reference: pd.DataFrame, frame: pd.DataFrame) -> dict[str, Any] | None:
-    """The truths of the window against those of the reference; None where none is told."""
+    """The distribution of the window's labels against the reference's; None without labels."""
     if TRUTH not in reference.columns or frame[TRUTH].isna().all():
         return None
     told = pd.DataFrame({TRUTH: frame[TRUTH].dropna()})

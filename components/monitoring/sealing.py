@@ -67,7 +67,7 @@ def seal(log: Path, hour: str) -> SealedHour | None:
             manifest = manifests.seal(folder, "predictions", _facts(name, found, files))
         sealed = SealedHour(name, log / SEALED / name, manifest)
     aside = source.with_name(f".{hour}.{time.time_ns():x}")
-    source.rename(aside)  # whoever appends from now on makes a new file
+    source.rename(aside)  # a later append makes a new file
     _finish_removal(log, aside)
     return sealed
 

@@ -52,7 +52,7 @@ def keep_up(request: UpkeepRequest) -> list[str]:
 
 
 def lock_file(log: Path) -> Path:
-    """The file whose lock whoever changes a log holds."""
+    """The lock file that every process holds while it changes a log."""
     return log / "sealing.lock"
 
 

@@ -1,4 +1,4 @@
-"""What is asked of the upkeep of a prediction log, and whether there is anything to do; reads names and manifests."""
+"""The request of the upkeep of a prediction log, and whether an upkeep is due, by names and manifests."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ def _has_inputs(folder: Path) -> bool:
     try:
         facts = json.loads((folder / manifests.FILE_NAME).read_bytes())["facts"]
     except (OSError, ValueError, KeyError):
-        return False  # whoever reads it says so
+        return False  # the upkeep reports it
     return bool(facts.get("inputs")) and not facts.get("inputs_removed")

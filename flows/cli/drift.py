@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from components.core.errors import NotFoundError, UsageError
 from components.core.project import Project
-
-if TYPE_CHECKING:
-    from components.contracts.pipeline import PipelineSpec
-
-VERDICT = "verdict.json"
 
 
 @click.command(epilog="Example:  modelyard drift digits --from 2026-11-29")
@@ -38,9 +33,10 @@ def drift(
     from components.core import located_yaml
     from flows.cli import prediction_folder
     from flows.cli.run import log
+    from flows.monitoring import looking
 
     project = Project.find()
-    folder = prediction_folder.find(project, model)
+    prediction_folder.find(project, model)
     file = project.pipeline_file(model)
     if not file.is_file():
         raise NotFoundError(f"no pipeline {model}", where=str(project.pipelines), expected=f"{model}.yaml")
@@ -49,7 +45,7 @@ def drift(
     monitor = spec.monitor or MonitorSpec()
     if window is not None:
         monitor = MonitorSpec.model_validate({**monitor.model_dump(), "window": window})
-    _judge(project, spec, monitor, folder, (since, until), again, log)
+    looking.judge(project, spec, monitor, log, since=since, until=until, again=again)
     verdicts = _verdicts(project.monitoring(model), monitor.window, since, until)
     if as_json:
         click.echo(json.dumps(verdicts, indent=2))
@@ -66,41 +62,16 @@ def _check_bounds(*names: str | None) -> None:
             raise UsageError("that names no window", got=name, expected="a day or an hour in UTC: 2026-11-29T13")
 
 
-def _judge(
-    project: Project, spec: PipelineSpec, monitor: Any, log_folder: Path, bounds: tuple[str | None, str | None],
-    again: bool, log: Any,
-) -> None:  # fmt: skip
-    from components.contracts.drift_request import DriftRequest
-    from flows.pipelines import stage_requests, stage_runner
-    from flows.pipelines.local_runner import LocalProcessRunner
-
-    def inside(path: Path) -> str:
-        return path.relative_to(project.root).as_posix()
-
-    document = DriftRequest(
-        model=spec.name,
-        log=inside(log_folder),
-        dataset=inside(project.dataset(spec.dataset)),
-        packages=[inside(project.state / "packages"), inside(project.bundles / "bentos" / spec.name)],
-        references=inside(project.state / "references"),
-        target=inside(project.monitoring(spec.name)),
-        monitor=monitor,
-        since=bounds[0],
-        until=bounds[1],
-        again=again,
-    )
-    request = stage_requests.monitoring(project, document)
-    stage_runner.run(LocalProcessRunner(project.root), request, log, log)
-
-
 def _verdicts(folder: Path, window: str, since: str | None, until: str | None) -> list[dict[str, Any]]:
     """The verdicts of judged windows, in order."""
+    from flows.monitoring import looking
+
     length = len("2026-11-29T13") if window == "hour" else len("2026-11-29")
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         is_asked = (since is None or path.name >= since) and (until is None or path.name[: len(until)] <= until)
-        if len(path.name) == length and is_asked and (path / VERDICT).is_file():
-            found.append(json.loads((path / VERDICT).read_bytes()))
+        if len(path.name) == length and is_asked and (path / looking.VERDICT).is_file():
+            found.append(json.loads((path / looking.VERDICT).read_bytes()))
     return found
 
 

@@ -46,7 +46,7 @@ def look(context: MonitorContext, *, dry_run: bool = False) -> Look:
     """
     folder = context.project.monitoring(context.name)
     with file_lock.locked(folder / ".monitor.lock", "another look of the monitor"):
-        looking.judge(context)
+        looking.judge(context.project, context.pipeline, context.spec, context.log)
         found = looking.labels(context)
         alarms = looking.alarms(context, found)
         decided = policy.decide(

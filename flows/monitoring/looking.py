@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from components.contracts.drift_request import DriftRequest
 from components.contracts.live_request import ChallengerRequest, LiveRequest, LiveResult
+from components.contracts.monitor_spec import MonitorSpec
+from components.contracts.pipeline import PipelineSpec
 from components.core.errors import NotFoundError
+from components.core.log import Log
+from components.core.project import Project
 from components.identity import digest
 from components.identity import manifest as manifests
 from components.monitoring import orders
@@ -26,34 +31,48 @@ def production_of(context: MonitorContext) -> Production:
     return productions.decided(context.ledger.entries()).production
 
 
-def judge(context: MonitorContext) -> None:
+def judge(
+    project: Project,
+    pipeline: PipelineSpec,
+    spec: MonitorSpec,
+    log: Log,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    again: bool = False,
+) -> None:
     """Seal and judge the windows that are over.
+
+    Args:
+        spec: the section `monitor:`, or what stands in for it.
+        since, until, again: as of `DriftRequest`.
 
     Raises:
         NotFoundError: the model has logged nothing, or its data or package is not here.
     """
-    project, spec = context.project, context.pipeline
-    folder = project.predictions(spec.name)
+    folder = project.predictions(pipeline.name)
     if not folder.is_dir():
         raise NotFoundError(
-            f"{spec.name} has logged no answer here",
+            f"{pipeline.name} has logged no answer here",
             where=str(folder),
-            next_step=f"`modelyard promote {spec.name} VERSION` serves it",
+            next_step=f"`modelyard promote {pipeline.name} VERSION` serves it",
         )
     document = DriftRequest(
-        model=spec.name,
-        log=_inside(context, folder),
-        dataset=_inside(context, project.dataset(spec.dataset)),
+        model=pipeline.name,
+        log=_inside(project, folder),
+        dataset=_inside(project, project.dataset(pipeline.dataset)),
         packages=[
-            _inside(context, project.state / "packages"),
-            _inside(context, project.bundles / "bentos" / spec.name),
+            _inside(project, project.state / "packages"),
+            _inside(project, project.bundles / "bentos" / pipeline.name),
         ],
-        references=_inside(context, project.state / "references"),
-        target=_inside(context, project.monitoring(spec.name)),
-        monitor=context.spec,
+        references=_inside(project, project.state / "references"),
+        target=_inside(project, project.monitoring(pipeline.name)),
+        monitor=spec,
+        since=since,
+        until=until,
+        again=again,
     )
-    request = stage_requests.monitoring(project, document)
-    stage_runner.run(LocalProcessRunner(project.root), request, context.log, context.log)
+    stage_runner.run(LocalProcessRunner(project.root), stage_requests.monitoring(project, document), log, log)
 
 
 def labels(context: MonitorContext) -> tuple[LiveResult, str] | None:
@@ -73,8 +92,8 @@ def labels(context: MonitorContext) -> tuple[LiveResult, str] | None:
     target = context.project.monitoring(context.name) / LIVE
     request = LiveRequest(
         model=context.name,
-        log=_inside(context, context.project.predictions(context.name)),
-        target=_inside(context, target),
+        log=_inside(context.project, context.project.predictions(context.name)),
+        target=_inside(context.project, target),
         champion=str(production.champion.package_digest),
         challenger=challenger,
         limit=context.spec.limits.live_accuracy,
@@ -109,7 +128,5 @@ def alarms(context: MonitorContext, found: tuple[LiveResult, str] | None) -> lis
     return result
 
 
-def _inside(context: MonitorContext, path: object) -> str:
-    from pathlib import Path
-
-    return Path(str(path)).relative_to(context.project.root).as_posix()
+def _inside(project: Project, path: Path) -> str:
+    return path.relative_to(project.root).as_posix()
