@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,9 +18,16 @@ from tests.house import House
 from tests.prefect_api import ask
 
 
+@pytest.fixture
+def releases(house: House) -> Iterator[Releases]:
+    found = Releases(house)
+    with found.api:
+        yield found
+
+
 @pytest.mark.slow
-def test_production_scores_a_folder_and_a_night_without_change_is_skipped(house: House, tmp_path: Path) -> None:
-    releases = Releases(house)
+def test_production_scores_a_folder_and_a_night_without_change_is_skipped(releases: Releases, tmp_path: Path) -> None:
+    house = releases.house
     name = releases.pipeline("batches")
     pictures = tmp_path / "pictures"
     pictures.mkdir()
