@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from playwright.sync_api import Error as PlaywrightError
@@ -82,7 +83,7 @@ def _pictures(page: Page, project: Project, name: str, urls: dict[str, str]) -> 
     taken.append(_picture(page, f"{urls['prefect']}/runs", "prefect-runs"))
     service = urls[SERVICE_PREFIX + name]
     _enter(page, project, name, service)
-    taken.append(_picture(page, f"{service}/", "service-page"))
+    taken.append(_picture(page, f"{service}/", "service-page", clicks=("#examples button", "#answer button")))
     reports = sorted((project.state / "gates" / name).glob("*/report.html"), key=_modified)
     if reports:
         taken.append(_picture(page, reports[-1].as_uri(), "gate-report"))
@@ -97,14 +98,19 @@ def _enter(page: Page, project: Project, name: str, url: str) -> None:
     page.wait_for_timeout(SETTLE_MS)
 
 
-def _picture(page: Page, url: str, name: str) -> str:
+def _picture(page: Page, url: str, name: str, clicks: Sequence[str] = ()) -> str:
+    """A picture of a page, after clicks on the first of each of the buttons that are there."""
     page.goto(url)
     page.wait_for_timeout(SETTLE_MS)
     welcome = page.get_by_role("dialog").get_by_role("button", name="Close")
     if welcome.count():  # what MLflow shows a newcomer once
         welcome.first.click()
+    for button in clicks:
+        if page.locator(button).count():
+            page.locator(button).first.click()
+            page.wait_for_timeout(SETTLE_MS)
     path = SCREENSHOTS / f"{name}.png"
-    page.screenshot(path=path)
+    page.screenshot(path=path, full_page=bool(clicks))
     print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     return name
 

@@ -21,6 +21,7 @@ from serving import bento_api, docs_page, feedback, input_contract, metrics, pag
 from serving.answering import Answerer
 from serving.connection_limits import MAX_HEADERS
 from serving.exchange import Answer, HttpRequest, Reply, StreamedReply, encoded, json_reply
+from serving.explanations import Explanations
 from serving.native import Native
 from serving.openapi import document, examples
 from serving.prediction_log import PredictionLog
@@ -83,6 +84,7 @@ class ModelApp:
         }
         for protocol in (OpenInference, MlflowScoring, OpenAI):
             routes |= protocol(answerer, worker).routes()
+        routes |= Explanations(worker).routes()
         routes |= docs_page.routes()
         self._router = Router(routes)
 

@@ -82,6 +82,7 @@ def document(
         "security": [{}, {"bearer": []}, {"key": []}],
         "paths": {
             "/predict": {"post": _predict(settings, wire, beside, list(shown))},
+            "/explain": {"post": _explain(settings, wire, beside)},
             "/feedback": {"post": _feedback()},
             "/model": {"get": {"operationId": "model", "responses": {"200": about, **_refusals((503,))}}},
             **openapi_paths.paths(settings.model, wire, embeds=embeds),
@@ -121,20 +122,57 @@ def _feedback() -> dict[str, Any]:
     }
 
 
-def _predict(
-    settings: ServingSettings, wire: EndpointSchema, beside: dict[str, Any], shown: list[RequestExample]
-) -> dict[str, Any]:
+def _explain(settings: ServingSettings, wire: EndpointSchema, beside: dict[str, Any]) -> dict[str, Any]:
+    number, text = {"type": "number"}, {"type": "string"}
+    found = {
+        "kind": {"enum": ["image", "spectrogram", "series", "text", "row"]},
+        "model": {"type": "object"},
+    }
+    optional = {
+        "method": {"const": "occlusion"},
+        "label": {"type": ["string", "null"], "description": "whose probability is followed; null: a number is"},
+        "score": number,
+        "effects": {"type": "array", "description": "of each part, or rows of a grid: by how much the score falls"},
+        "parts": {"type": "array", "items": {"type": "object"}},
+        "input": {"type": "object", "description": "what the network sees"},
+    }
+    query = [
+        {"name": "label", "in": "query", "schema": text, "description": "follow this label instead of the answer's"},
+        {"name": "effects", "in": "query", "schema": {"enum": ["none"]}, "description": "none: the input alone"},
+    ]
+    return {
+        "operationId": "explain",
+        "summary": "What the answer to one sample depends on",
+        "parameters": query,
+        "requestBody": {"required": True, "content": _samples(settings, wire, beside)},
+        "responses": {
+            "200": {"description": "effects of occluded parts", "content": _json(_object(found, optional))},
+            **_refusals((400, 401, 408, 409, 413, 415, 422, 429, 431, 500, 503, 504)),
+        },
+    }
+
+
+def _samples(settings: ServingSettings, wire: EndpointSchema, beside: dict[str, Any]) -> dict[str, Any]:
+    """The bodies of a request with samples, by media type."""
     sample = _bounded(wire.schema, settings)
     batch = {"type": "array", "items": sample, "minItems": 1, "maxItems": settings.max_batch_size}
     others = {key: {**schema, "maxItems": settings.max_batch_size} for key, schema in wire.others.items()}
     ways = [_object({key: schema}, beside) for key, schema in (
         (wire.item, sample), (wire.items, batch), *others.items())]  # fmt: skip
-    requests = {one.name: {"value": {wire.item: one.value}} for one in shown}
-    content: dict[str, Any] = {JSON: {"schema": {"oneOf": ways}, **({"examples": requests} if requests else {})}}
+    content: dict[str, Any] = {JSON: {"schema": {"oneOf": ways}}}
     if wire.media:
         file = {"type": "string", "contentMediaType": wire.media[0], "maxLength": settings.max_request_bytes}
         content |= {FORM: {"schema": _object({wire.item: file}, beside)}}
         content |= {kind: {"schema": file} for kind in wire.media}
+    return content
+
+
+def _predict(
+    settings: ServingSettings, wire: EndpointSchema, beside: dict[str, Any], shown: list[RequestExample]
+) -> dict[str, Any]:
+    content = _samples(settings, wire, beside)
+    if requests := {one.name: {"value": {wire.item: one.value}} for one in shown}:
+        content[JSON]["examples"] = requests
     answered = _json(_ref("Answer"))
     if shown:
         about = {"name": settings.model, "version": settings.version, "package": ""}

@@ -34,6 +34,7 @@ def test_flat_points_promise_nothing() -> None:
     assert scattered.predict(20_000).upper - scattered.predict(20_000).lower > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("floor", "exponent", "noise"), [(0.1, 0.5, 0.03)])
 def test_the_interval_holds_the_next_measurement_as_often_as_it_says(
     floor: float, exponent: float, noise: float

@@ -44,6 +44,7 @@ def test_gc_says_what_goes_and_removes_it(modelyard: Modelyard, project: Path) -
     assert "gates-1.json" not in again.stdout
 
 
+@pytest.mark.slow
 def test_gc_waits_for_no_other_gc_and_reads_its_settings(modelyard: Modelyard, project: Path) -> None:
     with FileLock(Project(project).locks / "retention.lock"):
         completed = modelyard("gc", "--yes")

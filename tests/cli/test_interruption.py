@@ -42,6 +42,7 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "arguments",

@@ -41,6 +41,7 @@ def test_used_wrongly_is_2_and_names_the_nearest_command(modelyard: Modelyard) -
     assert "Traceback" not in modelyard("status", "--colour").stderr
 
 
+@pytest.mark.slow
 def test_outside_a_project_the_error_has_no_traceback(modelyard: Modelyard, tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").unlink()
     completed = modelyard("status")
@@ -50,6 +51,7 @@ def test_outside_a_project_the_error_has_no_traceback(modelyard: Modelyard, tmp_
     assert completed.stdout == ""
 
 
+@pytest.mark.slow
 def test_errors_are_json_with_the_option_json(modelyard: Modelyard) -> None:
     completed = modelyard("schedule", "--json")
     assert completed.returncode == 1
@@ -78,6 +80,7 @@ def test_a_gate_and_ctrl_c_have_their_own_exit_codes(
     assert "expected: at least 0.9" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_no_colour_codes_reach_a_pipe(modelyard: Modelyard) -> None:
     assert "\x1b" not in modelyard("status").stdout
     assert "\x1b" not in modelyard("status", FORCE_COLOR="").stderr

@@ -33,6 +33,7 @@ def shapes(project: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_datasets_shows_what_is_made(modelyard: Modelyard, shapes: Path) -> None:
     (shapes / "raw").mkdir()
     (shapes / "raw" / "samples.parquet").write_bytes(b"rows")
@@ -80,6 +81,7 @@ def test_doctor_sees_a_package_that_is_not_the_locked_one(tmp_path: Path) -> Non
     assert wrong[1] == "no-such-package: not installed, locked 1.0"
 
 
+@pytest.mark.slow
 def test_doctor_fails_with_what_to_do(modelyard: Modelyard, project: Path) -> None:
     (project / "requirements.lock").write_text("click==0.1\n")
     completed = modelyard("doctor", "--json", MODELYARD_MIRROR=str(project / "nowhere"))
@@ -102,6 +104,7 @@ def test_doctor_without_git(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert verdicts["git"] == "fail"
 
 
+@pytest.mark.slow
 def test_status_of_a_stopped_stack(modelyard: Modelyard) -> None:
     completed = modelyard("status", "--json")
     assert completed.returncode == 1
@@ -127,6 +130,7 @@ with crashed_runs.tracked(Project(Path(sys.argv[1])), "a-run"):
 """
 
 
+@pytest.mark.slow
 def test_down_stops_a_run_as_ctrl_c_does(modelyard: Modelyard, project: Path) -> None:
     command = [sys.executable, "-c", RUN, str(project)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as run:

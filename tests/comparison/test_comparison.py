@@ -94,6 +94,7 @@ def test_overlapping_samples_are_worth_less() -> None:
     assert together.upper - together.lower > 3 * (apart.upper - apart.lower)
 
 
+@pytest.mark.slow
 def test_each_model_is_drawn_in_each_panel_that_has_its_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[str, float]] = []
     annotate = drawing.Axes.annotate
@@ -115,6 +116,7 @@ def test_each_model_is_drawn_in_each_panel_that_has_its_cost(monkeypatch: pytest
     assert {(0x2F, 0x6F, 0xAB), (0xD9, 0x72, 0x2E)} <= colours  # a point of each family
 
 
+@pytest.mark.slow
 def test_names_of_equal_models_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     offsets: list[float] = []
     annotate = drawing.Axes.annotate
@@ -128,6 +130,7 @@ def test_names_of_equal_models_stand_apart(monkeypatch: pytest.MonkeyPatch) -> N
     assert [b - a for a, b in zip(offsets[::2], offsets[1::2], strict=True)] == pytest.approx([11.0] * 4)
 
 
+@pytest.mark.slow
 def test_what_is_left_holds_every_figure(tmp_path: Path) -> None:
     rows = (row(*GOOD), row("rnn gru", "rnn", "gru", 0.79, 2_500_000, None))
     made = table(*rows, failed={"transformer <x>": "the loss is no longer a finite number"})

@@ -15,6 +15,7 @@ from components.tuning.record import StudyRecord
 from flows.comparisons.tuning import dashboard
 
 
+@pytest.mark.slow
 def test_the_owner_sees_the_studies_and_nobody_else(tmp_path: Path) -> None:
     project = Project(tmp_path)
     url = f"sqlite:///{tmp_path / 's.db'}"

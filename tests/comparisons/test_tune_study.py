@@ -66,6 +66,7 @@ def test_what_does_not_fit_the_pipeline_is_named_by_line_and_what_may_fit_is_not
     assert found == {(f"tune.space.{key}", first + offset) for offset, key in enumerate(keys)}
 
 
+@pytest.mark.slow
 def test_a_key_that_no_trial_can_have_is_refused_before_the_first(tmp_path: Path) -> None:
     """sst2's optimizer is adamw, which has no momentum."""
     momentum = "tune:\n  space:\n    train.momentum: {float: [0.5, 0.95]}\n"

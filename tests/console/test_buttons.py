@@ -45,6 +45,7 @@ def ended(client: TestClient, location: str) -> dict[str, Any]:
     return eventually(state, "the action ends")
 
 
+@pytest.mark.slow
 def test_a_button_begins_an_action_whose_page_says_how_it_ended(project: Project, client: TestClient) -> None:
     answer = client.post(ROLLBACK, data={"token": token(client), "version": ""})
     assert answer.status_code == 303

@@ -220,6 +220,7 @@ def test_nothing_else_of_the_disk_is_shown(client: TestClient, path: str) -> Non
     assert client.get(path).status_code == 404
 
 
+@pytest.mark.slow
 def test_the_graph_of_lineage(client: TestClient) -> None:
     found = client.get(f"/lineage.json?model={MODEL}&version=2").json()
     kinds = {node["kind"]: node for node in found["nodes"]}

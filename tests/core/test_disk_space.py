@@ -171,6 +171,7 @@ def test_a_registry_whose_disk_is_full_is_named_at_once(status: int, message: st
     assert message[:60] in str(caught.value.got)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("command", [["schema"], ["--help"], ["doctor", "--json"]])
 def test_a_command_whose_output_does_not_fit_says_so(command: list[str]) -> None:
@@ -182,6 +183,7 @@ def test_a_command_whose_output_does_not_fit_says_so(command: list[str]) -> None
     assert "Traceback" not in completed.stderr
 
 
+@pytest.mark.slow
 def test_a_command_on_a_full_disk_says_so_and_leaves_nothing_half_made(disk: Path, tmp_path: Path) -> None:
     project = disk / "project"
     (project / "pipelines").mkdir(parents=True)

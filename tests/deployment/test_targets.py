@@ -38,6 +38,7 @@ def documents(target: TargetName, options: DeploymentOptions = OPTIONS) -> dict[
     return {name: yaml.safe_load(text) for name, text in files.items() if name.endswith(".yaml")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_kubernetes_accepts_every_manifest_strictly(version: str) -> None:
     manifests = documents("kubernetes")
@@ -136,6 +137,7 @@ def compose_schema() -> dict[str, Any]:
     return schema
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 3])
 def test_the_compose_file_meets_the_specification(replicas: int) -> None:
     document = documents("compose", DeploymentOptions("digits:abababababab", replicas))["compose.yaml"]

@@ -356,6 +356,7 @@ def test_days_months_and_years(
     assert len(samples) == 60
 
 
+@pytest.mark.slow
 def test_a_day_is_told_from_a_month_by_a_row_that_proves_it(tmp_path: Path) -> None:
     early = series(12, lambda time: f"{time:%d/%m/%Y}", datetime.timedelta(days=1))
     error = refused(put(tmp_path, early))

@@ -31,6 +31,7 @@ def _groups(rng: np.random.Generator, accuracy: NDArray[np.float64]) -> list[tup
     return list(zip(right.tolist(), (sizes - right).tolist(), strict=True))
 
 
+@pytest.mark.slow
 def test_false_alarms_come_at_the_stated_rate_at_most_however_often_one_looks() -> None:
     rng = np.random.default_rng(0)
     months = 150

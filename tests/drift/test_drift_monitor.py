@@ -42,6 +42,7 @@ def watch(state: DriftMonitor, windows: list[pd.DataFrame], first: int = 0) -> t
 SMALL = Setting("", lambda rng, months, rows: rng.standard_normal((2, months, rows)), 2, 60, 6)
 
 
+@pytest.mark.slow
 def test_false_alarms_keep_to_the_rate_and_naive_ones_do_not() -> None:
     """100 months of hourly windows against references of 60 rows: at 2 a month 200 alarms at most are expected."""
     found = false_alarms.simulate(SMALL, 100, seed=0, rate=2.0)

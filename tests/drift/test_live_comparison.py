@@ -26,6 +26,7 @@ def test_the_wealth_of_one_unit_is_fair() -> None:
         assert np.dot(wealth, [worse + 0.1, 0.9 - better - worse, better]) < 1
 
 
+@pytest.mark.slow
 def test_equal_models_are_seldom_promoted_and_naive_looks_promote_them() -> None:
     runs = 80
     promoted, _ = comparison.promoted(runs, 0.9, 0.0, paired=True, looks=50)

@@ -17,6 +17,7 @@ def pairs(rng: np.random.Generator, rows: int, correlation: float) -> pd.DataFra
     return pd.DataFrame({"first": first, "second": second, "noise": rng.choice(["a", "b", None], rows)})
 
 
+@pytest.mark.slow
 def test_the_classifier_sees_a_lost_correlation_and_names_the_columns() -> None:
     rng = np.random.default_rng(0)
     found = domain_classifier(pairs(rng, 1200, 0.95), pairs(rng, 600, 0.0), seed=0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests import registry_page
+from tests import accessibility, registry_page
 from tests.endtoend.releases import CALM, Releases
 from tests.house import House
 from tests.waiting import eventually
@@ -17,7 +17,6 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.slow
 NAME = "shown"
 ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "build" / "npm" / "node_modules" / "axe-core" / "axe.min.js"  # `make browser` puts it there
 PHONE, WIDE = {"width": 360, "height": 740}, {"width": 1280, "height": 860}
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -43,13 +42,6 @@ def url_of(house: House, page: Page) -> str:
     page.goto(house.json("open")["link"])
     page.wait_for_url("**/models")
     return page.url.removesuffix("/models")
-
-
-def serious(page: Page) -> list[tuple[str, str]]:
-    """What axe-core finds that is serious or critical. The page's own policy lets no script of another file run."""
-    page.evaluate(AXE.read_text(encoding="utf-8") + "; undefined")
-    found: list[dict[str, Any]] = page.evaluate("axe.run().then(found => found.violations)")
-    return [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
 
 
 def test_a_person_promotes_and_reads_what_became_of_it(releases: Releases, page: Page) -> None:
@@ -111,9 +103,9 @@ def test_pages_fit_a_phone_and_have_no_serious_finding(calm: Releases, page: Pag
         for size in (WIDE, PHONE):
             page.set_viewport_size(size)  # type: ignore[arg-type]
             assert page.evaluate(OVERFLOW) <= 0, f"{path} overflows at {size['width']} px"
-        if AXE.is_file():
-            assert serious(page) == [], path
-    if not AXE.is_file():
+        if accessibility.AXE.is_file():
+            assert accessibility.serious(page) == [], path
+    if not accessibility.AXE.is_file():
         pytest.skip("no axe-core here: `make browser` fetches it with npm")
 
 

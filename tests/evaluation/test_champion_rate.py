@@ -13,6 +13,7 @@ ALIKE = Setting(360, 0.97, 0.9)
 APART = Setting(360, 0.93, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", [ALIKE, APART])
 @pytest.mark.parametrize("effect", [0.0, -0.01, -0.02])
 def test_false_promotions_by_accuracy(setting: Setting, effect: float) -> None:

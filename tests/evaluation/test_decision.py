@@ -35,6 +35,7 @@ def two(count: int = 300) -> ValidationOutputs:
     return ValidationOutputs("classes", np.stack([1 - spam, spam], axis=1), truth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", list(REFERENCES))
 def test_is_the_best_of_all_thresholds(figure: str) -> None:
     outputs = two()

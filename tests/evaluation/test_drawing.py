@@ -16,6 +16,7 @@ from components.inference.predictor import Predictor
 from tests import small_package
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_session_that_nobody_holds_any_more_does_not_keep_the_child(tmp_path: Path) -> None:
     rows = [{"epoch": epoch, "train/loss": 1.0 / epoch, "validation/loss": 1.0 / epoch, "learning_rate": 0.1}

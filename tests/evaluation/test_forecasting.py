@@ -85,6 +85,7 @@ def test_windows_answered_with_nan_are_counted(tmp_path: Path) -> None:
     assert scored(tmp_path, Answers(broken))[0].not_finite == 1
 
 
+@pytest.mark.slow
 def test_it_is_drawn_and_told(tmp_path: Path) -> None:
     result, _ = scored(tmp_path)
     result.draw(tmp_path / "plots")

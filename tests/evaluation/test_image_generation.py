@@ -51,6 +51,7 @@ def asked(digits: FrozenSplit, outputs: Any = None, classes: list[str] = CLASSES
     return Answers(zeros, classes, **facts)
 
 
+@pytest.mark.slow
 def test_real_images_of_the_class_asked_for_are_seen_as_such(digits: FrozenSplit, tmp_path: Path) -> None:
     scored = SCORER.score(asked(digits), digits, quiet)
     assert scored.samples == MAX_IMAGES == expected_samples(SCORER, digits)

@@ -108,6 +108,7 @@ def test_labels_are_matched_by_name_and_thresholds_are_the_packages(tmp_path: Pa
     assert comparison.metric == next(iter(find("multi-label-image-classification").metrics))
 
 
+@pytest.mark.slow
 def test_a_better_model_is_told_from_an_equal_one() -> None:
     better, worse = scored(), scored(np.where(RNG.random((80, 3)) < 0.3, 1 - SCORES, SCORES).astype(np.float32))
     for metric in ("macro_f1", "mean_average_precision"):
@@ -118,6 +119,7 @@ def test_a_better_model_is_told_from_an_equal_one() -> None:
     assert gains.mean() == pytest.approx(better.figures()["micro_f1"] - worse.figures()["micro_f1"], abs=0.1)
 
 
+@pytest.mark.slow
 def test_pictures_and_a_card(tmp_path: Path) -> None:
     scored().draw(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"labels.png", "precision_recall.png"}

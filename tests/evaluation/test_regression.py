@@ -55,6 +55,7 @@ def test_the_bootstrap_sees_a_better_model() -> None:
         assert (same.lower, same.upper) == (0, 0)
 
 
+@pytest.mark.slow
 def test_slices_tables_and_pictures(tmp_path: Path) -> None:
     scored = scores(100)
     assert [part.samples for part in scored.slices()] == [50] * 4

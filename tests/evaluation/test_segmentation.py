@@ -106,6 +106,7 @@ def test_the_commonest_class_everywhere_is_the_baseline(tmp_path: Path) -> None:
     assert not comparison.is_better
 
 
+@pytest.mark.slow
 def test_a_better_model_is_told_from_an_equal_one_and_drawn(tmp_path: Path) -> None:
     data = split(tmp_path)
     better, worse = (SCORER.score(package(answers), data, quiet) for answers in (ANSWERS, np.ones_like(ANSWERS)))

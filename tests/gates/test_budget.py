@@ -113,6 +113,7 @@ def test_the_latency_gates_measurement_is_not_made_twice(
     assert started == [True]  # with all its workers, as it would serve
 
 
+@pytest.mark.slow
 def test_another_budget_is_another_question(release: SmallRelease) -> None:
     keys = {evidence.key(_request(release, name, parameters=limit)) for name, limit in (("a", 1), ("b", 2))}
     assert len(keys) == 2

@@ -30,12 +30,14 @@ def champion_result(release: SmallRelease, candidate: int, champion: int | None,
     return result
 
 
+@pytest.mark.slow
 def test_a_better_one_passes(release: SmallRelease) -> None:
     result = champion_result(release, 0, 3)
     assert result.passed
     assert float(result.figures["lower_bound"]) > 0.3
 
 
+@pytest.mark.slow
 def test_a_worse_one_is_refused_with_the_class_it_loses_on(release: SmallRelease) -> None:
     result = champion_result(release, 3, 0)
     assert not result.passed
@@ -50,6 +52,7 @@ def test_an_equal_one_is_not_better(release: SmallRelease) -> None:
     assert "test samples do not show it" not in str(result.next_step)
 
 
+@pytest.mark.slow
 def test_many_promotions_do_not_each_lose_a_little(release: SmallRelease) -> None:
     """The margin is held against the best version that has served, not against the last one alone."""
     one, other = release.bundle("two"), release.bundle("one", "1", train_fingerprint="9" * 64)

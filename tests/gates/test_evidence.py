@@ -57,6 +57,7 @@ def test_other_data_has_another_key(request_: GateRequest, release: SmallRelease
     assert evidence.key(request_) != before
 
 
+@pytest.mark.slow
 def test_a_light_process_can_compute_it(request_: GateRequest, tmp_path: Path) -> None:
     (tmp_path / "request.json").write_text(request_.model_dump_json())
     code = """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from components.contracts.gate_request import GateEvidence, GateResult
 from components.contracts.pipeline import FloorSpec
 from components.evaluation.comparison import ChampionComparison, Pairs, SliceDifference
@@ -15,6 +17,7 @@ from components.gates.parity import Parity, ParityRow
 from tests.gates.small_release import SmallRelease
 
 
+@pytest.mark.slow
 def test_a_refusal_says_why_and_what_to_do(release: SmallRelease) -> None:
     request = release.request(release.bundle("bad", seed=3), release.bundle("one", "1"), ("floors", "champion"))
     findings = stage.check(request)

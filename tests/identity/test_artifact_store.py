@@ -88,6 +88,7 @@ def test_a_report_needs_no_seal(store: LocalArtifactStore, tmp_path: Path) -> No
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["page.html"]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_file(store: LocalArtifactStore, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     with (tmp_path / "made" / "weights").open("wb") as stream:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from components.ingestion import digits
@@ -21,6 +22,7 @@ def test_the_same_digits_as_scikit_learn() -> None:
     assert len({sample.id for sample in samples}) == len(samples) == 1797
 
 
+@pytest.mark.slow
 def test_neither_scikit_learn_nor_pandas_is_imported() -> None:
     code = (
         "import sys, pathlib, tempfile\n"

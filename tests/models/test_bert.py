@@ -44,6 +44,7 @@ def _minilm() -> Bert:
     return network.eval()
 
 
+@pytest.mark.slow
 def test_minilm_says_what_transformers_own_loading_says() -> None:
     from transformers import AutoModel, AutoTokenizer
 

@@ -144,6 +144,7 @@ def test_learns_two_images_by_heart() -> None:
             torch.testing.assert_close(boxes[image, place], box, atol=0.06, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (45, 61)])
 def test_its_graph_is_for_any_batch(height: int, width: int) -> None:
     network = _network(height, width).eval()

@@ -86,6 +86,7 @@ class Boxes(nn.Module):
         return torch.cat(self.network.decode(self.network(images)), dim=2)
 
 
+@pytest.mark.slow
 def test_the_graph_gives_what_the_network_gives(folder: Path) -> None:
     graph = Graph(Boxes(_network(folder)), {"images": _images(1)}, {"images": (0,)})
     for rows in (1, 2, 3):

@@ -44,6 +44,7 @@ def _texts(folder: Path) -> tuple[Any, Tensor]:
     return batch, lengths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", hub_encoder.SUPPORTED)
 def test_every_type_says_what_transformers_says(kind: str, tmp_path: Path) -> None:
     """A saved classifier of either sort, loaded by both; ours as a graph for any batch and length too."""

@@ -25,6 +25,7 @@ def _tokens(rows: int = 4) -> torch.Tensor:
     return torch.randint(1, 30, (rows, 12), generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["last", "mean", "attention"])
 def test_of_classes_padding_changes_nothing_and_the_graph_agrees(pooling: str) -> None:
     network = _network(ClassesOutput(classes=3), pooling=pooling)

@@ -127,6 +127,7 @@ def arrays(model: Any) -> list[list[NDArray[np.float32]]]:
     return found
 
 
+@pytest.mark.slow
 def test_cnn(keras: Any) -> None:
     theirs, network = textbook_cnn(keras), ours("textbook-cnn", PIXELS, 10)
     assert [type(layer).__name__ for layer in network.modules() if not list(layer.children())] == [
@@ -331,6 +332,7 @@ def test_transfer_pipelines_have_as_many_parameters_as_published(pipeline: str, 
     assert counted(pipeline) == published  # torchvision's pages of its weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pipeline", ["vgg16", "convnext", "resnet50"])
 def test_they_have_as_many_as_keras_applications(keras: Any, pipeline: str) -> None:
     """Keras' ResNet50 also has biases in its 53 convolutions, 26,560; running statistics count as parameters there."""

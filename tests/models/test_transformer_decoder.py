@@ -54,6 +54,7 @@ def test_a_tied_output_is_the_embedding() -> None:
     torch.testing.assert_close(tied.embedding.logits(features), features @ tied.embedding.table.weight.T)
 
 
+@pytest.mark.slow
 def test_learns_a_text_by_heart() -> None:
     torch.manual_seed(0)
     network = _network(dropout=0.0).train()

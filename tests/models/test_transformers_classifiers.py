@@ -66,6 +66,7 @@ def test_is_transformers_own_on_standardised_pixels(settings: dict[str, Any]) ->
     torch.testing.assert_close(network(images), network.body(pixels).logits, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", TINY)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_its_graph_is_for_any_batch(settings: dict[str, Any], channels: int) -> None:

@@ -37,6 +37,7 @@ def _inputs(rows: int = 3, height: int = 8, width: int = 8, channels: int = 1) -
     return noisy, torch.randint(0, 1000, (rows,), generator=generator), torch.arange(rows) % 11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("height", "width", "channels", "settings"),
     [

@@ -70,6 +70,7 @@ def test_each_sound_of_a_batch_has_the_logits_that_transformers_gives_it_alone(f
     assert short.isfinite().all()
 
 
+@pytest.mark.slow
 def test_the_graph_gives_what_the_network_gives(folder: Path) -> None:
     waves, lengths = _batch()
     example = {"series": waves[:2, :500], "series_lengths": torch.tensor([500, 377])}

@@ -10,6 +10,7 @@ from flows.monitoring.notification import NotificationError
 from tests.monitor import receivers
 
 
+@pytest.mark.slow
 def test_a_webhook_and_a_mailbox(monkeypatch: pytest.MonkeyPatch) -> None:
     with receivers.http() as (web, bodies), receivers.smtp() as (post, mails):
         monkeypatch.setenv("HOOK", f"json://{web}/hook")

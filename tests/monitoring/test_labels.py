@@ -70,6 +70,7 @@ def test_figures_by_version_and_role_with_their_intervals() -> None:
     assert figures[0][3:6] == pytest.approx((right.mean(), expected.low, expected.high))
 
 
+@pytest.mark.slow
 def test_the_interval_of_an_error_holds_the_true_one_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
     held = 0

@@ -65,6 +65,7 @@ def log(tmp_path: Path) -> Log:
     return Log(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_fall_of_the_accuracy_is_an_alarm_and_the_same_before_and_after_hours_are_sealed(log: Log) -> None:
     rng = np.random.default_rng(0)
     for hour in range(40):
@@ -113,6 +114,7 @@ def test_a_better_shadow_is_found_on_the_same_samples(log: Log) -> None:
     assert found.comparison.labels == (600, 600)
 
 
+@pytest.mark.slow
 def test_a_worse_canary_is_found_and_labels_from_before_it_do_not_count(log: Log) -> None:
     rng = np.random.default_rng(2)
     log.truths(0, log.answers(0, CHAMPION, "champion", [False] * 500))

@@ -32,6 +32,7 @@ print(sys.modules["components.tasks.task"].__file__)
 """
 
 
+@pytest.mark.slow
 def test_it_answers_from_its_copy_alone(tmp_path: Path) -> None:
     package = echo_task.build(tmp_path / "package")
     code = tmp_path / "code"

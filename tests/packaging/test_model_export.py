@@ -57,6 +57,7 @@ def _train(root: Path, task: str, model: dict[str, Any], kind: str = "bert") -> 
     return Package.open(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["none", "lora"])
 def test_transformers_loads_what_is_served(policy: str, tmp_path: Path) -> None:
     """From shards, through a training of all weights or of adapters, to transformers' logits and onnxruntime's."""
@@ -81,6 +82,7 @@ def test_transformers_loads_what_is_served(policy: str, tmp_path: Path) -> None:
         assert tokens.tolist() == words(text, truncation=True)["input_ids"]
 
 
+@pytest.mark.slow
 def test_what_was_calibrated_is_so_for_transformers(tmp_path: Path) -> None:
     """The graph divides the logits by the temperature; in the export it is in the last layer."""
     package = _train(tmp_path, "text-classification", {})
@@ -94,6 +96,7 @@ def test_what_was_calibrated_is_so_for_transformers(tmp_path: Path) -> None:
     torch.testing.assert_close(logits[1], logits[0] / 2.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_one_logit_for_two_classes(kind: str, tmp_path: Path) -> None:
     package = _train(tmp_path, "text-classification", {"head": "sigmoid"}, kind)
@@ -105,6 +108,7 @@ def test_one_logit_for_two_classes(kind: str, tmp_path: Path) -> None:
         np.testing.assert_allclose([scores["bad"], scores["good"]], row, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_tokenizer_has_no_key_that_transformers_ignores(tmp_path: Path) -> None:
     export(_train(tmp_path, "text-classification", {}), "huggingface", tmp_path / "out")
     assert "__type" not in (tmp_path / "out" / "tokenizer_config.json").read_text()
@@ -119,6 +123,7 @@ def _logits(folder: Path) -> torch.Tensor:
     return logits
 
 
+@pytest.mark.slow
 def test_tags_and_the_other_formats(tmp_path: Path) -> None:
     package = _train(tmp_path, "token-classification", {"transfer": {"policy": "head"}}, "deberta-v2")
     export(package, "huggingface", tmp_path / "out")

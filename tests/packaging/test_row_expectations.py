@@ -33,6 +33,7 @@ def filled(folder: Path, spec: ServingOptions, suite: RowSuite | None) -> Path:
     return context
 
 
+@pytest.mark.slow
 def test_the_expectations_of_the_digits_are_in_the_bundle(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     suite = row_suite.read(ROOT / "data/digits", tasks.find("image-classification"))
     assert suite is not None

@@ -72,6 +72,7 @@ def test_a_request_names_places_in_its_workspace_alone(path: str) -> None:
         StageRequest.model_validate_json(json.dumps(document))
 
 
+@pytest.mark.slow
 def test_another_input_than_the_request_names_is_refused(project: Project, spec: PipelineSpec, tmp_path: Path) -> None:
     request = next(requests(project, spec))
     wrong = request.inputs[0].model_copy(update={"digest": "0" * 64})

@@ -19,6 +19,7 @@ from tests.pipelines import stage_call
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_a_stages_error_comes_back_whole(tmp_path: Path) -> None:
     output: list[str] = []
     with pytest.raises(UsageError) as caught:
@@ -113,6 +114,7 @@ def stop_a_caller(folder: Path, needs_seconds: float, grace_seconds: float) -> t
         return output, time.monotonic() - started_at
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_sigterm_to_the_caller_cancels_the_stage_and_raises(stubborn: Path) -> None:
     output, seconds = stop_a_caller(stubborn, needs_seconds=0.3, grace_seconds=20)

@@ -39,6 +39,7 @@ class _Here(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["http", "socks"])
 @pytest.mark.parametrize("upper", [True, False])
 def test_no_client_asks_a_proxy_for_a_server_of_ours(kind: str, upper: bool) -> None:

@@ -50,6 +50,7 @@ def judge(folder: Path, *, success: bool = True, digest: str | None = None) -> N
     (staged(folder).parent / "verdict.json").write_text(json.dumps(verdict))
 
 
+@pytest.mark.slow
 def test_the_arrays_hold_every_sample_once(digits: Path) -> None:
     stage.main([str(digits)])
     judge(digits)
@@ -89,6 +90,7 @@ def test_the_arrays_hold_every_sample_once(digits: Path) -> None:
         assert (prepared / "golden" / entry["file"]).read_bytes() == raw[entry["id"]]["image"]
 
 
+@pytest.mark.slow
 def test_the_digest_is_the_same_in_another_folder(
     digits: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +124,7 @@ def test_a_verdict_on_other_raw_data_is_refused(digits: Path) -> None:
         stage.main([str(digits)])
 
 
+@pytest.mark.slow
 def test_nothing_is_accepted_without_a_good_verdict_on_these_bytes(digits: Path) -> None:
     with pytest.raises(NotFoundError, match="no prepared"):
         stage.main([str(digits), "--accept"])

@@ -65,6 +65,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [CLASSES, TARGETS])
 def test_rows_are_described_and_prepared_by_column_as_one_by_one(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

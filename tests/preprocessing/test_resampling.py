@@ -23,6 +23,7 @@ def test_resampling_is_what_scipy_does_with_the_same_kernel(rate: int, target_ra
     assert np.abs(found - expected).max() < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resampler", ["soxr", "kaiser"])
 @pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 48_000])
 def test_a_tone_stays_a_tone_and_what_is_too_high_goes(rate: int, resampler: Resampler) -> None:

@@ -55,6 +55,7 @@ def flip(path: Path, place: int = -3) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_all_that_needs_no_server_holds(made: Path) -> None:
     proof = prove(made)
     absent = dict.fromkeys(("version", "artifacts", "run", "commit"), "absent")
@@ -161,6 +162,7 @@ def test_what_cannot_be_verified_is_said(made: Path, tmp_path: Path) -> None:
             target.artifacts(project, registered, None)
 
 
+@pytest.mark.slow
 def test_the_command_says_all_links_and_ends_with_1_where_one_is_broken(root: Path) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "flows.cli", "verify", *words]

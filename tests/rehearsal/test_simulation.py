@@ -27,6 +27,7 @@ def retrained() -> Rehearsed:
     return run("sudden:drop=0.25,labels=1,label_hours=5", policy(actions=RETRAIN))
 
 
+@pytest.mark.slow
 def test_without_a_change_nothing_follows() -> None:
     found = run("none", policy(actions=RETRAIN, false_alarms_per_month=0.1), days=4)
     assert (found.alarms, found.orders, found.events, found.changed, found.found_after) == ([], [], [], None, None)
@@ -34,6 +35,7 @@ def test_without_a_change_nothing_follows() -> None:
     assert sum(day.answers for day in found.days) == found.cost.answers
 
 
+@pytest.mark.slow
 def test_a_change_is_found_and_a_better_challenger_is_promoted(retrained: Rehearsed) -> None:
     assert retrained.found_after is not None
     assert 1 <= retrained.found_after < 24
@@ -58,6 +60,7 @@ def test_repetitions_are_held_back_by_the_cool_down(retrained: Rehearsed) -> Non
     assert set(retrained.held_back) == {"cool-down"}
 
 
+@pytest.mark.slow
 def test_a_bad_retraining_is_not_promoted() -> None:
     scenario = "bad_retraining:drop=0.1,worse_by=0.3,labels=1,label_hours=5"
     found = run(scenario, policy(actions=RETRAIN))
@@ -66,6 +69,7 @@ def test_a_bad_retraining_is_not_promoted() -> None:
     assert found.cost.wrong == found.cost.wrong_without  # a shadow's answers are not returned
 
 
+@pytest.mark.slow
 def test_a_canary_costs_what_its_answers_cost() -> None:
     scenario = "bad_retraining:drop=0.1,worse_by=0.4,labels=1,label_hours=5"
     found = run(scenario, policy(actions=RETRAIN, canary_percent=20))
@@ -84,6 +88,7 @@ def test_live_accuracy_is_tested_and_wrong_truths_are_a_false_alarm() -> None:
     assert [(one.trigger, one.is_true) for one in truly.alarms] == [("live_quality", True)]
 
 
+@pytest.mark.slow
 def test_proposals_wait_for_a_person_and_a_stopped_service_does_not_answer() -> None:
     actions = {"drift": ["stop"], "propose_only": True, "cooldown_hours": 1000.0}
     found = run("sudden:drop=0.25,person_hours=10", policy(actions=actions), days=4)
@@ -96,11 +101,13 @@ def test_proposals_wait_for_a_person_and_a_stopped_service_does_not_answer() -> 
     assert found.cost.answers + found.cost.unanswered == sum(day.requests for day in found.days)
 
 
+@pytest.mark.slow
 def test_a_roll_back_without_an_earlier_version_says_so() -> None:
     found = run("sudden:drop=0.25", policy(actions={"drift": ["roll_back"], "cooldown_hours": 1000.0}), days=3)
     assert found.orders[0].outcome == "not done: no earlier version has served"
 
 
+@pytest.mark.slow
 def test_a_retraining_from_the_log_needs_its_labels() -> None:
     actions = {**RETRAIN, "retrain": {"data": "log", "min_labels": 100}}
     found = run("sudden:drop=0.25,labels=0", policy(actions=actions), days=3)
@@ -108,11 +115,13 @@ def test_a_retraining_from_the_log_needs_its_labels() -> None:
     assert found.cost.retrainings == 0
 
 
+@pytest.mark.slow
 def test_the_same_seed_has_the_same_result(retrained: Rehearsed) -> None:
     again = run("sudden:drop=0.25,labels=1,label_hours=5", policy(actions=RETRAIN))
     assert again.model_dump() == retrained.model_dump()
 
 
+@pytest.mark.slow
 def test_alarms_are_those_of_the_judgement_of_a_log() -> None:
     """The same windows through `watch.advance`, whose state is JSON, as the stage `monitoring` calls it."""
     found = run("sudden:drop=0.2,day=2", policy(), days=4)
@@ -142,6 +151,7 @@ def test_rows_of_one_line_are_the_heads() -> None:
     assert len(report.row(found)) == len(report.HEADS)
 
 
+@pytest.mark.slow
 def test_without_truths_there_are_no_costs() -> None:
     rows = pools.of_table(cases.table().drop(columns=["truth"]), None, None, 400)
     found = run("sudden:shift=1,day=2", policy(limits={"live_accuracy": 0.9}), days=4, rows=rows)

@@ -73,6 +73,7 @@ def request(project: Path, scenarios: list[str], **more: Any) -> RehearsalReques
     return RehearsalRequest(**values)
 
 
+@pytest.mark.slow
 def test_scenarios_on_a_log(project: Path) -> None:
     document = stage.run(request(project, ["none", "sudden:drop=0.2,day=1.5,requests_an_hour=40"]))
     assert json.loads((project / "target" / stage.RESULT).read_bytes()) == document
@@ -88,6 +89,7 @@ def test_scenarios_on_a_log(project: Path) -> None:
     assert second["cost"]["wrong"] == second["cost"]["wrong_without"]
 
 
+@pytest.mark.slow
 def test_the_recorded_hours_are_judged_as_they_were(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = cases.table(600, seed=9)
     monkeypatch.setattr(reference, "of_package", lambda *_: Reference(rows, None, "d" * 64))
@@ -100,6 +102,7 @@ def test_the_recorded_hours_are_judged_as_they_were(project: Path, monkeypatch: 
     assert sum(day["labels"] for day in found["days"]) == HOURS * AN_HOUR
 
 
+@pytest.mark.slow
 def test_a_log_has_its_package_its_rate_and_its_truths(project: Path) -> None:
     recording = recorded.read(project / "log")
     assert recording.requests_an_hour == pytest.approx(12, rel=0.05)
@@ -107,6 +110,7 @@ def test_a_log_has_its_package_its_rate_and_its_truths(project: Path) -> None:
     assert recording.others == 0
 
 
+@pytest.mark.slow
 def test_what_a_log_cannot_give_is_refused(project: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="broken sensor"):
         stage.run(request(project, ["broken_sensor"]))

@@ -383,6 +383,7 @@ def test_writers_at_once_make_one_chain_from_the_very_first_entry_on(tmp_path: P
     assert {name: sum(entry.release == name for entry in entries) for name in "abcdef"} == dict.fromkeys("abcdef", 80)
 
 
+@pytest.mark.slow
 def test_of_writers_that_saw_the_same_end_one_appends(ledger: Ledger) -> None:
     def one(results: Any) -> None:
         try:
@@ -507,6 +508,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_before_a_kill_is_there(ledger: Ledger) -> None:
     acknowledged: dict[int, str] = {}
     dice = random.Random(0)  # noqa: S311  # no secret

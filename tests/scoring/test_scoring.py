@@ -186,6 +186,7 @@ def test_texts_by_lines_and_files_with_parameters(
     assert not (tmp_path / "out3").exists()
 
 
+@pytest.mark.slow
 def test_series_are_csv_files_or_lists(bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "series"
     folder.mkdir()
@@ -293,6 +294,7 @@ def test_inputs_that_cannot_be_scored_are_refused_before_any_work(
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_what_is_missing(
     bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -226,6 +226,7 @@ def test_a_request_whose_body_has_not_come_takes_a_place_in_the_queue(tmp_path: 
     assert pieces_read == ["first", "third"]  # of the one that was refused nothing was read
 
 
+@pytest.mark.slow
 def test_a_large_body_is_parsed_while_the_event_loop_goes_on(tmp_path: Path) -> None:
     small_package.bundle(tmp_path, "7")
     settings = tmp_path / "serving.json"

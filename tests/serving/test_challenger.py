@@ -65,6 +65,7 @@ def test_everybody_and_nobody(service: Service, slots: dict[str, SlotSpec]) -> N
     assert {service.answered_by() for _ in range(20)} == {"1"}
 
 
+@pytest.mark.slow
 def test_a_key_stays_on_its_side(service: Service, slots: dict[str, SlotSpec], tmp_path: Path) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 30))
     first = sides(service, range(100))
@@ -77,6 +78,7 @@ def test_a_key_stays_on_its_side(service: Service, slots: dict[str, SlotSpec], t
     assert Counter(grown.values())["2"] > Counter(first.values())["2"]
 
 
+@pytest.mark.slow
 def test_a_key_has_the_same_side_in_another_process(service: Service, slots: dict[str, SlotSpec]) -> None:
     """Python's own hash of a text is another one in each process."""
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 50))
@@ -143,6 +145,7 @@ def test_in_the_shadow_a_failing_challenger_goes(service: Service, slots: dict[s
     assert service.statement().challenger_stats.not_finite >= LIMITS.min_requests
 
 
+@pytest.mark.slow
 def test_a_slow_challenger_goes(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["5"], 50))
 
@@ -203,6 +206,7 @@ def test_what_another_worker_took_out_goes_here_too(service: Service, slots: dic
     assert held.reason == "it was no good there"
 
 
+@pytest.mark.slow
 def test_a_named_challenger_that_fails_says_so(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["4"], 0))
     response = service.ask(small_package.white(), want=slots["4"].package_digest)

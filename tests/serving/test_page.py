@@ -20,7 +20,8 @@ from components.tasks.task import EndpointSchema
 from serving import page as pages
 from serving.app import ModelApp
 from serving.worker import Worker
-from tests import registry_page, small_package
+from tests import accessibility, registry_page, small_package
+from tests.serving import packages
 from tests.serving.service import listening
 from tests.serving.test_other_tasks import bundle
 
@@ -126,3 +127,74 @@ def test_every_kind_of_answer_is_shown_as_what_it_is(
             expect(page.locator(f"#answer {selector}")).to_have_count(count)
         page.unroute("**/predict")
     assert not wrong
+
+
+def test_examples_are_tried_and_a_label_is_explained(page: Page, tmp_path: Path) -> None:
+    small_package.bundle(tmp_path, "7")
+    with listening(of_worker(tmp_path)) as url:
+        page.goto(url)
+        expect(page.locator("#examples button img").first).to_be_visible()
+        page.locator("#examples button").first.click()
+        expect(page.locator("#given img")).to_be_visible()
+        expect(page.locator("#answer tr")).to_have_count(3)
+        other = page.locator("#answer tr").nth(1)
+        label = other.locator("td").first.inner_text()
+        other.get_by_role("button", name=f"why {label}?").click()
+        expect(page.locator("#why h3")).to_contain_text(f"What “{label}” (")
+        expect(page.locator("#why rect")).to_have_count(64)
+        assert page.locator("#why canvas").evaluate("canvas => [canvas.width, canvas.height]") == [8, 8]
+        assert page.locator("#why rect title").first.text_content() not in ("", "NaN")
+        assert "NaN" not in page.locator("#why").inner_text()
+        (tmp_path / "a.txt").write_text("hello")
+        page.locator("input[type=file]").set_input_files(tmp_path / "a.txt")
+        expect(page.locator(".refused")).to_have_text("not an image")
+        expect(page.locator("#why")).to_be_empty()
+
+
+def test_a_file_is_dropped(page: Page, tmp_path: Path) -> None:
+    small_package.bundle(tmp_path, "7")
+    content = base64.b64encode(small_package.image(1)).decode()
+    drop = """content => {
+        const dropped = new DataTransfer();
+        const levels = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+        dropped.items.add(new File([levels], "a.png", {type: "image/png"}));
+        const event = new DragEvent("drop", {dataTransfer: dropped, bubbles: true, cancelable: true});
+        document.querySelector("form").dispatchEvent(event);
+    }"""
+    with listening(of_worker(tmp_path)) as url:
+        page.goto(url)
+        page.evaluate(drop, content)
+        expect(page.locator("#answer tr")).to_have_count(3)
+
+
+def test_a_row_and_a_sound_are_explained(page: Page, tmp_path: Path) -> None:
+    packages.table(tmp_path / "table")
+    with listening(of_worker(tmp_path / "table")) as url:
+        page.goto(url)
+        page.locator("#examples button").first.click()
+        page.locator("#answer").get_by_role("button", name="why").first.click()
+        expect(page.locator("#why tr")).to_have_count(3)
+        assert json.loads(page.locator("textarea").input_value()) == packages.ROWS[0]
+    packages.sound(tmp_path / "sound")
+    with listening(of_worker(tmp_path / "sound")) as url:
+        page.goto(url)
+        page.locator("#examples button").first.click()
+        expect(page.locator("#given audio")).to_be_visible()
+        expect(page.locator("#given canvas")).to_be_visible()
+        page.locator("#answer").get_by_role("button", name="why").first.click()
+        expect(page.locator("#why canvas")).to_be_visible()
+        assert page.locator("#why rect").count() == 8 * min(32, page.locator("#why canvas").evaluate("c => c.width"))
+
+
+@pytest.mark.skipif(not accessibility.AXE.is_file(), reason="no axe-core here")
+def test_it_can_be_read_by_all(page: Page, tmp_path: Path) -> None:
+    """axe-core finds nothing serious, before an answer and after an explanation."""
+    small_package.bundle(tmp_path, "7")
+    with listening(of_worker(tmp_path)) as url:
+        page.goto(url)
+        expect(page.locator("#examples button").first).to_be_visible()
+        assert accessibility.serious(page) == []
+        page.locator("#examples button").first.click()
+        page.locator("#answer").get_by_role("button", name="why").first.click()
+        expect(page.locator("#why canvas")).to_be_visible()
+        assert accessibility.serious(page) == []

@@ -61,6 +61,7 @@ def test_its_objective_its_scorer_and_its_graph_builder_are_there(name: str) -> 
         assert attribute in classes | values
 
 
+@pytest.mark.slow
 def test_importing_all_of_them_costs_nothing() -> None:
     code = (
         f"import importlib, sys\n[importlib.import_module(name) for name in {list(MODULES.values())!r}]\n"
@@ -70,6 +71,7 @@ def test_importing_all_of_them_costs_nothing() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_answering_needs_no_training_library() -> None:
     """Every import inside a task's module and those of ours that it leads to, but for what only preparation calls."""
     code = (

@@ -79,6 +79,7 @@ def test_labels_that_cannot_be_are_refused_with_their_sample(labels: Any, tmp_pa
     assert caught.value.where == "sample 1"
 
 
+@pytest.mark.slow
 def test_the_best_threshold_has_the_best_f1_and_is_between_two_scores() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):

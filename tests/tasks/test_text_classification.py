@@ -107,6 +107,7 @@ def test_a_damaged_tokenizer_is_refused(processor: TextClassificationProcessor, 
         TASK.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_serving_needs_no_training_library() -> None:
     import subprocess
     import sys

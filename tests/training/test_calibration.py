@@ -112,6 +112,7 @@ def test_the_layer_divides_and_leaves_the_answers() -> None:
     assert (module(logits).argmax(dim=1) == plain.argmax(dim=1)).all()
 
 
+@pytest.mark.slow
 def test_training_calibrates_unless_it_is_told_not_to(tmp_path: Path) -> None:
     prepare(tmp_path / "prepared", 320, 120, 40)
     found = {}

@@ -82,6 +82,7 @@ def _same(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> boo
     return some.keys() == others.keys() and all(torch.equal(value, others[name]) for name, value in some.items())
 
 
+@pytest.mark.slow
 def test_learns_and_keeps_the_best_epoch(data: Prepared) -> None:
     state, events = _fit(TrainSpec(epochs=16, learning_rate=0.01), data)
     accuracies = [row["validation/accuracy"] for row in state.history]
@@ -95,6 +96,7 @@ def test_learns_and_keeps_the_best_epoch(data: Prepared) -> None:
     assert told[0]["train/loss"] > told[-1]["train/loss"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(data: Prepared) -> None:
     spec = TrainSpec.model_validate({"epochs": 2, "augment": {"flip": True, "shift_pixels": 1, "rotate_degrees": 5.0}})
     first, second = _fit(spec, data)[0], _fit(spec, data)[0]
@@ -103,6 +105,7 @@ def test_the_same_seed_gives_the_same_weights(data: Prepared) -> None:
     assert not _same(first.weights(), other.weights())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [1, 7, 10, 13, 29])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_goes_on_after_any_batch_bit_for_bit(data: Prepared, stop_after: int, optimizer: str) -> None:

@@ -126,6 +126,7 @@ def test_the_averaged_weights_are_evaluated_and_kept(data: Prepared) -> None:
     assert state.history[-1]["validation/loss"] != plain.history[-1]["validation/loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [3, 10, 14])
 def test_goes_on_bit_for_bit_with_every_setting(data: Prepared, stop_after: int) -> None:
     plateau = {"patience_epochs": 0, "threshold": 0.99, "factor": 0.3}

@@ -48,6 +48,7 @@ def test_the_smallest_batch_asks_for_another_network_or_split_weights() -> None:
     assert split.startswith("set train.sharding: fsdp2")
 
 
+@pytest.mark.slow
 def test_an_allocation_that_really_fails_is_recognised() -> None:
     """torch's own error, in a process that may have no more memory than it has."""
     code = """

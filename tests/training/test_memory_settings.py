@@ -93,6 +93,7 @@ def test_a_network_without_blocks_is_refused() -> None:
     assert caught.value.where == "train.gradient_checkpointing"
 
 
+@pytest.mark.slow
 def test_prefetched_batches_are_learnt_bit_for_bit(data: Prepared) -> None:
     settings = {"epochs": 2, "augment": {"flip": True, "rotate_degrees": 9.0}}
     on, _ = _fit(TrainSpec.model_validate({**settings, "prefetch": "always"}), data)

