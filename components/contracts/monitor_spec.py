@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.contracts.monitor_actions import ActionsSpec
 from components.contracts.schedule_spec import ScheduleSpec
 from components.core.strict import Strict
 
 Window = Literal["hour", "day"]
+Season = Literal["none", "day", "week"]
 
 
 class MonitorLimits(Strict):
@@ -37,6 +38,8 @@ class MonitorSpec(Strict):
         false_alarms_per_month: how often, on average, an alarm may be raised though nothing has changed, over all
             columns and outputs together.
         min_rows: rows of a window from which it is compared; a smaller one is only counted.
+        season: `day`: an hour is compared with the same hour of earlier days; `week`: with that of earlier weeks, a day
+            with the same day of the week; `none`: windows are compared with the validation split and all earlier ones.
         leave_out: columns that are not compared, as the log names them: `raw.row.fnlwgt`, `output.label`.
         limits: of a single window, and of the accuracy on labels.
         schedule: when the log is judged and orders are carried out.
@@ -46,7 +49,14 @@ class MonitorSpec(Strict):
     window: Window = "hour"
     false_alarms_per_month: float = Field(default=1.0, gt=0, le=31)
     min_rows: int = Field(default=30, ge=2)
+    season: Season = Field(default="none", exclude_if=lambda season: season == "none")
     leave_out: list[str] = Field(default=[])
     limits: MonitorLimits = MonitorLimits()
     schedule: ScheduleSpec = ScheduleSpec(cron="10 * * * *")
     actions: ActionsSpec = ActionsSpec()
+
+    @model_validator(mode="after")
+    def _check_season(self) -> Self:
+        if self.window == "day" and self.season == "day":
+            raise ValueError("season day: windows of whole days have no hours; week is possible")
+        return self

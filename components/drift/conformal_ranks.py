@@ -74,13 +74,15 @@ def find_cells(values: Real, draws: Real, cuts: Real, ties: Real) -> Integers:
     return np.concatenate(found, axis=-1) if found else np.zeros(values.shape, np.int64)
 
 
-def ranks_of_cells(cells: Integers, counts: Real, draws: Real) -> tuple[Real, Real]:
+def ranks_of_cells(cells: Integers, counts: Real, draws: Real, *, rows_alone: bool = False) -> tuple[Real, Real]:
     """The rank of each row of a window, (..., M), and the counts with the window in them, (..., G).
 
     Args:
         cells: of the rows, in random order, (..., M).
         counts: gaps and rows before the window in each cell, (..., G).
         draws: uniform ones, (..., M), not those that chose the cells.
+        rows_alone: the counts are of rows and of no gaps: the cells were cut from other rows. Then a row counts among
+            those that it is ranked with, and there may be none before it.
     """
     counts = counts.copy()
     ranks = np.empty(cells.shape, np.float64)
@@ -92,8 +94,8 @@ def ranks_of_cells(cells: Integers, counts: Real, draws: Real) -> tuple[Real, Re
         lower = ((part[..., None, :] < part[..., :, None]) & earlier).sum(axis=-1)
         equal = ((part[..., None, :] == part[..., :, None]) & earlier).sum(axis=-1)
         less = np.take_along_axis(below, part, -1) + lower
-        width = np.take_along_axis(counts, part, -1) + equal
-        total = counts.sum(axis=-1, keepdims=True) + np.arange(size)
+        width = np.take_along_axis(counts, part, -1) + equal + rows_alone
+        total = counts.sum(axis=-1, keepdims=True) + np.arange(size) + rows_alone
         ranks[..., at : at + _CHUNK] = (less + draws[..., at : at + _CHUNK] * width) / total
         counts += histogram(part, counts.shape[-1])
     return ranks, counts

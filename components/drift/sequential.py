@@ -6,6 +6,10 @@ independent without drift (`conformal_ranks`), the ranks of a window are counted
 streams add up to the stated rate, however the streams depend on each other. The rows have to be exchangeable without
 drift: rows that depend on their neighbours, or on the hour where a window is shorter than a day, are drift to the test.
 
+Traffic that follows the hour is watched by seasons: rows of a window are ranked among earlier rows of the same phase
+(the same hour of other days) alone. Such ranks are uniform and independent as well, those of different phases too, so
+they feed one e-detector and the rate holds. The first window of a phase has nobody to be compared with but itself.
+
 Later windows join the rows that ranks are taken among. So a reference of few rows gets better as time goes by, and a
 change that is answered by nobody becomes what is usual: its alarm comes once or a few times, and `alarms` keeps it.
 """
@@ -71,12 +75,25 @@ class Alarm(Strict):
     suspects: tuple[str, ...]
 
 
+class PhaseRows(Strict):
+    """The rows of a stream so far in one phase of a season.
+
+    Args:
+        categories: of a stream of categories.
+        counts: rows of each cell of the grid, or of each category.
+    """
+
+    categories: tuple[str, ...] = ()
+    counts: tuple[float, ...] = ()
+
+
 class Stream(Strict):
     """The state of one stream.
 
     Args:
         cuts, ties, counts: the grid of a stream of numbers, and the counts of its cells.
-        categories, category_counts: of a stream of categories.
+        categories: of a stream of categories; `counts` are theirs.
+        phases: the rows of each phase, where seasons are watched.
         statistics, sums, begins: see `e_detector.Detector`.
         windows: that had rows of this stream.
         absent: windows with rows and without this column. They say nothing about the stream.
@@ -89,6 +106,7 @@ class Stream(Strict):
     ties: tuple[float, ...] = ()
     counts: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
+    phases: dict[str, PhaseRows] = Field(default={}, exclude_if=lambda phases: not phases)
     statistics: tuple[float, ...]
     sums: tuple[float, ...]
     begins: tuple[int, ...]
@@ -187,13 +205,22 @@ class DriftMonitor(Strict):
         """The state as JSON."""
         return self.model_dump_json()
 
+    def knows(self, phase: str) -> bool:
+        """Whether a window of this phase was seen."""
+        return any(phase in stream.phases for stream in self.streams)
+
     @property
     def log_threshold(self) -> float:
         """The logarithm of each stream's threshold."""
         return e_detector.log_threshold(len(self.streams), self.windows_per_month, self.false_alarms_per_month)
 
     def update(
-        self, window: pd.DataFrame, *, name: str, embedding: NDArray[np.floating] | None = None
+        self,
+        window: pd.DataFrame,
+        *,
+        name: str,
+        embedding: NDArray[np.floating] | None = None,
+        phase: str | None = None,
     ) -> tuple[DriftMonitor, Alarm | None]:
         """The monitor after a window, and an alarm if there is one.
 
@@ -205,12 +232,14 @@ class DriftMonitor(Strict):
             window: rows of the watched columns; others are ignored.
             name: of the window, by which alarms say when a change began.
             embedding: of rows of the window, (M, D), where the monitor watches one.
+            phase: of the season that the window is in: its rows are ranked among earlier ones of this phase; None:
+                among the reference and all earlier rows.
         """
         number = self.windows + 1
         values = self._values(window, embedding)
         if not len(window) and (embedding is None or not len(embedding)):
             return self, None
-        steps = _advance(self.streams, values, number, self.seed)
+        steps = _advance(self.streams, values, number, self.seed, phase)
         names = dict([*self.names, (number, name)])
         alarm = self._alarm(steps, name, names)
         alarmed = {one.stream for one in alarm.streams} if alarm else set()
@@ -324,9 +353,11 @@ def _start_numbers(stream: Stream, values: Real, rng: np.random.Generator) -> St
     return stream.model_copy(update=update)
 
 
-def _advance(streams: Sequence[Stream], values: dict[str, pd.Series | Real], number: int, seed: int) -> list[_Step]:
+def _advance(
+    streams: Sequence[Stream], values: dict[str, pd.Series | Real], number: int, seed: int, phase: str | None
+) -> list[_Step]:
     """The streams after a window's rows, and their evidence; the detectors of all of them at once."""
-    found = [_counted(stream, values.get(stream.name), number, seed) for stream in streams]
+    found = [_counted(stream, values.get(stream.name), number, seed, phase) for stream in streams]
     steps = [_Step(stream, -np.inf) for stream, _ in found]
     places = [place for place, (_, counts) in enumerate(found) if counts is not None]
     if not places:
@@ -345,21 +376,31 @@ def _advance(streams: Sequence[Stream], values: dict[str, pd.Series | Real], num
     return steps
 
 
-def _counted(stream: Stream, values: pd.Series | Real | None, number: int, seed: int) -> tuple[Stream, Real | None]:
+def _counted(
+    stream: Stream, values: pd.Series | Real | None, number: int, seed: int, phase: str | None
+) -> tuple[Stream, Real | None]:
     """The stream with the rows of a window in its counts, and the counts of their ranks; None without rows."""
     if values is None or not len(values):
         return stream.model_copy(update={"absent": stream.absent + (values is None)}), None
     rng = np.random.default_rng([seed, number, zlib.crc32(stream.name.encode())])
-    ranks, update = _ranks(stream, values, rng)
-    return stream.model_copy(update=update), alternatives.cell_counts(ranks)
+    if phase is None:
+        ranks, rows = _ranks(stream, PhaseRows(categories=stream.categories, counts=stream.counts), values, rng)
+        return stream.model_copy(update=dict(rows)), alternatives.cell_counts(ranks)
+    nothing = PhaseRows(counts=(0.0,) * (len(stream.cuts) + 1 if stream.kind == "number" else 0))
+    ranks, rows = _ranks(stream, stream.phases.get(phase, nothing), values, rng, rows_alone=True)
+    return stream.model_copy(update={"phases": {**stream.phases, phase: rows}}), alternatives.cell_counts(ranks)
 
 
 def _ranks(
-    stream: Stream, values: pd.Series | Real, rng: np.random.Generator
-) -> tuple[Real, dict[str, tuple[float, ...] | tuple[str, ...]]]:
+    stream: Stream, before: PhaseRows, values: pd.Series | Real, rng: np.random.Generator, *, rows_alone: bool = False
+) -> tuple[Real, PhaseRows]:
     """Ranks of the rows, in random order, and the counts with them.
 
     The rows are sorted before they are shuffled, so that the result does not depend on their order.
+
+    Args:
+        before: the counts that the rows are ranked among.
+        rows_alone: they are of rows, not of gaps of a reference.
     """
     if stream.kind == "number":
         numbers = column_kinds.numbers(values) if isinstance(values, pd.Series) else values
@@ -367,19 +408,20 @@ def _ranks(
         cells = conformal_ranks.find_cells(
             shuffled, rng.random(len(shuffled)), np.array(stream.cuts), np.array(stream.ties)
         )
-        ranks, counts = conformal_ranks.ranks_of_cells(cells, np.array(stream.counts), rng.random(len(shuffled)))
-        return ranks, {"counts": tuple(counts.tolist())}
+        draws = rng.random(len(shuffled))
+        ranks, counts = conformal_ranks.ranks_of_cells(cells, np.array(before.counts), draws, rows_alone=rows_alone)
+        return ranks, PhaseRows(counts=tuple(counts.tolist()))
     texts = sorted(column_kinds.categories(pd.Series(values)))
-    known = dict(zip(stream.categories, stream.counts, strict=True))
+    known = dict(zip(before.categories, before.counts, strict=True))
     room = max(0, MOST_CATEGORIES - len(known))
     new = [name for name in dict.fromkeys(texts) if name not in known]
     rest = set(new[room:])
     names = sorted({*known, *new[:room], *([REST] if rest else [])})
     number = {name: at for at, name in enumerate(names)}
     rows = rng.permutation(np.array([number[REST if text in rest else text] for text in texts], np.int64))
-    before = np.array([known.get(name, 0.0) for name in names])
-    ranks, counts = conformal_ranks.ranks_of_categories(rows, before, rng.random(len(rows)))
-    return ranks, {"categories": tuple(names), "counts": tuple(counts.tolist())}
+    counted = np.array([known.get(name, 0.0) for name in names])
+    ranks, counts = conformal_ranks.ranks_of_categories(rows, counted, rng.random(len(rows)))
+    return ranks, PhaseRows(categories=tuple(names), counts=tuple(counts.tolist()))
 
 
 def _restarted(stream: Stream) -> Stream:

@@ -14,6 +14,7 @@ from components.contracts.monitor_spec import MonitorSpec
 from components.core.errors import UsageError
 from components.drift.alternatives import bank
 from components.drift.sequential import Alarm, DriftMonitor, Stream
+from components.monitoring import windows
 from components.monitoring.output_columns import OUTPUT
 from components.monitoring.windows import A_MONTH
 
@@ -28,7 +29,7 @@ class Watched(NamedTuple):
         evidence, threshold: of the stream with the most evidence, as logarithms to the base 10.
         stream: that stream.
         found: the alarm that the window raised, if any.
-        note: why nothing is watched.
+        note: why nothing is watched, or what the window cannot be compared with.
     """
 
     state: str | None
@@ -113,14 +114,18 @@ def step(
         )  # fmt: skip
     except UsageError as error:  # a reference of a few rows, or of texts alone
         return None, Watched(None, note="; ".join(error.lines()))
-    monitor, alarm = monitor.update(rows, name=name, embedding=of_window)
+    phase = windows.phase(name, spec)
+    note = None
+    if phase is not None and not monitor.knows(phase):
+        note = f"the first window of {phase}: there is no earlier one that its rows are compared with (monitor.season)"
+    monitor, alarm = monitor.update(rows, name=name, embedding=of_window, phase=phase)
     threshold = monitor.log_threshold / math.log(10)
     if alarm is not None:
         first = alarm.streams[0]
-        return monitor, Watched(None, first.log10_evidence, threshold, first.stream, alarm)
+        return monitor, Watched(None, first.log10_evidence, threshold, first.stream, alarm, note)
     evidences = _log_evidences(monitor.streams) / math.log(10)
     place = int(np.argmax(evidences))
-    return monitor, Watched(None, float(evidences[place]), threshold, monitor.streams[place].name)
+    return monitor, Watched(None, float(evidences[place]), threshold, monitor.streams[place].name, note=note)
 
 
 def _log_evidences(streams: Sequence[Stream]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 import pyarrow.parquet as pq
 
-from components.contracts.monitor_spec import Window
+from components.contracts.monitor_spec import MonitorSpec, Window
 from components.contracts.prediction_log import begin_of
 from components.monitoring import sealing
 from components.monitoring.sealing import SealedHour
@@ -21,6 +21,7 @@ SECONDS: dict[Window, float] = {"hour": 3600.0, "day": 86_400.0}
 A_MONTH: dict[Window, float] = {"hour": 730.0, "day": 365 / 12}
 MOST_COMPARED = 20_000  # rows of a window, spread evenly, that statistics are computed of
 _DAY = len("2026-11-29")
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 class LogWindow(NamedTuple):
@@ -70,6 +71,17 @@ def of_log(
         if is_over and is_asked:
             found.append(LogWindow(name, begin, tuple(sorted(parts, key=lambda part: part.name))))
     return found
+
+
+def phase(name: str, spec: MonitorSpec) -> str | None:
+    """The phase of the season that a window is in: `13:00`, `Mon`, `Mon 13:00`, in UTC; None without seasons."""
+    if spec.season == "none":
+        return None
+    begin = datetime.fromtimestamp(begin_of(name if spec.window == "hour" else f"{name}T00"), UTC)
+    weekday, hour = _WEEKDAYS[begin.weekday()], f"{begin:%H}:00"
+    if spec.window == "day":
+        return weekday
+    return hour if spec.season == "day" else f"{weekday} {hour}"
 
 
 def moment(begin: float) -> str:

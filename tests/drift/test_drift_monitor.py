@@ -200,3 +200,63 @@ def test_what_cannot_be_watched_is_refused() -> None:
         streams=["age"],
     )
     assert set(state.unwatched) == {"income", "city", "output.label", "text"}
+
+
+def by_hour(rng: np.random.Generator, hour: int, rows: int, shift: float = 0.0) -> pd.DataFrame:
+    """Rows whose mean, atoms and categories follow the hour of the day."""
+    wave = math.sin(2 * math.pi * hour / 24)
+    number = 40 + 8 * wave + 5 * rng.standard_normal(rows) + shift
+    city = rng.choice(["Bonn", "Graz", "Bern"], rows, p=[0.4 + 0.3 * wave, 0.4 - 0.3 * wave, 0.2])
+    return pd.DataFrame({"age": number, "count": rng.poisson(2 + wave, rows), "city": city})
+
+
+def days(
+    rng: np.random.Generator, count: int, *, season: bool, rows: int = 40, shift_from: int | None = None
+) -> list[int]:
+    """The windows with an alarm among so many days of hours that follow the time of day."""
+    reference = pd.concat([by_hour(rng, hour, 25) for hour in range(24)], ignore_index=True)
+    state = DriftMonitor.start(reference, false_alarms_per_month=1.0, windows_per_month=730)
+    found = []
+    for number in range(24 * count):
+        shift = 3.0 if shift_from is not None and number >= shift_from else 0.0
+        window = by_hour(rng, number % 24, rows, shift)
+        state, alarm = state.update(window, name=str(number), phase=str(number % 24) if season else None)
+        if alarm:
+            found.append(number)
+    assert DriftMonitor.from_json(state.to_json()) == state
+    return found
+
+
+@pytest.mark.slow
+def test_a_daily_pattern_is_drift_without_seasons_and_none_with_them() -> None:
+    rng = np.random.default_rng(0)
+    assert len(days(rng, 5, season=False)) > 5
+    assert sum(len(days(rng, 30, season=True)) for _ in range(3)) <= 6  # three months; one a month is stated
+
+
+@pytest.mark.slow
+def test_a_shift_is_found_within_its_season() -> None:
+    found = days(np.random.default_rng(1), 12, season=True, shift_from=24 * 7)
+    assert found
+    assert 24 * 7 <= found[0] <= 24 * 8
+
+
+def test_ranks_of_a_phase_are_uniform_from_its_first_row_on() -> None:
+    """Kolmogorov and Smirnov's test of the ranks of 300 phases of 20 rows that nothing came before."""
+    from scipy import stats
+
+    rng = np.random.default_rng(2)
+    stream = monitor(rng).streams[0]
+    found = []
+    for _ in range(300):
+        nothing = sequential.PhaseRows(counts=(0.0,) * (len(stream.cuts) + 1))
+        values = 90 + rng.standard_normal(20)  # far from the reference, which cut the cells
+        ranks, rows = sequential._ranks(stream, nothing, values, rng, rows_alone=True)
+        assert sum(rows.counts) == 20
+        found.append(ranks)
+    assert stats.kstest(np.concatenate(found), "uniform").pvalue > 0.001
+    assert abs(np.corrcoef([one[0] for one in found], [one[-1] for one in found])[0, 1]) < 0.2
+
+
+def test_a_state_without_seasons_is_as_it_was() -> None:
+    assert "phases" not in monitor(np.random.default_rng(0)).to_json()

@@ -84,3 +84,22 @@ def test_the_enforced_expectations_are_in_the_key_of_the_bundle_and_only_they() 
     ]
     assert keys[0] != keys[1]
     assert "row expectations" not in bundle_inputs.inputs("p", "1", ServingOptions(), [], identity)
+
+
+@pytest.mark.parametrize(
+    ("window", "season", "name", "phase"),
+    [
+        ("hour", "none", "2026-11-29T13", None),
+        ("hour", "day", "2026-11-29T13", "13:00"),
+        ("hour", "week", "2026-11-29T00", "Sun 00:00"),
+        ("day", "week", "2026-11-30", "Mon"),
+    ],
+)
+def test_phases_of_seasons(window: Any, season: Any, name: str, phase: str | None) -> None:
+    assert windows.phase(name, MonitorSpec(window=window, season=season)) == phase
+
+
+def test_a_day_has_no_phase_of_the_day() -> None:
+    with pytest.raises(ValidationError, match="whole days have no hours"):
+        MonitorSpec(window="day", season="day")
+    assert "season" not in MonitorSpec().model_dump()
