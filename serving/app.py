@@ -30,6 +30,7 @@ from serving.protocols import error_format
 from serving.protocols.mlflow_scoring import MlflowScoring
 from serving.protocols.open_inference import OpenInference
 from serving.protocols.openai_api import OpenAI
+from serving.protocols.openai_embeddings import embeds_texts
 from serving.router import Handler, Router
 from serving.worker import Worker
 
@@ -173,7 +174,9 @@ class ModelApp:
         if content is None:
             shown = examples(predictor.package, predictor.endpoint)
             max_length = getattr(predictor.processor, "max_length", None)
-            found = document(slot.loaded.settings, predictor.endpoint, shown, max_length, embeds=predictor.embeds)
+            found = document(
+                slot.loaded.settings, predictor.endpoint, shown, max_length, embeds=embeds_texts(predictor)
+            )
             content = self._documents[predictor] = orjson.dumps(found)
         return Reply(content)
 

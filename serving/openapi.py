@@ -58,7 +58,7 @@ def document(
     Args:
         shown: examples of requests and answers.
         max_length: most tokens, steps or samples of one item that the network sees, where there is a limit.
-        embeds: whether the model gives embeddings.
+        embeds: whether the model gives embeddings of texts.
     """
     schemas: dict[str, Any] = {}
     beside: dict[str, Any] = {}

@@ -173,7 +173,7 @@ class Predictor:
             NotFiniteError: NaN or infinity in a vector.
         """
         if not self.embeds:
-            next_step = "train again, with an architecture that makes one vector of a text (kim does not)"
+            next_step = "train again, with an architecture whose last layer reads one vector of a sample"
             raise InferenceError("this package gives no embedding", got=self.package.facts.task, next_step=next_step)
         embed: Callable[..., NDArray[np.float32]] = getattr(self.processor, "embed")  # noqa: B009  # optional
         return embed(GraphRunner(self), samples)

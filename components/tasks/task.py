@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     RunGraph = Callable[[str, Arrays], Arrays]  # a graph's name and its feed to its outputs, all finite
     RunOutputs = Callable[[str, Arrays, Sequence[str]], Arrays]  # the same, to the outputs of these names
 
-EMBEDDING = "embedding"  # the output of a graph that is a text as one vector
+EMBEDDING = "embedding"  # the output of a graph that is a sample as one vector
 Values = Mapping[str, Any]  # a raw sample's fields: text is str, binary bytes, numbers ndarray float64, json any JSON
 Prediction = dict[str, Any]  # one answer, as JSON
 FieldKind = Literal["text", "binary", "numbers", "json"]

@@ -16,15 +16,14 @@ from components.contracts.shapes import ClassesOutput, InputSpec, TokensInput
 from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import TokenizerSpec, WordLevel
 from components.tasks import classification, items, pretrained_text
-from components.tasks.task import EMBEDDING, EndpointSchema, Example, FieldKind, Prediction, RawSample, Values
+from components.tasks.task import EndpointSchema, Example, FieldKind, Prediction, RawSample, Values
 from components.tasks.task_defaults import TRAIN_SHARE, Layout, SourceProfile, high, power_of_two
 from components.tasks.tokenized import Tokenized
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from components.tasks.task import Arrays, RunGraph, RunOutputs
+    from components.tasks.task import Arrays, RunGraph
 
 
 class TextClassificationSettings(Strict):
@@ -88,12 +87,6 @@ class TextClassificationProcessor(Tokenized):
 
         feed = collate(self.arrays(), samples, ("tokens",))
         return classification.predictions(run("model", feed)["probabilities"], classes)
-
-    def embed(self, run: RunOutputs, samples: Sequence[Arrays]) -> NDArray[np.float32]:
-        """The features of each text that the network's last layer reads, float32 (N, D); not normalised."""
-        from components.preprocessing.batch import collate
-
-        return run("model", collate(self.arrays(), samples, ("tokens",)), [EMBEDDING])[EMBEDDING]
 
     def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Texts to labels."""

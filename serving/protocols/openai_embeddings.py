@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.errors import InferenceError, SampleError
+from components.inference.predictor import Predictor
 from serving.answering import Answerer, Context
 from serving.exchange import Answer, HttpRequest, json_reply
 from serving.native import context_of, refusing
@@ -80,6 +81,11 @@ class OpenAIEmbeddings:
             raise RefusedRequest(500, failure(error), error.what, where=error.where) from error
 
 
+def embeds_texts(predictor: Predictor) -> bool:
+    """Whether a model gives embeddings of texts, which alone the protocol has."""
+    return predictor.embeds and predictor.endpoint.form == "text"
+
+
 def _read(document: Mapping[str, Any], slot: ModelSlot) -> tuple[list[str], bool]:
     """The texts of a request, and whether the embeddings are wanted as base64."""
     expected = slot.about["name"]
@@ -88,8 +94,8 @@ def _read(document: Mapping[str, Any], slot: ModelSlot) -> tuple[list[str], bool
     if document.get("model") != expected:
         message = f"this service has no such model; it has {expected}"
         raise RefusedRequest(404, "model_not_found", message, where="model", got=repr(document.get("model"))[:80])
-    if not slot.loaded.predictor.embeds:
-        raise RefusedRequest(404, "unsupported_model", "this model gives no embeddings", where="model")
+    if not embeds_texts(slot.loaded.predictor):
+        raise RefusedRequest(404, "unsupported_model", "this model gives no embeddings of texts", where="model")
     for name, value in document.items():
         if name not in _READ and value is not None:
             raise bad(name, "this parameter is not supported", repr(value)[:40])

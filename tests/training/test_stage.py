@@ -77,7 +77,11 @@ def test_leaves_the_parts_of_a_package(place: Path) -> None:
     signature = Signature.model_validate_json((trained / "signature.json").read_bytes())
     assert signature.graphs["model"].model_dump() == {
         "inputs": [{"name": "images", "type": "uint8", "shape": ["batch", 8, 8, 1]}],
-        "outputs": [{"name": "probabilities", "type": "float32", "shape": ["batch", 10]}],
+        "outputs": [
+            {"name": "probabilities", "type": "float32", "shape": ["batch", 10]},
+            {"name": "embedding", "type": "float32", "shape": ["batch", 64]},
+        ],
+        "on_request": ["embedding"],
     }
     assert signature.classes == CLASSES
     assert (trained / "processor.json").read_bytes() == (place / "prepared" / "processor.json").read_bytes()
@@ -93,7 +97,7 @@ def test_graph_weights_and_golden_answers_agree(place: Path) -> None:
     golden = json.loads((trained / "golden" / "outputs.json").read_bytes())["examples"]
     contents = [(trained / "golden" / row["file"]).read_bytes() for row in golden]
     images = torch.stack([torch.from_numpy(decode(content, 8, 8, 1)) for content in contents])
-    (expected,) = compute(graph, {"images": images}).values()  # (N, K)
+    expected = compute(graph, {"images": images})["probabilities"]  # (N, K)
     said = [list(row["answer"]["probabilities"].values()) for row in golden]
     np.testing.assert_allclose(said, expected.numpy(), atol=1e-7)
     assert [row["answer"]["label"] for row in golden] == [CLASSES[place] for place in expected.argmax(dim=1)]
