@@ -48,7 +48,8 @@ async def take(request: HttpRequest, log: PredictionLog | None) -> Answer:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise RefusedRequest(422, "feedback", first["msg"], where=where, expected="id, truth; index, at") from error
+        text = first["msg"].removeprefix("Value error, ")
+        raise RefusedRequest(422, "feedback", text, where=where, expected="id, truth; index, at") from error
     try:
         await asyncio.get_running_loop().run_in_executor(None, log.feedback, feedback)
     except OSError as error:

@@ -16,7 +16,9 @@ These types cross the boundary between a bundle and the Modelyard of today, so a
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ OPEN, SEALED = "open", "sealed"  # folders of a model's log in a project: lines 
 PREDICTION_HEADER = "X-Modelyard-Prediction"
 BLOCK_FORMAT, BY_REQUEST = 1, 2
 HOUR_SECONDS = 3600.0
+DAY_SECONDS = 24 * HOUR_SECONDS
 PREDICTIONS, FEEDBACK = ".predictions.jsonl", ".feedback.jsonl"
 REDACTED = "[redacted]"
 FLAGS = "contract.flags"  # column of a row: columns that miss an expectation of the training data, a list as JSON
@@ -83,9 +86,25 @@ class Feedback(Strict):
     """
 
     id: str
-    index: int = Field(default=0, ge=0)
+    index: int = Field(default=0, ge=0, lt=2**31)
     truth: Any
     at: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    @field_validator("truth")
+    @classmethod
+    def _is_json(cls, value: Any) -> Any:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError("no value of JSON, such as a label, a finite number or a list") from error
+        return value
+
+    @field_validator("at")
+    @classmethod
+    def _is_past(cls, value: float | None) -> float | None:
+        if value is not None and value > time.time() + DAY_SECONDS:
+            raise ValueError("lies in the future; seconds since 1970 are expected, not milliseconds")
+        return value
 
     @field_validator("id")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Holder(Strict):
     """What holds samples, or was made from them.
 
     Args:
-        kind: `package` or `bundle`.
+        kind: `package` or `bundle`; `scores`, an output of `modelyard score` that has the person's rows.
         name: a folder's name, or a bundle's tag.
         why: how it comes to hold them.
     """
@@ -65,11 +65,11 @@ def in_dataset(folder: Path, whose: Subject) -> DatasetSamples | None:
     found = DatasetSamples(
         raw_digest=manifests.load(folder / "raw", "raw").digest, ids=[], digests=[], splits={}, inputs=[], files=[]
     )
-    inputs, files = set[str](), set[str]()
+    inputs, files, names = set[str](), set[str](), _fields_of_column(folder, whose.key)
     for group in sample_file.groups(table):
         for sample in group:
             digest = exclusion.digest_of(sample.values)
-            if not _is_of(sample, digest, whose):
+            if not _is_of(sample, digest, whose, names):
                 continue
             found.ids.append(sample.id)
             found.digests.append(digest)
@@ -98,7 +98,7 @@ def holders(project: Project, samples: dict[str, DatasetSamples]) -> list[Holder
     folders = [("package", path, path) for path in sorted((project.state / "packages").glob("*"))]
     folders += [("bundle", path, path / "src" / "package") for path in sorted((project.bundles / "bentos").glob("*/*"))]
     for kind, place, package in folders:
-        sealed = _sealed(package)
+        sealed = sealed_package(package)
         if sealed is None:
             continue
         why = _why(sealed, samples)
@@ -163,10 +163,20 @@ def _without(path: Path, digests: set[str]) -> Path | None:
     return fresh.replace(path.with_name(f"{file_digest.of_file(fresh)[:16]}.parquet"))
 
 
-def _is_of(sample: Sample, digest: str, whose: Subject) -> bool:
+def _fields_of_column(folder: Path, column: str | None) -> tuple[str, ...]:
+    """The fields that a column of a dataset's source became: with `group: customer` it is the field `group`."""
+    if column is None:
+        return ()
+    source = located_yaml.read(folder / "dataset.yaml", DatasetSpec).source
+    keys = {**source.model_dump(), **(source.model_dump().get("layout") or {})}
+    return tuple(name for name, value in keys.items() if value == column)
+
+
+def _is_of(sample: Sample, digest: str, whose: Subject, names: tuple[str, ...]) -> bool:
     if whose.sample is not None:
         return whose.sample in (sample.id, digest)
-    return whose.is_in(sample.values) or any(whose.is_in(value) for value in sample.values.values())
+    rows = [value for value in sample.values.values() if isinstance(value, Mapping)]
+    return whose.is_in(sample.values, names) or any(whose.is_in(row, names) for row in rows)
 
 
 def _items(sample: Sample) -> Iterator[Any]:
@@ -190,7 +200,7 @@ def _why(sealed: Manifest, samples: dict[str, DatasetSamples]) -> str | None:
     return None
 
 
-def _sealed(folder: Path) -> Manifest | None:
+def sealed_package(folder: Path) -> Manifest | None:
     return manifests.load(folder, "package") if (folder / manifests.FILE_NAME).is_file() else None
 
 

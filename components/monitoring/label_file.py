@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from components.contracts.prediction_log import FEEDBACK, Feedback, hour_of
@@ -22,7 +24,8 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 def read(path: Path) -> list[Feedback]:
     """The truths of a file.
 
-    A truth in CSV or TSV that is JSON (a number, a list, an object, a text in quotes) is read as that, else as a text.
+    A truth in CSV or TSV that is JSON (a number as JSON writes it, a list, an object, a text in quotes) is read as
+    that, else as a text: 1.20 stays one, as it may be the name of a class.
 
     Raises:
         SourceError: the file cannot be read, or a row is no truth; the first one is named.
@@ -37,12 +40,12 @@ def read(path: Path) -> list[Feedback]:
             except ValidationError as error:
                 first = error.errors()[0]
                 raise SourceError(
-                    f"row {number} is no truth: {first['msg']}",
+                    f"row {number} is no truth: {first['msg'].removeprefix('Value error, ')}",
                     where=str(path),
                     got=json.dumps(row, default=str)[:120],
                     expected="id and truth; if needed, index of the sample in its request, and at, seconds since 1970",
                 ) from error
-    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError, pa.ArrowException) as error:
         raise SourceError("the truths cannot be read", where=str(path), got=str(error)) from error
     if not found:
         raise SourceError("there is no truth in the file", where=str(path), expected=", ".join(COLUMNS[:2]))
@@ -74,8 +77,6 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
                     document = json.loads(line)
                     yield document if isinstance(document, dict) else {"row": document}
     elif suffix == ".parquet":
-        import pyarrow.parquet as pq
-
         yield from pq.read_table(path).to_pylist()
     else:
         raise SourceError(
@@ -92,7 +93,9 @@ def _cell(name: str, text: str | None) -> Any:
         if name == "at":
             return float(text)
         if name == "truth" and text[0] in '[{"-0123456789':
-            return json.loads(text)
-    except ValueError:
+            truth = json.loads(text)
+            is_number = isinstance(truth, int | float)
+            return truth if not is_number or json.dumps(truth) == text else text
+    except (ValueError, RecursionError):
         return text
     return text

@@ -26,7 +26,7 @@ from components.contracts.prediction_log import OPEN, REDACTED, hours
 from components.core.errors import UsageError
 from components.identity import digest
 from components.ingestion.sample import Sample
-from components.monitoring import log_reader, sealing
+from components.monitoring import labels, live_quality, log_reader, sealing
 from components.monitoring.log_reader import INPUT
 from components.tasks.task import Task
 
@@ -88,7 +88,7 @@ def samples(
             name = f"answered/{row['id']}-{row['index']}"
             if name in names:
                 continue
-            values = _values(row.get(INPUT), truths[key], item, target, fields)
+            values = _values(row.get(INPUT), truths[key], item, target, fields, _classes(row["output"]))
             if isinstance(values, str):
                 left_out[values] += 1
                 continue
@@ -111,7 +111,7 @@ def _split(name: str) -> str:
 
 
 def _tables(log: Path) -> Iterator[pa.Table]:
-    wanted = ["id", "index", "role", INPUT]
+    wanted = ["id", "index", "role", "output", INPUT]
     for one in sealing.sealed_hours(log):
         with pq.ParquetFile(one.folder / sealing.PREDICTIONS) as parquet:
             names = [name for name in wanted if name in parquet.schema_arrow.names]
@@ -128,11 +128,17 @@ def _truths(log: Path) -> dict[tuple[str, int], Any]:
     ]
     for hour in hours(log / OPEN):
         rows += log_reader.read(log / OPEN / hour).feedback.to_pylist()
-    rows.sort(key=lambda row: row["arrived"] if row["at"] is None else row["at"])
-    return {(str(row["id"]), int(row["index"] or 0)): json.loads(row["truth"]) for row in rows}
+    return {key: json.loads(truth.text) for key, truth in labels.settle(rows).items()}
 
 
-def _values(kept: str | None, truth: Any, item: str, target: str, fields: Fields) -> dict[str, Any] | str:
+def _classes(output: str) -> list[str]:
+    """The classes that an answer names."""
+    return live_quality.classes_of(json.loads(output))
+
+
+def _values(
+    kept: str | None, truth: Any, item: str, target: str, fields: Fields, classes: Sequence[str]
+) -> dict[str, Any] | str:
     """The fields of a sample, or why there is none."""
     if kept is None:
         return "their input was not kept"
@@ -143,12 +149,11 @@ def _values(kept: str | None, truth: Any, item: str, target: str, fields: Fields
     except (ValueError, binascii.Error):
         return "their input is of another kind than the samples"
     if target == "target":
-        if isinstance(truth, bool) or not isinstance(truth, int | float):
-            return "their truth is no number"
-        return {item: value, target: [float(truth)]}
-    if not isinstance(truth, str | int) or isinstance(truth, bool):
+        number = live_quality.number_of(truth)
+        return "their truth is no number" if number is None else {item: value, target: [number]}
+    if not isinstance(truth, str | int | float) or isinstance(truth, bool):
         return "their truth is no label"
-    return {item: value, target: str(truth)}
+    return {item: value, target: live_quality.label_of(truth, classes)}
 
 
 def _item(value: Any, kind: str) -> Any:

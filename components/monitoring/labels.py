@@ -39,6 +39,26 @@ class JoinCounts(NamedTuple):
     late: int
 
 
+class Truth(NamedTuple):
+    """What was told of a prediction.
+
+    Args:
+        text: the truth that counts, as JSON: of several the one that was found out last (`at`, else its arrival).
+        told_at: when it was found out, seconds since 1970.
+        first_arrived: when the first of them arrived.
+        double: how often a truth was repeated.
+        contradicting: whether different ones were told.
+        late: how many came more than `LATE_SECONDS` after the prediction.
+    """
+
+    text: str
+    told_at: float
+    first_arrived: float
+    double: int = 0
+    contradicting: bool = False
+    late: int = 0
+
+
 class Labelled(NamedTuple):
     """Predictions with their truths.
 
@@ -58,26 +78,9 @@ def join(predictions: pa.Table, feedback: Iterable[dict[str, Any]]) -> Labelled:
         predictions: as of `log_reader.LogPart`.
         feedback: rows of `log_reader.FEEDBACK_SCHEMA`, of any hours.
     """
-    truths: dict[tuple[str, int], tuple[float, str]] = {}
-    double = late = 0
-    contradicting: set[tuple[str, int]] = set()
+    settled = settle(feedback)
     known = set(zip(predictions["id"].to_pylist(), predictions["index"].to_pylist(), strict=True))
-    unknown: set[tuple[str, int]] = set()
-    for row in feedback:
-        key = str(row["id"]), int(row["index"] or 0)
-        told_at = float(row["arrived"] if row["at"] is None else row["at"])
-        if key not in known:
-            unknown.add(key)
-            continue
-        late += told_at - answered_at(key[0]) > LATE_SECONDS
-        earlier = truths.get(key)
-        if earlier is not None:
-            if _same(earlier[1], row["truth"]):
-                double += 1
-                continue
-            contradicting.add(key)
-        if earlier is None or told_at >= earlier[0]:
-            truths[key] = told_at, row["truth"]
+    truths = {key: truth for key, truth in settled.items() if key in known}
     columns = ["id", "index", "time", "model", "version", "package", "role", "output"]
     table = predictions.select([*columns, *(set(predictions.column_names) - set(FACTS.names))]).to_pandas()
     keys = list(zip(table["id"], table["index"], strict=True))
@@ -85,10 +88,49 @@ def join(predictions: pa.Table, feedback: Iterable[dict[str, Any]]) -> Labelled:
     chosen = table.loc[np.array(has_truth, bool)].reset_index(drop=True)
     found = [truths[key] for key, there in zip(keys, has_truth, strict=True) if there]
     chosen["output"] = [json.loads(text) for text in chosen["output"]]
-    chosen["truth"] = pd.Series([json.loads(text) for _, text in found], dtype=object)
-    chosen["told_at"] = [told for told, _ in found]
-    counts = JoinCounts(len(chosen), len(table) - len(chosen), len(unknown), double, len(contradicting), late)
+    chosen["truth"] = pd.Series([json.loads(one.text) for one in found], dtype=object)
+    chosen["told_at"] = [one.told_at for one in found]
+    counts = JoinCounts(
+        len(chosen),
+        len(table) - len(chosen),
+        len(settled) - len(truths),
+        sum(one.double for one in truths.values()),
+        sum(one.contradicting for one in truths.values()),
+        sum(one.late for one in truths.values()),
+    )
     return Labelled(chosen, counts)
+
+
+def settle(feedback: Iterable[dict[str, Any]]) -> dict[tuple[str, int], Truth]:
+    """The truth of each prediction, by id and index, whatever the order of the rows.
+
+    Args:
+        feedback: rows of `log_reader.FEEDBACK_SCHEMA`.
+    """
+    found: dict[tuple[str, int], Truth] = {}
+    for told_at, arrived, row in sorted(map(_when, feedback), key=lambda one: one[:2]):
+        key = str(row["id"]), int(row["index"] or 0)
+        late = told_at - answered_at(key[0]) > LATE_SECONDS
+        earlier = found.get(key)
+        if earlier is None:
+            found[key] = Truth(row["truth"], told_at, arrived, late=int(late))
+            continue
+        is_same = _same(earlier.text, row["truth"])
+        found[key] = Truth(
+            earlier.text if is_same else row["truth"],
+            told_at,
+            min(arrived, earlier.first_arrived),
+            earlier.double + is_same,
+            earlier.contradicting or not is_same,
+            earlier.late + late,
+        )
+    return found
+
+
+def _when(row: dict[str, Any]) -> tuple[float, float, dict[str, Any]]:
+    """When a truth was found out, when it arrived, and its row."""
+    arrived = float(row["arrived"])
+    return (arrived if row["at"] is None else float(row["at"])), arrived, row
 
 
 def _same(one: str, other: str) -> bool:

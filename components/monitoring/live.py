@@ -1,8 +1,9 @@
 """Labels in the order of their arrival, and the two tests over them: of the champion alone, and against its challenger.
 
-A test that may be looked at any time needs a sequence that does not change behind it. So labels are grouped by the
-window in which they arrived, a window counts once it is over, and of several truths of one answer the first one told
-counts here; `labels.join` takes the last.
+A test that may be looked at any time needs a sequence that does not depend on what is seen later. So labels are grouped
+by the window in which the first truth of an answer arrived, and a window counts once it is over. Of several truths the
+last one counts, as everywhere (`labels.settle`): a label that was wrong is corrected where it stands, and the tests are
+those of the corrected labels.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from components.contracts.monitor_spec import Window
 from components.contracts.prediction_log import OPEN, hour_of, hours
 from components.drift import accuracy_watch
 from components.drift.live_comparison import LiveComparison
-from components.monitoring import live_quality, log_reader, sealing
+from components.monitoring import labels, live_quality, log_reader, sealing
 from components.monitoring.sealing import SealedHour
 from components.monitoring.upkeep_request import GRACE_SECONDS
 from components.monitoring.windows import A_MONTH, SECONDS
@@ -51,7 +52,7 @@ class ScoredAnswer(NamedTuple):
 def result(request: LiveRequest, log: Path, now: float) -> LiveResult:
     """What the labels of a log say until now."""
     sealed = sealing.sealed_hours(log)
-    truths = _first_truths(log, sealed, request.window, now)
+    truths = _arrived_truths(log, sealed, request.window, now)
     scored = list(_scored(log, sealed, truths))
     own = [one for one in scored if one.package == request.champion and one.role == "champion"]
     known = [one for one in own if one.right is not None]
@@ -69,23 +70,19 @@ def result(request: LiveRequest, log: Path, now: float) -> LiveResult:
     )
 
 
-def _first_truths(
+def _arrived_truths(
     log: Path, sealed: Iterable[SealedHour], window: Window, now: float
 ) -> dict[tuple[str, int], tuple[str, str]]:
-    """The first truth that was told of each answer, as JSON, and the window in which it arrived."""
+    """The truth of each answer, as JSON, and the window in which the first that was told of it arrived."""
     rows = [row for one in sealed for row in pq.read_table(one.folder / sealing.FEEDBACK).to_pylist()]
     for hour in hours(log / OPEN):
         rows += log_reader.read(log / OPEN / hour).feedback.to_pylist()
     found: dict[tuple[str, int], tuple[str, str]] = {}
-    for row in sorted(rows, key=lambda one: (one["arrived"], one["id"], one["index"] or 0)):
-        arrived = float(row["arrived"])
-        end = (math.floor(arrived / SECONDS[window]) + 1) * SECONDS[window]
-        if end + GRACE_SECONDS > now:
-            continue
-        hour = hour_of(arrived)
-        found.setdefault(
-            (str(row["id"]), int(row["index"] or 0)), (row["truth"], hour if window == "hour" else hour[:_DAY])
-        )
+    for key, truth in labels.settle(rows).items():
+        end = (math.floor(truth.first_arrived / SECONDS[window]) + 1) * SECONDS[window]
+        if end + GRACE_SECONDS <= now:
+            hour = hour_of(truth.first_arrived)
+            found[key] = truth.text, hour if window == "hour" else hour[:_DAY]
     return found
 
 

@@ -5,7 +5,8 @@ The truth has the form that the task's predictions have: a label, a list of labe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,15 +136,49 @@ class Score(NamedTuple):
 
 def score(output: Mapping[str, Any], truth: Any) -> Score | None:
     """The score of a prediction; None if its truth is of another kind."""
-    if "label" in output and isinstance(truth, str | int | bool):
-        return Score("accuracy", float(str(output["label"]) == str(truth)))
+    if "label" in output and isinstance(truth, str | int | float | bool):
+        return Score("accuracy", float(str(output["label"]) == label_of(truth, classes_of(output))))
     if "labels" in output and isinstance(truth, list):
-        return Score("accuracy", float({str(one) for one in output["labels"]} == {str(one) for one in truth}))
-    if "value" in output and isinstance(truth, int | float) and not isinstance(truth, bool):
-        return Score("rmse", (float(output["value"]) - float(truth)) ** 2)
+        told = {label_of(one, classes_of(output)) for one in truth}
+        return Score("accuracy", float({str(one) for one in output["labels"]} == told))
+    if "value" in output and (number := number_of(truth)) is not None:
+        return Score("rmse", (float(output["value"]) - number) ** 2)
     if "text" in output and isinstance(truth, str):
         return Score("accuracy", float(output["text"] == truth))
     return None
+
+
+def classes_of(output: Mapping[str, Any]) -> list[str]:
+    """The classes that an answer names with their probabilities or scores, and its label."""
+    odds = output.get("probabilities", output.get("scores"))
+    named = list(odds) if isinstance(odds, Mapping) else []
+    return [*named, str(output["label"])] if "label" in output else named
+
+
+def label_of(truth: Any, classes: Sequence[str]) -> str:
+    """A truth as the name of a class: files of tables write 7 as 7.0, and 1.20 as 1.2."""
+    text = str(truth)
+    if text in classes or (number := number_of(truth)) is None:
+        return text
+    alike = {one for one in classes if number_of(one) == number}
+    return alike.pop() if len(alike) == 1 else text
+
+
+def number_of(truth: Any) -> float | None:
+    """A truth as a finite number, if it is one or the text of one."""
+    if isinstance(truth, bool) or not isinstance(truth, int | float | str):
+        return None
+    try:
+        number = float(truth)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def unscored(labelled: pd.DataFrame) -> int:
+    """Predictions of a `labels.Labelled.table` whose truth is of another kind than the answer."""
+    pairs = zip(labelled["output"], labelled["truth"], strict=True)
+    return sum(score(output, truth) is None for output, truth in pairs)
 
 
 def _proportion(values: NDArray[np.float64]) -> tuple[float, float]:

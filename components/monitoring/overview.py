@@ -26,6 +26,9 @@ from components.monitoring.sealing import SealedHour
 from components.monitoring.slices import slices
 from components.monitoring.upkeep_request import UpkeepRequest
 
+# Columns that are no property of a sample, or that figures are given by in any case.
+_NOT_SLICED = frozenset({"id", "index", "time", "latency_ms", "output", log_reader.INPUT})
+
 
 class SlotTotals(NamedTuple):
     """Answers of a version in a role.
@@ -51,6 +54,7 @@ class LogOverview(NamedTuple):
         dropped: requests that are missing, as they came faster than they could be written.
         unreadable: lines that could not be read, as the last of a killed process.
         forgotten: answers that `modelyard forget` removed.
+        unscored: answers whose truth is of another kind than they are.
     """
 
     sealed: int
@@ -62,6 +66,7 @@ class LogOverview(NamedTuple):
     dropped: int
     unreadable: int
     forgotten: int
+    unscored: int
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -88,6 +93,9 @@ def overview(
         CorruptArtifactError: a sealed hour was changed.
         UsageError: no answer has the column.
     """
+    if by in _NOT_SLICED:
+        expected = "a column of the samples, such as raw.row.age or prepared.mean"
+        raise UsageError("answers have no slices by this column", got=by, expected=expected)
     upkeep.keep_up(UpkeepRequest(log=log, model=log.name, retention_days=retention_days, store=store))
     with file_lock.locked(upkeep.lock_file(log), "another look at the prediction log"):
         sealed = sealing.sealed_hours(log)
@@ -112,6 +120,7 @@ def overview(
         sum(int(one["dropped_requests"]) for one in facts) + sum(part.dropped for part in opened),
         sum(int(one["unreadable_lines"]) for one in facts) + sum(part.torn for part in opened),
         sum(int(one.get("forgotten", 0)) for one in facts),
+        live_quality.unscored(table),
     )
 
 
@@ -161,7 +170,8 @@ def _look(
     if by is not None and by not in names and totals:
         columns = {name for one in sealed for name in pq.read_schema(one.folder / sealing.PREDICTIONS).names}
         columns |= {name for part in opened for name in part.predictions.column_names}
-        raise UsageError("no answer has this column", got=by, expected=", ".join(sorted(columns)))
+        expected = ", ".join(sorted(name for name in columns if name not in _NOT_SLICED))
+        raise UsageError("no answer has this column", got=by, expected=expected)
     schema = log_reader.unified([table.schema for table in labelled])
     if by is not None and by not in schema.names:
         schema = schema.append(pa.field(by, pa.string()))

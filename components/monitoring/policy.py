@@ -107,6 +107,14 @@ def decide(
     return orders
 
 
+def waiting(
+    spec: ActionsSpec, model: str, alarms: Sequence[MonitorAlarm], past: Sequence[PastOrder]
+) -> list[PastOrder]:
+    """Earlier orders about these alarms that no look carries out: a person may."""
+    asked = {order_id(model, alarm, action) for alarm in alarms for action in ORDER if action in spec.of(alarm.trigger)}
+    return [one for one in past if one.id in asked and one.state != "done" and not _is_left(one)]
+
+
 def _is_left(order: PastOrder) -> bool:
     return order.state == "ordered" or (order.state == "failed" and order.attempts < MOST_ATTEMPTS)
 

@@ -20,12 +20,14 @@ import pyarrow.parquet as pq
 
 from components.contracts.prediction_log import HOUR_SECONDS, OPEN, SEALED, begin_of, hours
 from components.core import atomic
+from components.core.errors import CorruptArtifactError, NotFoundError
 from components.identity import manifest as manifests
 from components.identity.manifest import Manifest
 from components.monitoring import hour_file, log_reader
 from components.monitoring.hour_file import LinesOf
 from components.monitoring.upkeep_request import GRACE_SECONDS
 
+_MEND = "restore the folder from a backup or the artifact store, or move it away: its answers are then not counted"
 PREDICTIONS, FEEDBACK = "predictions.parquet", "feedback.parquet"
 
 
@@ -48,6 +50,7 @@ def seal_closed(log: Path, now: float | None = None) -> list[SealedHour]:
         OSError: a file cannot be read or written; the lines stay.
     """
     now = time.time() if now is None else now
+    _restore(log)
     for aside in sorted((log / OPEN).glob(".*")):
         _finish_removal(log, aside)
     due = [hour for hour in hours(log / OPEN) if begin_of(hour) + HOUR_SECONDS + GRACE_SECONDS <= now]
@@ -152,8 +155,37 @@ def sealed_hours(log: Path) -> list[SealedHour]:
     """The sealed parts of a log, in order.
 
     Raises:
-        CorruptArtifactError: a manifest cannot be read or does not fit.
+        CorruptArtifactError: an hour has no manifest that fits, or a file of another size than was sealed.
     """
     folder = log / SEALED
-    found = [path for path in folder.iterdir() if (path / manifests.FILE_NAME).is_file()] if folder.is_dir() else []
-    return [SealedHour(path.name, path, manifests.load(path, "predictions")) for path in sorted(found)]
+    found = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+    return [SealedHour(path.name, path, _checked(path)) for path in sorted(found)]
+
+
+def _checked(folder: Path) -> Manifest:
+    """The manifest of a sealed hour; its files have the sizes that were sealed."""
+    try:
+        manifest = manifests.load(folder, "predictions")
+    except NotFoundError as error:
+        raise CorruptArtifactError(
+            "a sealed hour of the prediction log has no manifest", where=str(folder), next_step=_MEND
+        ) from error
+    for name, entry in manifest.files.items():
+        size = (folder / name).stat().st_size if (folder / name).is_file() else None
+        if size != entry.bytes:
+            raise CorruptArtifactError(
+                "a file of the prediction log is not the one that was sealed",
+                where=str(folder / name),
+                got="it is missing" if size is None else f"{size:,} bytes",
+                expected=f"{entry.bytes:,} bytes",
+                next_step=_MEND,
+            )
+    return manifest
+
+
+def _restore(log: Path) -> None:
+    """Put back hours that a killed call was about to replace (`atomic.folder`)."""
+    for old in (log / SEALED).glob(".*.old"):
+        target = old.with_name(old.name[1:].removesuffix(".old"))
+        if not target.exists():
+            old.rename(target)

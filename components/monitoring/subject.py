@@ -18,6 +18,7 @@ from components.monitoring.log_reader import INPUT
 
 ROW = "raw.row."
 RAW = "raw."
+TEXT = "text"  # key of a request's text
 
 
 class Subject(Strict):
@@ -38,11 +39,19 @@ class Subject(Strict):
             raise ValueError("either a sample, or a key and its value")
         return self
 
-    def is_in(self, document: Any) -> bool:
-        """Whether a row of features, an input or the fields of a sample has the key with the value."""
-        if self.key is None or not isinstance(document, Mapping):
+    def is_in(self, document: Any, names: Collection[str] = ()) -> bool:
+        """Whether a row of features, an input or the fields of a sample has the key with the value.
+
+        Args:
+            names: further names of the key, as the field that a column of the source became.
+        """
+        if self.key is None:
             return False
-        return self.key in document and is_value(document[self.key], str(self.value))
+        if isinstance(document, str):  # an input that is a text alone
+            return TEXT in (self.key, *names) and document == self.value
+        if not isinstance(document, Mapping):
+            return False
+        return any(name in document and is_value(document[name], str(self.value)) for name in (self.key, *names))
 
 
 def is_value(found: Any, value: str) -> bool:

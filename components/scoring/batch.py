@@ -255,7 +255,7 @@ class _Run:
         first = report.first_errors(self._folder.work, self._count, 5)
         return ValidationRefused(
             f"{totals.errors:,} of {totals.samples:,} samples cannot be scored",
-            where=", ".join(self._source.names[:5]),
+            where=", ".join(str(one.place) for one in first) + (", ..." if totals.errors > len(first) else ""),
             got="; ".join(f"{one.place}: {one.problem}" for one in first),
             expected=f"at most {self._request.options.max_errors}",
             next_step="mend the input, or allow more with --max-errors, such as --max-errors 10%; parts that are done "

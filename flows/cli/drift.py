@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from components.core.errors import NotFoundError, UsageError
+from components.core.errors import UsageError
 from components.core.project import Project
 
 
@@ -29,19 +29,14 @@ def drift(
     .modelyard/monitoring/MODEL. A window that was judged is not judged again. The exit code is 1 if there is an alarm.
     """
     from components.contracts.monitor_spec import MonitorSpec
-    from components.contracts.pipeline import PipelineSpec
-    from components.core import located_yaml
     from flows.cli import prediction_folder
     from flows.cli.run import log
     from flows.monitoring import looking
 
     project = Project.find()
     prediction_folder.find(project, model)
-    file = project.pipeline_file(model)
-    if not file.is_file():
-        raise NotFoundError(f"no pipeline {model}", where=str(project.pipelines), expected=f"{model}.yaml")
+    spec = prediction_folder.pipeline(project, model)
     _check_bounds(since, until)
-    spec = located_yaml.read(file, PipelineSpec)
     monitor = spec.monitor or MonitorSpec()
     if window is not None:
         monitor = MonitorSpec.model_validate({**monitor.model_dump(), "window": window})

@@ -41,7 +41,7 @@ def forget(sample: str | None, subject: str | None, dry_run: bool, retrain: bool
         return 0
     with forgetting.lock(project):
         for left in forgetting.unfinished(project):
-            click.echo(f"finishing what an earlier call began ({left.request})", err=True)
+            click.echo(f"finishing what an earlier call began (.modelyard/forget/{left.request}.json)", err=True)
             forgetting.carry_out(project, left, _log)
         forgetting.seal(project)
         plan = forgetting.make(project, whose)
@@ -84,7 +84,12 @@ def _show(plan: ForgetPlan, as_json: bool) -> None:
         click.echo(json.dumps({**plan.model_dump(exclude={"subject"}), "empty": plan.is_empty}, indent=2))
         return
     if plan.is_empty:
-        click.echo("nothing of it is here: no row of a prediction log, no sample of a dataset")
+        click.echo("nothing of it is here: no row of a prediction log, no sample of a dataset, no row of scores/")
+        if plan.subject.key is not None:
+            click.echo(
+                f"(looked for: samples, rows and kept inputs whose column or key {plan.subject.key} has this value; a "
+                "log without serving.log.inputs has the columns of its task alone)"
+            )
     for model, rows in plan.logs.items():
         click.echo(f"log of {model}: {rows.rows:,} rows in {len(rows.hours)} hours")
     for name, samples in plan.datasets.items():
@@ -93,6 +98,8 @@ def _show(plan: ForgetPlan, as_json: bool) -> None:
     for one in plan.holders:
         version = f" (version {one.version})" if one.version else ""
         click.echo(f"{one.kind} {one.name}{version}: {one.why}")
+    if plan.derived:
+        click.echo(f"{len(plan.derived):,} references and judged windows: removed, and computed again without them")
     if plan.datasets:
         click.echo(
             "not removed: the source itself, which `source.exclude` only passes over; earlier data in DVC's cache, "

@@ -12,17 +12,16 @@ from components.core.errors import UsageError
 from components.core.project import Project
 
 if TYPE_CHECKING:
-    from flows.monitoring.context import MonitorContext
     from flows.monitoring.look import Look
 
 
 @click.command(epilog="Example:  modelyard monitor sst2 --dry-run")
 @click.argument("model")
-@click.option("--dry-run", is_flag=True, help="Judge and decide, and carry nothing out.")
+@click.option("--dry-run", is_flag=True, help="Judge and decide, and carry nothing out; no server is started.")
 @click.option("--orders", "show_orders", is_flag=True, help="Only list the orders so far.")
 @click.option("--approve", metavar="ORDER", help="Carry out an order that was proposed or held back.")
-@click.option("--pause", is_flag=True, help="Hold every order back, until --resume.")
-@click.option("--resume", is_flag=True, help="Carry orders out again.")
+@click.option("--pause", is_flag=True, help="Hold every order back, until --resume; those wait for --approve.")
+@click.option("--resume", is_flag=True, help="Carry new orders out again.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def monitor(
     model: str, dry_run: bool, show_orders: bool, approve: str | None, pause: bool, resume: bool, as_json: bool
@@ -37,10 +36,9 @@ def monitor(
             "these options exclude each other", expected="one of --dry-run, --orders, --approve, --pause, --resume"
         )
     project = Project.find()
-    from components.contracts.pipeline import PipelineSpec
-    from components.core import located_yaml
+    from flows.cli import prediction_folder
 
-    spec = located_yaml.read(project.pipeline_file(model), PipelineSpec)
+    spec = prediction_folder.pipeline(project, model)
     if pause or resume:
         return _switch(project, model, paused=pause, as_json=as_json)
     if show_orders:
@@ -52,6 +50,11 @@ def monitor(
     from flows.platform import connections, lifecycle
     from flows.platform.user_name import user_name
 
+    if dry_run:  # no server is asked, and none is started
+        with Api(connections.configured(project).mlflow, connections.credentials(project)) as api:
+            found = looks.look(MonitorContext(project, spec, api, log), dry_run=True)
+        _show(project, model, found, as_json)
+        return 0
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     # A retraining is a flow run of this project's Prefect; the terminal shows Modelyard's messages only.
@@ -65,12 +68,14 @@ def monitor(
             outcome = looks.approve(context, approve)
             click.echo(json.dumps(outcome._asdict()) if as_json else outcome.text)
             return int(outcome.failed)
-        found = looks.look(context, dry_run=dry_run)
-    _show(context, found, as_json)
+        found = looks.look(context)
+    _show(project, model, found, as_json)
     return int(found.failed)
 
 
-def _show(context: MonitorContext, found: Look, as_json: bool) -> None:
+def _show(project: Project, model: str, found: Look, as_json: bool) -> None:
+    from components.monitoring import orders
+
     if as_json:
         document = {
             "alarms": [one._asdict() for one in found.alarms],
@@ -85,6 +90,7 @@ def _show(context: MonitorContext, found: Look, as_json: bool) -> None:
                 for order, outcome in found.orders
             ],
             "challenger": found.challenger,
+            "waiting": [{"order": one.id, "action": one.action, "state": one.state} for one in found.waiting],
         }
         click.echo(json.dumps(document, indent=2))
         return
@@ -95,9 +101,14 @@ def _show(context: MonitorContext, found: Look, as_json: bool) -> None:
     if found.challenger:
         click.echo(found.challenger)
     if not found.alarms:
-        click.echo(f"{context.name}: no alarm")
-    elif not found.orders:
+        click.echo(f"{model}: no alarm")
+    elif not found.orders and not found.waiting:
         click.echo("nothing new follows: these alarms were answered, or monitor.actions names nothing for them")
+    for one in found.waiting:
+        state = one.state.replace("_", " ")
+        click.echo(f"order {one.id}  {one.action}: {state} before; `modelyard monitor {model} --approve {one.id}`")
+    if orders.is_paused(project.monitoring(model)):
+        click.echo(f"the monitor of {model} is paused: `modelyard monitor {model} --resume`")
 
 
 def _switch(project: Project, model: str, *, paused: bool, as_json: bool) -> int:
@@ -107,9 +118,23 @@ def _switch(project: Project, model: str, *, paused: bool, as_json: bool) -> int
         switch.touch()
     else:
         switch.unlink(missing_ok=True)
-    text = "holds every order back" if paused else "carries orders out"
-    click.echo(json.dumps({"paused": paused}) if as_json else f"the monitor of {model} {text}")
+    held = [] if paused else _held_back(project, model)
+    if as_json:
+        click.echo(json.dumps({"paused": paused, "held_back": held}))
+        return 0
+    click.echo(f"the monitor of {model} {'holds every order back' if paused else 'carries new orders out'}")
+    if held:
+        count = "1 order that was held back waits" if len(held) == 1 else f"{len(held)} orders that were held back wait"
+        click.echo(f"{count} for you: `modelyard monitor {model} --orders` lists them, --approve ORDER carries one out")
     return 0
+
+
+def _held_back(project: Project, model: str) -> list[str]:
+    from components.monitoring import orders
+    from components.release import ledger as ledgers
+
+    entries = [(one.time, one.facts) for one in ledgers.of(project, model).entries() if one.event == orders.EVENT]
+    return [one.id for one in orders.past(entries) if one.state == "held_back"]
 
 
 def _orders(project: Project, model: str, as_json: bool) -> int:

@@ -58,7 +58,7 @@ def predictions(model: str, by: str | None, push: bool, as_json: bool) -> int:
         "truths came more than 30 days late": truths.late,
         "truths were told twice": truths.double,
         "answers were removed by `modelyard forget`": found.forgotten,
-        "truths are of another kind than the answer": sum(one.unscored for one in found.figures if one.slice is None),
+        "truths are of another kind than the answer": found.unscored,
     }
     for text, count in odd.items():
         if count:

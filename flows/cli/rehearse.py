@@ -49,10 +49,11 @@ def rehearse(
     in production. Nothing is sent, trained or released. Scenarios and their parameters: docs/rehearse.md.
     """
     from components.core import located_yaml
+    from flows.cli import prediction_folder
     from flows.cli.run import log
 
     project = Project.find()
-    spec = _spec(project.pipeline_file(pipeline), pipeline)
+    spec = prediction_folder.pipeline(project, pipeline)
     other = None
     if against is not None:
         if not against.is_file():
@@ -75,15 +76,6 @@ def rehearse(
     else:
         _show(result, html or folder / REPORT)
     return 0
-
-
-def _spec(file: Path, pipeline: str) -> PipelineSpec:
-    from components.contracts.pipeline import PipelineSpec
-    from components.core import located_yaml
-
-    if not file.is_file():
-        raise NotFoundError(f"no pipeline {pipeline}", where=str(file.parent), expected=f"{pipeline}.yaml")
-    return located_yaml.read(file, PipelineSpec)
 
 
 def _request(

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from components.core.errors import Interrupted, ModelyardError
 from components.monitoring import orders
-from components.monitoring.policy import MonitorOrder
+from components.monitoring.policy import MOST_ATTEMPTS, MonitorOrder
 from components.registry import versions
-from flows.monitoring import notification, retraining
+from flows.monitoring import looking, notification, retraining
 from flows.monitoring.context import MonitorContext
 from flows.releases import rollback_command
 from flows.releases.rollback import Requester
@@ -30,7 +30,8 @@ def carry_out(context: MonitorContext, order: MonitorOrder, others: Sequence[Mon
     Args:
         others: what else follows from the same look, for messages.
     """
-    context.record(orders.facts(order, "ordered"))
+    earlier = next((one.attempts for one in context.past() if one.id == order.id), 0)
+    context.record(orders.facts(order, "ordered", package=looking.champion_package(context)))
     try:
         outcome, more = _do(context, order, others)
     except Interrupted:  # the next look carries it out
@@ -40,12 +41,20 @@ def carry_out(context: MonitorContext, order: MonitorOrder, others: Sequence[Mon
             outcome = "; ".join(line.strip() for line in error.lines())
         else:
             outcome = f"{type(error).__name__}: {error}"[:500]
+        outcome += f"; {_what_next(context, order, earlier + 1)}"
         context.record(orders.facts(order, "failed", outcome=outcome))
         context.log(f"{order.action} failed: {outcome}")
         return OrderOutcome(outcome, failed=True)
     context.record(orders.facts(order, "done", outcome=outcome, **more))
     context.log(f"{order.action}: {outcome}")
     return OrderOutcome(outcome, failed=False)
+
+
+def _what_next(context: MonitorContext, order: MonitorOrder, attempts: int) -> str:
+    if attempts < MOST_ATTEMPTS:
+        return f"attempt {attempts} of {MOST_ATTEMPTS}, the next look makes another"
+    command = f"`modelyard monitor {context.name} --approve {order.id}`"
+    return f"that was attempt {attempts}, and no look makes another: {command}"
 
 
 def how_text(order: MonitorOrder) -> str:

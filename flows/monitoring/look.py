@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.core import file_lock
-from components.core.errors import NotFoundError
+from components.core.errors import NotFoundError, UsageError
 from components.monitoring import orders, policy
-from components.monitoring.policy import MonitorAlarm, MonitorOrder
+from components.monitoring.policy import MonitorAlarm, MonitorOrder, PastOrder
 from flows.monitoring import carrying_out, challenger, looking
 from flows.monitoring.carrying_out import OrderOutcome
 from flows.monitoring.context import MonitorContext
@@ -22,11 +23,13 @@ class Look:
     Args:
         orders: that were made in this look, with what came of each.
         challenger: what was done about a challenger.
+        waiting: earlier orders about these alarms that a person can carry out: held back, proposed, or given up.
     """
 
     alarms: tuple[MonitorAlarm, ...]
     orders: tuple[tuple[MonitorOrder, OrderOutcome], ...]
     challenger: str | None
+    waiting: tuple[PastOrder, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -49,16 +52,17 @@ def look(context: MonitorContext, *, dry_run: bool = False) -> Look:
         looking.judge(context.project, context.pipeline, context.spec, context.log)
         found = looking.labels(context)
         alarms = looking.alarms(context, found)
-        decided = policy.decide(
-            context.spec.actions, context.name, alarms, context.past(), time.time(), orders.is_paused(folder)
-        )
+        past = context.past()
+        decided = policy.decide(context.spec.actions, context.name, alarms, past, time.time(), orders.is_paused(folder))
+        waiting = tuple(policy.waiting(context.spec.actions, context.name, alarms, past))
         if dry_run:
-            return Look(tuple(alarms), tuple((order, OrderOutcome("dry run", failed=False)) for order in decided), None)
+            told = tuple((order, OrderOutcome("dry run", failed=False)) for order in decided)
+            return Look(tuple(alarms), told, None, waiting)
         done = [(order, _answer(context, order, decided)) for order in decided]
         beside = None if orders.is_paused(folder) else challenger.judge(context, found)
         if beside is not None:
             context.log(beside)
-        return Look(tuple(alarms), tuple(done), beside)
+        return Look(tuple(alarms), tuple(done), beside, waiting)
 
 
 def approve(context: MonitorContext, order_id: str) -> OrderOutcome:
@@ -66,6 +70,7 @@ def approve(context: MonitorContext, order_id: str) -> OrderOutcome:
 
     Raises:
         NotFoundError: there is no such order, or it was carried out already.
+        UsageError: it is about a version that serves no longer.
     """
     folder = context.project.monitoring(context.name)
     with file_lock.locked(folder / ".monitor.lock", "another look of the monitor"):
@@ -79,8 +84,32 @@ def approve(context: MonitorContext, order_id: str) -> OrderOutcome:
             )
         if facts["state"] == "done":
             raise NotFoundError(f"order {order_id} was carried out", got=facts.get("outcome"))
+        if facts["action"] != "notify":
+            _check_champion(context, order_id, facts["window"])
         alarm = MonitorAlarm(facts["trigger"], facts["window"], facts["alarm"], facts["evidence"])
         return carrying_out.carry_out(context, MonitorOrder(order_id, facts["action"], alarm, "carry_out"))
+
+
+def _check_champion(context: MonitorContext, order_id: str, window: str) -> None:
+    """Check that an order is about the version that serves now.
+
+    Raises:
+        UsageError: it is not, or nothing serves.
+    """
+    own = [facts for _, facts in context.entries() if facts.get("order") == order_id]
+    package = next((facts["package"] for facts in own if "package" in facts), None)
+    if package is None:  # an order of an earlier Modelyard
+        verdict = context.project.monitoring(context.name) / window / looking.VERDICT
+        package = json.loads(verdict.read_bytes())["package"] if verdict.is_file() else None
+    champion = looking.production_of(context).champion
+    if package is None or (champion is not None and champion.package_digest == package):
+        return
+    raise UsageError(
+        f"order {order_id} is about a version that serves no longer",
+        got=f"package {package[:12]}",
+        expected=f"package {str(champion.package_digest)[:12]}, version {champion.version}" if champion else "none",
+        next_step=f"`modelyard monitor {context.name} --dry-run` says what the present version's alarms ask for",
+    )
 
 
 def _answer(context: MonitorContext, order: MonitorOrder, decided: Sequence[MonitorOrder]) -> OrderOutcome:
@@ -88,7 +117,7 @@ def _answer(context: MonitorContext, order: MonitorOrder, decided: Sequence[Moni
     if order.mode == "carry_out":
         return carrying_out.carry_out(context, order, decided)
     state: policy.State = "proposed" if order.mode == "propose" else "held_back"
-    context.record(orders.facts(order, state))
+    context.record(orders.facts(order, state, package=looking.champion_package(context)))
     outcome = f"held back: {order.why}" if order.why else "proposed"
     context.log(f"{order.action}: {outcome}")
     return OrderOutcome(outcome, failed=False)

@@ -31,6 +31,12 @@ def production_of(context: MonitorContext) -> Production:
     return productions.decided(context.ledger.entries()).production
 
 
+def champion_package(context: MonitorContext) -> str | None:
+    """The digest of the package that serves."""
+    champion = production_of(context).champion
+    return None if champion is None else champion.package_digest
+
+
 def judge(
     project: Project,
     pipeline: PipelineSpec,

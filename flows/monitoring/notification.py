@@ -37,7 +37,6 @@ def send(recipients: Sequence[Recipient], subject: str, body: str) -> list[str]:
         raise NotificationError(
             f"the message did not reach {len(failed)} of {len(recipients)} recipients",
             got="; ".join(failed),
-            next_step="mend that; the next look sends it again",
         )
     return reached
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+
+from pydantic import Field
 
 from components.contracts.pipeline import PipelineSpec
 from components.core import atomic, file_lock, located_yaml
@@ -19,7 +22,7 @@ from components.core.errors import ModelyardError, StackError
 from components.core.log import Log
 from components.core.project import Project
 from components.core.strict import Strict
-from components.monitoring import forgetting, held_samples, log_store
+from components.monitoring import derived_data, forgetting, held_samples, log_store
 from components.monitoring.forgetting import LogRows
 from components.monitoring.held_samples import DatasetSamples, Holder
 from components.monitoring.subject import Subject
@@ -35,7 +38,8 @@ class ForgetPlan(Strict):
         request: the name of this call, in the ledger.
         logs: rows by model.
         datasets: samples by dataset.
-        holders: packages and bundles that were made from the samples.
+        holders: packages and bundles that were made from the samples, and scores that have rows of them.
+        derived: folders of the project that are computed again without them: references, judged windows.
         pipelines: those that train on the datasets.
     """
 
@@ -47,11 +51,12 @@ class ForgetPlan(Strict):
     datasets: dict[str, DatasetSamples]
     holders: list[Holder]
     pipelines: list[str]
+    derived: list[str] = Field(default=[])
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was found."""
-        return not self.logs and not self.datasets
+        return not self.logs and not self.datasets and not self.holders
 
 
 @contextmanager
@@ -76,6 +81,8 @@ def make(project: Project, subject: Subject) -> ForgetPlan:
     datasets = held_samples.datasets(project, subject)
     inputs = sorted({one for found in datasets.values() for one in found.inputs})
     logs = {log.name: rows for log in _logs(project) if (rows := forgetting.find(log, subject, inputs)).rows}
+    held = held_samples.holders(project, datasets)
+    derived = derived_data.derived(project, datasets, held) if datasets else []
     return ForgetPlan(
         request=secrets.token_hex(8),
         subject=subject,
@@ -83,8 +90,9 @@ def make(project: Project, subject: Subject) -> ForgetPlan:
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         logs=logs,
         datasets=datasets,
-        holders=held_samples.holders(project, datasets),
+        holders=[*held, *derived_data.scored(project, subject, inputs)],
         pipelines=_pipelines(project, datasets),
+        derived=[path.relative_to(project.root).as_posix() for path in derived],
     )
 
 
@@ -106,8 +114,15 @@ def carry_out(project: Project, plan: ForgetPlan, log: Log) -> None:
         if (store := log_upkeep.request_of(project, folder, push=True).store) is not None:
             log_store.refresh(folder, model, store)
     for name, samples in plan.datasets.items():
+        if not (project.dataset(name) / "dataset.yaml").is_file():  # of a plan that was made before it was removed
+            log(f"data/{name} is not here any more, which had {len(samples.digests):,} of the samples")
+            continue
         held_samples.exclude(project.dataset(name), samples.digests)
         log(f"{len(samples.digests):,} samples are excluded in data/{name}/dataset.yaml")
+    for place in plan.derived:
+        shutil.rmtree(project.root / place, ignore_errors=True)
+    if plan.derived:
+        log(f"{len(plan.derived):,} references and judged windows with values of them are removed")
     for model in sorted({*plan.logs, *plan.pipelines} or plan.datasets):
         ledgers.of(project, model).note_forgotten(plan.request, plan.asked_by, proof(plan, model))
     journal.unlink()

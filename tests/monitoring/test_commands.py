@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from components.identity import manifest as manifests
 from components.monitoring import label_file, overview, sealing
 from flows.cli import main
 
+ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -95,6 +97,11 @@ def test_inputs_go_when_their_time_is_over_and_all_else_stays(project: Path) -> 
         ("a.csv", "id,truth\n00000001-0000000000000001,\n", "row 1"), ("a.csv", "id,truth\nx,1\n", "prediction id"),
         ("a.csv", "id,truth\n", "no truth"), ("a.jsonl", "{", "cannot be read"), ("a.jsonl", "[1]\n", "row 1"),
         ("a.txt", "x", "kind of file"), ("a.csv", "\xff\xfe", "no truth"),
+        ("a.parquet", "PAR1xx", "cannot be read"),
+        ("a.jsonl", '{"id": "00000001-0000000000000001", "truth": NaN}', "row 1"),
+        ("a.jsonl", 99_999 * "[" + "\n", "cannot be read"),
+        ("a.csv", "id,truth,at\n00000001-0000000000000001,7,1700000000000\n", "not milliseconds"),
+        ("a.csv", "id,truth,index\n00000001-0000000000000001,7,99999999999\n", "row 1"),
     ],
 )  # fmt: skip
 def test_files_that_are_none_are_refused(tmp_path: Path, name: str, content: str, expected: str) -> None:
@@ -102,6 +109,28 @@ def test_files_that_are_none_are_refused(tmp_path: Path, name: str, content: str
     with pytest.raises(SourceError) as caught:
         label_file.read(tmp_path / name)
     assert expected in "\n".join(caught.value.lines())
+
+
+def test_values_that_json_has_not_are_refused(tmp_path: Path) -> None:
+    for truth in (pd.Timestamp("2026-11-29"), b"bytes"):
+        pd.DataFrame([{"id": "00000001-0000000000000001", "truth": truth}]).to_parquet(tmp_path / "a.parquet")
+        with pytest.raises(SourceError, match="row 1 is no truth: no value of JSON"):
+            label_file.read(tmp_path / "a.parquet")
+
+
+def test_a_number_that_may_be_a_class_stays_as_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("".join(
+        ["id,truth\n", *(f"00000001-{number:016x},{text}\n" for number, text in enumerate(["1.20", "1.5", "7", "007"]))]
+    ))  # fmt: skip
+    assert [one.truth for one in label_file.read(tmp_path / "a.csv")] == ["1.20", 1.5, 7, "007"]
+
+
+@pytest.mark.parametrize("by", ["output", "latency_ms", "id", "input"])
+def test_there_are_no_slices_by_what_is_no_property_of_a_sample(project: Path, command: Command, by: str) -> None:
+    write(project, time.time(), 2)
+    code, _, err = command("predictions", "m", "--by", by)
+    assert code == 2
+    assert "answers have no slices by this column" in err
 
 
 def test_truths_of_every_kind_of_file(tmp_path: Path) -> None:
@@ -131,8 +160,19 @@ def test_two_looks_at_once_seal_each_hour_once(project: Path) -> None:
     assert [(one.sealed, one.open, one.slots[0].predictions) for one in found] == [(1, 0, 50)] * 4
 
 
-def test_a_model_that_answered_nothing_is_said_so(command: Command) -> None:
-    for words in (("predictions", "m"), ("label", "m", "x.csv")):
+def test_a_model_that_answered_nothing_is_said_so_and_one_that_is_not_there(project: Path, command: Command) -> None:
+    shutil.copy(ROOT / "pipelines" / "digits.yaml", project / "pipelines")
+    for words in (("predictions", "digits"), ("label", "digits", "x.csv"), ("drift", "digits")):
         code, _, err = command(*words)
         assert code == 2
-        assert "m has logged no answer here" in err
+        assert "digits has logged no answer here" in err
+        assert "modelyard promote digits VERSION" in err
+    for words in (("predictions", "m"), ("label", "m", "x.csv"), ("drift", "m"), ("monitor", "m"), ("rehearse", "m")):
+        code, _, err = command(*words)
+        assert code == 2
+        assert "there is no pipeline m" in err
+        assert "digits" in err
+    for words in (("monitor", "../digits", "--pause"), ("rehearse", "../digits"), ("drift", "../digits")):
+        code, _, err = command(*words)
+        assert code == 2
+        assert "that is no name of a model" in err

@@ -233,3 +233,69 @@ def test_without_a_yes_nothing_is_removed(project: Project, capfd: pytest.Captur
     code, _, err = _run("--subject", "customer=anna", capfd=capfd)
     assert (code, "nothing is removed without a yes" in err) == (2, True)
     assert _rows(project) == ["anna"]
+
+
+def test_a_person_is_found_by_the_column_that_became_another_field(project: Project) -> None:
+    folder = project.dataset("people")
+    document = DATASET.replace("  categories: [customer]\n", "  group: customer\n")
+    (folder / "dataset.yaml").write_text(document + "split: {group: group, test: 0.3, validation: 0.3}\n")
+    stage.ingest(located_yaml.read(folder / "dataset.yaml", DatasetSpec), folder)
+    for key in ("customer", "group"):
+        found = held_samples.in_dataset(folder, Subject(key=key, value="anna"))
+        assert found is not None, key
+        assert len(found.ids) == 2
+    assert held_samples.in_dataset(folder, Subject(key="customer", value="nobody")) is None
+
+
+def test_a_text_that_was_logged_is_found(project: Project) -> None:
+    whose = Subject(key="text", value="my name is Eva")
+    assert whose.is_in("my name is Eva")
+    assert not whose.is_in("my name is Ada")
+    assert not Subject(key="customer", value="my name is Eva").is_in("my name is Eva")
+    assert Subject(key="review", value="fine").is_in("fine", ["text"])
+
+
+def test_what_was_computed_from_the_samples_goes_and_scores_are_named(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    raw = manifests.load(project.dataset("people") / "raw", "raw").digest
+    with atomic.folder(project.state / "packages" / "aa") as fresh:
+        facts = {"pipeline": "shop", "data_digest": "d" * 64, "lineage": {"raw_digest": raw}}
+        package = manifests.seal(fresh, "package", facts).digest
+    reference = project.state / "references" / "a-b"
+    other = project.state / "references" / "c-d"
+    for folder, digest in ((reference, package), (other, "f" * 64)):
+        folder.mkdir(parents=True)
+        manifests.seal(folder, "reference", {"package_digest": digest, "data_digest": "e" * 64, "split": "validation"})
+    window = project.monitoring("shop") / "2026-11-29T13"
+    window.mkdir(parents=True)
+    (window / "verdict.json").write_text(json.dumps({"package": package}))
+    scores = project.root / "scores" / "monday"
+    (scores / "predictions").mkdir(parents=True)
+    pd.DataFrame({"row.customer": ["anna", "bert"], "label": ["yes", "no"]}).to_parquet(
+        scores / "predictions/a.parquet"
+    )
+    manifests.seal(scores, "predictions", {})
+    code, out, err = _run("--subject", "customer=anna", "--yes", capfd=capfd)
+    assert code == 0, err
+    assert "2 references and judged windows: removed" in out
+    assert "scores scores/monday: 1 rows are of it" in out
+    assert not reference.exists()
+    assert not window.exists()
+    assert other.is_dir()
+    assert scores.is_dir()
+
+
+def test_a_plan_of_a_dataset_that_was_removed_since_is_finished(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plan = forget.make(project, ANNA)
+    assert plan.datasets
+    journal = project.state / "forget" / f"{plan.request}.json"
+    atomic.write_text(journal, plan.model_dump_json())
+    project.dataset("people").rename(project.root / "elsewhere")
+    code, _, err = _run("--subject", "customer=nobody", "--yes", capfd=capfd)
+    assert code == 0, err
+    assert f".modelyard/forget/{plan.request}.json" in err
+    assert "data/people is not here any more" in err
+    assert not journal.exists()

@@ -98,3 +98,43 @@ def test_scores(output: dict[str, Any], truth: Any, expected: tuple[str, float] 
 
 def test_when_a_prediction_was_made_is_in_its_id() -> None:
     assert answered_at(name(5)) == NOW
+
+
+def test_the_truth_that_was_found_out_last_counts_whatever_the_order_of_the_lines() -> None:
+    lines = [told(0, "a", at=NOW + 10), told(0, "a", at=NOW + 310), told(0, "b", at=NOW + 210)]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        found = labels.join(predictions([{"label": "a"}]), [lines[place] for place in order])
+        assert found.table["truth"].tolist() == ["a"]
+        assert found.counts.contradicting == 1
+
+
+@pytest.mark.parametrize(
+    ("truth", "label", "classes", "right"),
+    [
+        (1.2, "1.20", ["1.10", "1.20"], True),  # as CSV and pandas leave a class of digits
+        ("7.0", "7", ["6", "7"], True),
+        (7.0, "7", ["6", "7"], True),
+        (7, "7", ["6", "7"], True),
+        (7.0, "6", ["6", "7"], False),
+        ("1.2", "1.2", ["1.2", "1.20"], True),
+        (1.20, "1.20", ["1.2", "1.20"], False),  # ambiguous: as it is written
+        ("yes", "yes", [], True),
+        (float("nan"), "7", ["7"], False),
+    ],
+)
+def test_a_class_that_looks_like_a_number(truth: Any, label: str, classes: list[str], right: bool) -> None:
+    output = {"label": label, "probabilities": dict.fromkeys(classes, 0.5)}
+    assert live_quality.score(output, truth) == live_quality.Score("accuracy", float(right))
+    several = live_quality.score({"labels": [label], "scores": dict.fromkeys(classes, 0.5)}, [truth])
+    assert several == live_quality.Score("accuracy", float(right))
+
+
+def test_a_number_may_be_told_as_its_text() -> None:
+    assert live_quality.score({"value": 2.0}, "1.50") == live_quality.Score("rmse", 0.25)
+    assert live_quality.score({"value": 2.0}, "many") is None
+
+
+def test_truths_that_are_all_of_another_kind_are_counted() -> None:
+    table = labels.join(predictions([{"label": "a"}] * 2), [told(0, [1]), told(1, {"b": 2})]).table
+    assert live_quality.figures(table) == []
+    assert live_quality.unscored(table) == 2

@@ -120,3 +120,14 @@ def test_paused() -> None:
 def test_a_section_that_says_too_little_or_two_things(section: dict[str, object], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         ActionsSpec.model_validate(section)
+
+
+def test_what_no_look_carries_out_waits_for_a_person() -> None:
+    asked = spec(drift=["notify", "retrain", "roll_back"])
+    now = [alarm()]
+    given_up = past("notify", "failed", window="2026-11-29T13")._replace(attempts=3)
+    held, done = (past(action, state, window="2026-11-29T13")  # type: ignore[arg-type]
+                  for action, state in (("retrain", "held_back"), ("roll_back", "done")))  # fmt: skip
+    other = past("retrain", "held_back")  # about a window that has no alarm now
+    assert policy.waiting(asked, "m", now, [given_up, held, done, other]) == [given_up, held]
+    assert policy.waiting(asked, "m", now, [given_up._replace(attempts=1)]) == []

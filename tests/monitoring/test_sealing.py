@@ -106,3 +106,28 @@ def test_a_changed_file_is_seen(tmp_path: Path) -> None:
         stream.write(b"x")
     with pytest.raises(CorruptArtifactError):
         manifests.verify(sealed.folder, "predictions")
+
+
+def test_an_hour_that_was_damaged_is_named(tmp_path: Path) -> None:
+    write(tmp_path, block())
+    (sealed,) = sealing.seal_closed(tmp_path, START + 9999)
+    table = sealed.folder / sealing.PREDICTIONS
+    whole = table.read_bytes()
+    table.write_bytes(whole[:500])
+    with pytest.raises(CorruptArtifactError, match="not the one that was sealed") as caught:
+        sealing.sealed_hours(tmp_path)
+    assert caught.value.where == str(table)
+    assert "restore the folder" in str(caught.value.next_step)
+    table.write_bytes(whole)
+    (sealed.folder / "manifest.json").unlink()
+    with pytest.raises(CorruptArtifactError, match="has no manifest") as caught:
+        sealing.sealed_hours(tmp_path)
+    assert caught.value.where == str(sealed.folder)
+
+
+def test_an_hour_that_a_killed_call_was_about_to_replace_is_put_back(tmp_path: Path) -> None:
+    write(tmp_path, block())
+    (sealed,) = sealing.seal_closed(tmp_path, START + 9999)
+    sealed.folder.rename(sealed.folder.with_name(f".{sealed.name}.old"))  # the first of the two renames
+    assert sealing.seal_closed(tmp_path, START + 9999) == []
+    assert [one.name for one in sealing.sealed_hours(tmp_path)] == [HOUR]

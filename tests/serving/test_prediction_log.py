@@ -113,7 +113,8 @@ def test_feedback_is_kept_and_what_is_none_is_refused(service: Service, log: Pat
         ({"content": b"{}", "headers": {"content-type": "text/plain"}}, 415),
         ({"json": []}, 422), ({"json": [one] * 1001}, 422), ({"json": {**one, "id": "../../etc"}}, 422),
         ({"json": {**one, "index": -1}}, 422), ({"json": {**one, "more": 1}}, 422), ({"json": {"id": one["id"]}}, 422),
-        ({"json": 7}, 422),
+        ({"json": 7}, 422), ({"json": {**one, "index": 2**31}}, 422), ({"json": {**one, "at": 1e308}}, 422),
+        ({"json": {**one, "at": 1000 * time.time()}}, 422),
     ]  # fmt: skip
     for request, status in wrong:
         assert post("/feedback", **request).status_code == status, request

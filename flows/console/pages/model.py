@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import ModelyardError, NotFoundError
+from components.monitoring import orders
 from components.release import history
 from components.release.history import Release
 from components.release.ledger import Entry
@@ -21,6 +22,7 @@ from flows.releases import promotion
 RELEASES_SHOWN = 20
 REGISTRY_WAIT_SECONDS = 0.3
 WINDOWS_SHOWN = 30
+ORDERS_SHOWN = 10
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,200}")
 _RUN = re.compile(r"/runs/flow-run/([0-9a-f-]{36})$")
 
@@ -66,6 +68,7 @@ def document(sources: Sources, name: str, page: int = 1) -> dict[str, Any]:
             **(quality.value or {"hours": [], "left_out": 0, "logged": None}),
         },
         "drift": drift(sources, name),
+        "monitor": monitor(sources, name),
         "schedule": _schedule(sources, name),
         "actions": [asdict(one) for one in sources.actions.of_model(name)[:5]],
         "problems": [f"{what}: {why}" for what, why in errors.items() if why],
@@ -137,13 +140,34 @@ def _verdict(verdict: Any, folder: Path) -> dict[str, Any]:
     rows = [one for one in columns if isinstance(one, dict)] if isinstance(columns, list) else []
     return {
         "alarm": None if alarms is None else bool(alarms),
-        "text": json.dumps(alarms, ensure_ascii=False)[:300] if alarms else "",
+        "text": "; ".join(_words(one) for one in alarms) if isinstance(alarms, list) else "",
         "columns": [
             {key: row.get(key) for key in ("column", "test", "p_value", "psi", "jensen_shannon", "wasserstein")}
             for row in rows
         ],
         "report": (folder / "report.html").is_file(),
     }
+
+
+def _words(alarm: Any) -> str:
+    if isinstance(alarm, dict) and "text" in alarm:
+        return f"{str(alarm.get('trigger', '')).replace('_', ' ')}: {alarm['text']}"
+    return str(alarm)
+
+
+def monitor(sources: Sources, name: str) -> dict[str, Any]:
+    """Whether the monitor is paused, and its last orders, newest first."""
+    entries, _ = _entries(sources, name)
+    last: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        if entry.event == orders.EVENT and "order" in entry.facts:
+            last.pop(entry.facts["order"], None)
+            last[entry.facts["order"]] = {"time": entry.time, **entry.facts}
+    shown = [
+        {key: one.get(key) for key in ("time", "order", "action", "state", "trigger", "window", "why", "outcome")}
+        for one in list(last.values())[::-1][:ORDERS_SHOWN]
+    ]
+    return {"paused": orders.is_paused(sources.project.monitoring(name)), "orders": shown}
 
 
 def _entries(sources: Sources, name: str) -> tuple[list[Entry], str | None]:
