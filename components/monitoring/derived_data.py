@@ -36,7 +36,8 @@ def derived(project: Project, samples: dict[str, DatasetSamples], held: list[Hol
             data.add(manifests.load(prepared, "prepared").digest)
     found = [
         path
-        for path in sorted((project.state / "references").glob("*/"))
+        for place in (project.state / "references", project.state / "rehearsals" / "rows")
+        for path in sorted(place.glob("*/"))
         if _facts(path).get("package_digest") in packages or _facts(path).get("data_digest") in data
     ]
     for path in sorted((project.state / "monitoring").glob("*/*/verdict.json")):

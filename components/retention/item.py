@@ -8,11 +8,11 @@ from components.core.strict import Strict
 
 Kind = Literal[
     "bundle", "package", "run", "evidence", "report", "service", "log", "request", "input", "data", "mlflow-run",
-    "predictions",
+    "predictions", "reference", "window", "rehearsal",
 ]  # fmt: skip
 
 # What aliases and current fingerprints keep: without the registry nobody can say what of it is needed.
-NEEDS_REGISTRY: frozenset[Kind] = frozenset({"bundle", "package", "run", "mlflow-run"})
+NEEDS_REGISTRY: frozenset[Kind] = frozenset({"bundle", "package", "run", "mlflow-run", "reference"})
 
 
 class Item(Strict):

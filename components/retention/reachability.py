@@ -80,8 +80,11 @@ _NOTHING: dict[Kind, str] = {
     "data": "no commit and no present dataset names it",
     "mlflow-run": "it was deleted in MLflow, and no registered version rests on it",
     "predictions": "it is older than predictions_days under [retention]",
+    "reference": "no version that is needed is compared with it; it is computed again",
+    "window": "it is older than predictions_days under [retention]",
+    "rehearsal": "it is old; it is computed again",
 }
-_OF_A_MODEL: frozenset[Kind] = frozenset({"bundle", "package", "run", "evidence"})
+_OF_A_MODEL: frozenset[Kind] = frozenset({"bundle", "package", "run", "evidence", "reference"})
 
 
 def judge(items: Iterable[Item], roots: Roots, settings: RetentionSettings, now: float) -> list[RetentionDecision]:
@@ -109,7 +112,7 @@ def _reached(items: list[Item], roots: Roots) -> dict[tuple[Kind, str], str]:
         for item in items:
             if item.package_digest != version.package_digest:
                 continue
-            if item.kind == "package" or (item.kind == "bundle" and version.package_digest not in exact):
+            if item.kind in ("package", "reference") or (item.kind == "bundle" and version.package_digest not in exact):
                 reached.setdefault((item.kind, item.name), version.why)
     return reached
 
@@ -142,9 +145,9 @@ def _verdict(
 
 
 def _days(kind: Kind, settings: RetentionSettings) -> float:
-    if kind == "report":
+    if kind in ("report", "rehearsal"):
         return settings.reports_days
-    if kind == "predictions":
+    if kind in ("predictions", "window"):
         return settings.predictions_days or 0.0
     if kind == "log":
         return settings.logs_days

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.contracts import settings
-from components.contracts.prediction_log import HOUR_SECONDS, OPEN, SEALED, begin_of, hours
+from components.contracts.prediction_log import DAY_SECONDS, HOUR_SECONDS, OPEN, SEALED, begin_of, hours
 from components.core import file_lock
 from components.core.errors import ModelyardError
 from components.core.project import Project
@@ -31,7 +31,8 @@ _ROTATED = re.compile(r"\.log\.\d+$")
 
 
 def on_disk(project: Project) -> list[Item]:
-    """Bundles, packages, run folders, evidence, reports, services, logs, requests, inputs of searches, predictions."""
+    """Bundles, packages, run folders, evidence, reports, services, logs, requests, inputs of searches, predictions,
+    and what was computed to watch them."""
     return [
         *_bundles(project),
         *_packages(project),
@@ -46,6 +47,7 @@ def on_disk(project: Project) -> list[Item]:
         *(_item(project, "request", path.name, path) for path in _entries(project.state / "requests")),
         *_inputs(project),
         *_predictions(project),
+        *_monitoring(project),
     ]
 
 
@@ -175,6 +177,38 @@ def _predictions(project: Project) -> Iterator[Item]:
             yield item.model_copy(update={"digest": sealed.digest, "changed": ended, "note": note})
 
 
+def _monitoring(project: Project) -> Iterator[Item]:
+    """References, judged windows, and rehearsals with the rows that they read."""
+    rehearsals = project.state / "rehearsals"
+    for folder in [*_entries(project.state / "references"), *_entries(rehearsals / "rows")]:
+        sealed = _sealed(folder, "reference")
+        if sealed is not None:
+            package = str(sealed.facts.get("package_digest"))
+            yield _item(project, "reference", folder.name, folder, digest=sealed.digest, package_digest=package)
+    for folder in _entries(rehearsals):
+        if folder.name != "rows":
+            yield _item(project, "rehearsal", folder.name, folder, model=folder.name)
+    held = _KEPT_FOR_GOOD if settings.read(project.root).retention.predictions_days is None else None
+    for model in _entries(project.state / "monitoring"):
+        for folder in _entries(model):
+            ended = _end_of_window(folder.name)
+            if ended is not None and folder.is_dir():
+                item = _item(project, "window", f"{model.name}/{folder.name}", folder, model=model.name, held=held)
+                yield item.model_copy(update={"changed": ended})
+
+
+def _end_of_window(name: str) -> float | None:
+    """The end of an hour or a day by its name, seconds since 1970; None for another name."""
+    try:
+        return begin_of(name) + HOUR_SECONDS
+    except ValueError:
+        pass
+    try:
+        return begin_of(f"{name}T00") + DAY_SECONDS
+    except ValueError:
+        return None
+
+
 def in_use(project: Project, item: Item) -> str | None:
     """Why an item must not be removed now: a process locks it, or it was written since the inventory; else None."""
     if item.path is None:
@@ -184,6 +218,8 @@ def in_use(project: Project, item: Item) -> str | None:
         return "a training is at work in it"
     if item.kind == "bundle" and file_lock.is_locked(_build_lock(project, item.name)):
         return _BEING_BUILT
+    if item.kind == "window":  # its time is the window's, not that of its judgement
+        return None
     if item.kind == "predictions":
         sealed = _sealed(path, "predictions")
         return None if sealed is not None and sealed.digest == item.digest else "written meanwhile"

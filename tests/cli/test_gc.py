@@ -33,7 +33,7 @@ def test_gc_says_what_goes_and_removes_it(modelyard: Modelyard, project: Path) -
     plan = json.loads(modelyard("gc", "--plan", "--json").stdout)
     assert plan["removed"] == []
     assert {row["kind"] for row in plan["plan"] if row["removable"]} == {
-        *("service", "log", "request", "report", "evidence"),
+        *("service", "log", "request", "report", "evidence", "rehearsal"),
     }
     removed = modelyard("gc")  # nobody to ask
     assert removed.returncode == 0

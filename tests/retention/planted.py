@@ -97,6 +97,14 @@ def evidence(project: Project, number: int, model: str = "sample") -> str:
     return digits(number)
 
 
+def reference(project: Project, place: str, package_digest: str) -> str:
+    """What windows of a package are compared with; returns the folder's name."""
+    folder = project.state / place / package_digest[:16]
+    file(folder / "rows.parquet")
+    manifest.seal(folder, "reference", {"package_digest": package_digest, "data_digest": digits(1)})
+    return folder.name
+
+
 def file(path: Path, text: str = "words\n") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -218,6 +226,14 @@ class Planted:
         self._note(True, ("report", "things"))
         self._note(False, ("report", "gone"))
         file(project.last_run("sample"))
+        self._note(True, ("reference", reference(project, "references", pins[5].package_digest)))
+        self._note(False, ("reference", reference(project, "references", forgotten)))
+        self._note(False, ("reference", reference(project, "rehearsals/rows", forgotten)))
+        file(project.state / "rehearsals" / "sample" / "report.html")
+        self._note(False, ("rehearsal", "sample"))
+        file(project.monitoring("sample") / "2026-01-02T03" / "verdict.json")
+        file(project.monitoring("sample") / "live.json")
+        self._note(True, ("window", "sample/2026-01-02T03"))  # predictions_days is not set
         make_old(project)
 
     def _note(self, needed: bool, *names: tuple[str, str]) -> None:

@@ -52,6 +52,10 @@ def test_of_every_kind_what_is_needed_stays_and_the_rest_goes(garden: Planted) -
     project, before = garden.project, planted.tree(garden.project)
     assert names(project, garden.registry, removable=True) == garden.useless
     assert names(project, garden.registry, removable=False) == garden.needed
+    (project.root / "modelyard.toml").write_text("[retention]\npredictions_days = 30\n")
+    window = ("window", "sample/2026-01-02T03")
+    assert names(project, garden.registry, removable=True, predictions_days=30) == garden.useless | {window}
+    (project.root / "modelyard.toml").unlink()
     assert planted.tree(project) == before  # a plan changes nothing
     done = collect(project, garden.registry)
     assert {(one.item.kind, one.item.name) for one in done.removed} == garden.useless
@@ -78,7 +82,7 @@ def test_so_many_rollback_targets_stay(garden: Planted, keep: int, stays: set[st
 
 def test_with_the_registry_away_what_needs_it_is_not_judged(garden: Planted) -> None:
     removable = names(garden.project, None, removable=True)
-    assert removable == {one for one in garden.useless if one[0] not in ("bundle", "package", "run")}
+    assert removable == {one for one in garden.useless if one[0] not in ("bundle", "package", "run", "reference")}
     verdicts = collection(garden.project, None).judge_all()
     forgotten = next(one for one in verdicts if one.item.name == f"sample:{planted.digits(0x22)[:12]}")
     assert forgotten.why.startswith("not judged: the registry does not run")
@@ -94,7 +98,14 @@ def test_what_is_young_stays(garden: Planted) -> None:
     assert names(garden.project, garden.registry, removable=True) == set()
     planted.make_old(garden.project, hours=2)
     kinds = {kind for kind, _ in names(garden.project, garden.registry, removable=True)}
-    assert kinds == {"bundle", "package", "run", "evidence", "service"}  # reports, logs and requests stay for days
+    assert kinds == {
+        "bundle",
+        "package",
+        "run",
+        "evidence",
+        "service",
+        "reference",
+    }  # reports, logs and requests stay for days
     planted.make_old(garden.project, hours=2)
     assert names(garden.project, garden.registry, removable=True, min_age_minutes=180) == set()
     inside = garden.project.run_folder(planted.digits(0x31)) / "checkpoints" / "state"
@@ -105,7 +116,13 @@ def test_what_is_young_stays(garden: Planted) -> None:
 def test_of_an_open_run_nothing_goes(garden: Planted) -> None:
     run = planted.open_run(garden.project)
     found = names(garden.project, garden.registry, removable=True)
-    assert {kind for kind, _ in found} == {"service", "log", "request", "report"}  # its pipeline is not known
+    assert {kind for kind, _ in found} == {
+        "service",
+        "log",
+        "request",
+        "report",
+        "rehearsal",
+    }  # its pipeline is not known
     run.write_text(json.dumps({"pid": 0, "start": 0, "boot": ""}))  # it was killed
     assert names(garden.project, garden.registry, removable=True) == garden.useless
 
