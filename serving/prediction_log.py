@@ -3,8 +3,8 @@
 The path adds an answer to a block (serving/log_block.py). A full block becomes a line at once, where that takes no
 longer than `INLINE_SECONDS`, as a thread's turn would cost more; otherwise a thread does it. Every `FLUSH_SECONDS` the
 thread writes the lines and the blocks that are not full: a process that is killed loses no more than that. What comes
-while too much waits is dropped and counted; while requests wait, inputs are described for `DESCRIBE_SHARE` of the time,
-and answers beyond it are logged without their row.
+while too much waits is dropped and counted. Describing inputs holds Python's lock, so where answers come fast it gets a
+small share of the time, in small pieces; answers beyond it are logged without their row.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import logging
 import os
 import random
 import re
+import sys
 import threading
 import time
 from collections import deque
@@ -45,7 +46,10 @@ FLUSH_SECONDS = 0.25
 MOST_ANSWERS, MOST_BYTES = 20_000, 64_000_000  # that wait to be written; bytes of answers, inputs and arrays
 BLOCK_ANSWERS = 128  # described and encoded at a time
 INLINE_SECONDS = 0.001  # a block that is expected to take longer is described by the thread
+DESCRIBED_ANSWERS = 16  # of a block that is described where answers come fast: others wait for no more than that
 DESCRIBE_SHARE = 0.002  # of the time, while requests wait
+FAST_SHARE = 0.01  # of the time, while blocks are full before they are flushed (`BLOCK_ANSWERS` in `FLUSH_SECONDS`)
+SWITCH_SECONDS = 0.0005  # after which the thread gives Python's lock to one that waits; Python's own 5 ms are a request
 _RETRY_SECONDS = 5.0  # after a write that failed
 
 
@@ -82,10 +86,12 @@ class PredictionLog:
         self._refused = 0  # requests that came while too much waited
         self._failed = 0  # requests that could not be written; counted by the thread that writes
         self._told = 0  # of both, those that a written line has told
-        self._undescribed_until = 0.0
+        self._described_at = self._described_seconds = 0.0  # the last block that was described
+        self._filled, self._is_fast = 0, False  # blocks that were full since the last flush; whether any was before it
         self._describe_seconds: float | None = None  # of a sample, in the last block
         self._wake, self._end = threading.Event(), threading.Event()
         self._failed_until = 0.0
+        sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
         self._thread = threading.Thread(target=self._follow, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -154,8 +160,9 @@ class PredictionLog:
                 if block.has_rows or self._settings.inputs:
                     block.items.append(items)
                     block.samples.append(samples if block.has_rows else None)
-                if len(block.ids) >= BLOCK_ANSWERS:
+                if len(block.ids) >= (DESCRIBED_ANSWERS if block.has_rows and self._is_fast else BLOCK_ANSWERS):
                     full.append(self._open.pop(key))
+                    self._filled += 1
         if is_refused:
             metrics.LOG_DROPPED.inc()
         for block in full:
@@ -181,7 +188,8 @@ class PredictionLog:
         self._file.stop()
 
     def _new_block(self, slot: ModelSlot, role: str, now: float) -> AnswerBlock:
-        has_rows = not self._busy() or time.perf_counter() >= self._undescribed_until
+        share = DESCRIBE_SHARE if self._busy() else FAST_SHARE if self._is_fast else 1.0
+        has_rows = time.perf_counter() >= self._described_at + self._described_seconds / share
         return AnswerBlock(slot, role, (now // HOUR_SECONDS + 1) * HOUR_SECONDS, has_rows)
 
     def _is_cheap(self, block: AnswerBlock) -> bool:
@@ -210,11 +218,10 @@ class PredictionLog:
             block.describe()
         except Exception:  # a task of a user: its answers are logged without rows
             LOG.exception("the inputs of the prediction log cannot be described")
-            self._undescribed_until = begin + 3600
+            self._described_at = begin + 3600
             return
-        seconds = time.perf_counter() - begin
-        self._describe_seconds = seconds / block.described()
-        self._undescribed_until = begin + seconds / DESCRIBE_SHARE
+        self._described_at, self._described_seconds = begin, time.perf_counter() - begin
+        self._describe_seconds = self._described_seconds / block.described()
 
     def _follow(self) -> None:
         while not self._end.is_set():
@@ -228,6 +235,7 @@ class PredictionLog:
             return
         with self._lock:
             opened, self._open = self._open, {}
+            self._filled, self._is_fast = 0, self._filled > 0
             self._closed.extend(opened.values())
         by_hour: dict[int, list[_Lines]] = {}
         while self._closed:

@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from components.contracts.dataset import DatasetSpec
 from components.contracts.dataset_layout import Fields
 from components.contracts.prediction_log import OPEN, REDACTED, hours
 from components.core.errors import UsageError
-from components.identity import digest
 from components.ingestion.sample import Sample
 from components.monitoring import labels, live_quality, log_reader, sealing
 from components.monitoring.log_reader import INPUT
@@ -62,12 +61,12 @@ def check(spec: DatasetSpec, task: Task) -> tuple[str, str]:
 
 
 def samples(
-    log: Path, spec: DatasetSpec, task: Task, known: Sequence[Sample], left_out: Counter[str]
+    log: Path, spec: DatasetSpec, task: Task, known: Iterable[Sample], left_out: Counter[str]
 ) -> Iterator[Sample]:
     """The labelled answers as samples, in the order of their times.
 
     Args:
-        known: samples that were added before; neither they nor equal inputs are added again.
+        known: samples of the dataset, also those that were added before; neither they nor equal inputs are added.
         left_out: counts the labelled answers that are no samples, by reason.
 
     Raises:
@@ -76,8 +75,10 @@ def samples(
     item, target = check(spec, task)
     fields = spec.source_fields()
     truths = _truths(log)
-    names = {sample.id for sample in known}
-    seen = {content_of(sample.values, item) for sample in known}
+    names, seen = set[str](), set[bytes]()
+    for sample in known:
+        names.add(sample.id)
+        seen.add(content_of(sample.values, task))
     ids = pa.array(sorted({key[0] for key in truths}), pa.string())
     for table in _tables(log):
         chosen = table.filter(pc.is_in(table["id"], value_set=ids))
@@ -92,18 +93,17 @@ def samples(
             if isinstance(values, str):
                 left_out[values] += 1
                 continue
-            content = content_of(values, item)
+            content = content_of(values, task)
             if content in seen:  # labels of equal inputs may contradict one another, and a split would know the other
-                left_out["an equal input is among them"] += 1
+                left_out["an equal input is among them, or among the dataset's samples"] += 1
                 continue
             seen.add(content)
             yield Sample(name, _split(name), values)
 
 
-def content_of(values: Mapping[str, Any], item: str) -> bytes:
-    """A digest of a sample's input alone."""
-    value = values[item]
-    return sha256(value if isinstance(value, bytes) else digest.canonical(value)).digest()
+def content_of(values: Mapping[str, Any], task: Task) -> bytes:
+    """A digest of a sample's input alone, as duplicates of a dataset are found."""
+    return sha256(task.content(values)).digest()
 
 
 def _split(name: str) -> str:

@@ -40,8 +40,8 @@ def add(request: LabelledRequest) -> LabelledResult:
     dataset = Path(request.dataset)
     spec, _, _ = open_dataset(dataset)
     task = tasks.find(spec.task)
-    files = [dataset / one.path for one in spec.source.added if (dataset / one.path).is_file()]
-    known = [sample for path in files for group in sample_file.groups(path) for sample in group]
+    files = [dataset / "raw" / sample_file.FILE_NAME, *(dataset / one.path for one in spec.source.added)]
+    known = (sample for path in files if path.is_file() for group in sample_file.groups(path) for sample in group)
     left_out: Counter[str] = Counter()
     found = labelled_samples.samples(Path(request.log), spec, task, known, left_out)
     writing = dataset / ADDED / f"writing-{os.getpid()}.tmp"

@@ -34,14 +34,15 @@ def move(log: Path, hour: str) -> list[str]:
 
 def _moved(document: dict[str, Any], shift: float, ids: dict[str, str]) -> dict[str, Any]:
     if "arrived" in document:
-        return {**document, "id": _id(document["id"], shift), "arrived": document["arrived"] + shift}
+        return {**document, "id": shifted(document["id"], shift), "arrived": document["arrived"] + shift}
     if "id" not in document:  # the number of dropped requests
         return document
     for one in document["id"]:
-        ids[one] = _id(one, shift)
+        ids[one] = shifted(one, shift)
     times = [at + int(1e6 * shift) for at in document["time_us"]]
     return {**document, "id": [ids[one] for one in document["id"]], "time_us": times}
 
 
-def _id(text: str, shift: float) -> str:
+def shifted(text: str, shift: float) -> str:
+    """The id of a prediction that was made so many seconds later."""
     return f"{int(text[:8], 16) + int(shift):08x}{text[8:]}"

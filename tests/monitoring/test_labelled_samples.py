@@ -66,7 +66,7 @@ def test_answers_with_a_truth_are_added_once(dataset: Path, tmp_path: Path) -> N
     assert found.splits["train"] > 20
     assert found.left_out == {
         "a part of their input was not kept": 1,
-        "an equal input is among them": 1,
+        "an equal input is among them, or among the dataset's samples": 1,
         "their input is of another kind than the samples": 1,
         "their truth is no label": 1,
     }
@@ -151,3 +151,14 @@ def test_a_dataset_whose_samples_need_more_than_an_input_and_its_truth(dataset: 
     (dataset / "dataset.yaml").write_text(json.dumps(document))
     with pytest.raises(UsageError, match="cannot be made"):
         labelled_stage.add(request(dataset, tmp_path / "log"))
+
+
+def test_a_sample_that_the_dataset_has_is_not_added(dataset: Path, tmp_path: Path) -> None:
+    """Its split may be another one, and the same text in train and test would be a leak."""
+    ingest(located_yaml.read(dataset / "dataset.yaml", DatasetSpec), dataset)
+    log = tmp_path / "log"
+    write(log, ["good", "  good ", "new"], dict.fromkeys(range(3), "yes"))
+    found = labelled_stage.add(request(dataset, log))
+    assert found.samples + sum(found.left_out.values()) == 3
+    assert found.samples <= 2
+    assert found.left_out["an equal input is among them, or among the dataset's samples"] >= 1
