@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from components.contracts.monitor_actions import Recipient
 from components.core.errors import ModelyardError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from prefect.blocks.abstract import NotificationBlock
 
 
 class NotificationError(ModelyardError):
@@ -53,6 +57,15 @@ def _to_block(name: str, subject: str, body: str) -> None:
         ) from error
     if not isinstance(block, NotificationBlock):
         raise UsageError("this block sends no messages", got=name, expected="a notification block, as slack-webhook")
+    through(block, subject, body)
+
+
+def through(block: NotificationBlock, subject: str, body: str) -> None:
+    """Send a message through a notification block.
+
+    Raises:
+        NotificationError: the service behind it refuses it.
+    """
     try:
         block.notify(body, subject, _sync=True)  # type: ignore[call-arg,unused-coroutine]  # Prefect's sync_compatible
     except Exception as error:  # of any service behind a block; the message is what a person can act on

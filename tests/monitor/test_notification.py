@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+
 import pytest
 
 from components.contracts.monitor_actions import Recipient
@@ -23,6 +26,29 @@ def test_a_webhook_and_a_mailbox(monkeypatch: pytest.MonkeyPatch) -> None:
     (mail,) = mails
     assert (mail["Subject"], mail["To"]) == ("sst2: drift", "team@example.org")
     assert "words have changed" in mail.as_string()
+
+
+@pytest.mark.slow
+def test_prefects_block_for_slack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The block itself, over TLS, to a server of this machine that has Slack's name."""
+    from prefect.blocks.notifications import SlackWebhook
+
+    host, resolve = "hooks.slack.com", socket.getaddrinfo
+    context, trusted = receivers.certificate(host, tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with receivers.http(tls=context) as (web, bodies):
+        port = int(web.partition(":")[2])
+        monkeypatch.setattr(
+            socket, "getaddrinfo",
+            lambda name, at, *more: resolve(*(("127.0.0.1", port) if name == host else (name, at)), *more),
+        )  # fmt: skip
+        block = SlackWebhook(url=f"https://{host}/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ")
+        notification.through(block, "sst2: drift", "words have changed")
+    (body,) = bodies
+    assert "sst2: drift" in str(body)
+    assert "words have changed" in str(body)
 
 
 def test_one_recipient_that_fails_costs_the_others_nothing_and_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
