@@ -46,10 +46,10 @@ FLUSH_SECONDS = 0.25
 MOST_ANSWERS, MOST_BYTES = 20_000, 64_000_000  # that wait to be written; bytes of answers, inputs and arrays
 BLOCK_ANSWERS = 128  # described and encoded at a time
 INLINE_SECONDS = 0.001  # a block that is expected to take longer is described by the thread
-DESCRIBED_ANSWERS = 16  # of a block that is described where answers come fast: others wait for no more than that
-DESCRIBE_SHARE = 0.002  # of the time, while requests wait
-FAST_SHARE = 0.01  # of the time, while blocks are full before they are flushed (`BLOCK_ANSWERS` in `FLUSH_SECONDS`)
-SWITCH_SECONDS = 0.0005  # after which the thread gives Python's lock to one that waits; Python's own 5 ms are a request
+DESCRIBED_ANSWERS = 8  # of a block that is described where answers come fast: others wait for no more than that
+DESCRIBE_SHARE = 0.001  # of the time, while requests wait
+FAST_SHARE = 0.002  # of the time, while blocks are full before they are flushed (`BLOCK_ANSWERS` in `FLUSH_SECONDS`)
+SWITCH_SECONDS = 0.0005  # after which Python's lock is given to a thread that waits, while inputs are described
 _RETRY_SECONDS = 5.0  # after a write that failed
 
 
@@ -87,11 +87,12 @@ class PredictionLog:
         self._failed = 0  # requests that could not be written; counted by the thread that writes
         self._told = 0  # of both, those that a written line has told
         self._described_at = self._described_seconds = 0.0  # the last block that was described
+        self._to_describe = 0  # blocks with rows that are open, or wait
+        self._switch_seconds = sys.getswitchinterval()
         self._filled, self._is_fast = 0, False  # blocks that were full since the last flush; whether any was before it
         self._describe_seconds: float | None = None  # of a sample, in the last block
         self._wake, self._end = threading.Event(), threading.Event()
         self._failed_until = 0.0
-        sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
         self._thread = threading.Thread(target=self._follow, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -167,6 +168,7 @@ class PredictionLog:
             metrics.LOG_DROPPED.inc()
         for block in full:
             if not block.ids:  # all of its answers were refused
+                self._to_describe -= block.has_rows
                 continue
             self._closed.append(self._encoded(block) if self._is_cheap(block) else block)
 
@@ -190,6 +192,9 @@ class PredictionLog:
     def _new_block(self, slot: ModelSlot, role: str, now: float) -> AnswerBlock:
         share = DESCRIBE_SHARE if self._busy() else FAST_SHARE if self._is_fast else 1.0
         has_rows = time.perf_counter() >= self._described_at + self._described_seconds / share
+        if share < 1 and self._to_describe:  # what that takes is not known yet
+            has_rows = False
+        self._to_describe += has_rows
         return AnswerBlock(slot, role, (now // HOUR_SECONDS + 1) * HOUR_SECONDS, has_rows)
 
     def _is_cheap(self, block: AnswerBlock) -> bool:
@@ -203,6 +208,8 @@ class PredictionLog:
         """A block as lines; in the thread that offered the last answer, or in the one that writes."""
         if not block.take_judged_rows() and block.has_rows and block.described():
             self._describe(block)
+        with self._lock:
+            self._to_describe -= block.has_rows
         block.flag()
         if self._settings.inputs:
             items = (item for found in block.items for item in found)
@@ -214,12 +221,15 @@ class PredictionLog:
 
     def _describe(self, block: AnswerBlock) -> None:
         begin = time.perf_counter()
+        sys.setswitchinterval(min(SWITCH_SECONDS, self._switch_seconds))  # Python's own 5 ms are half a request
         try:
             block.describe()
         except Exception:  # a task of a user: its answers are logged without rows
             LOG.exception("the inputs of the prediction log cannot be described")
             self._described_at = begin + 3600
             return
+        finally:
+            sys.setswitchinterval(self._switch_seconds)
         self._described_at, self._described_seconds = begin, time.perf_counter() - begin
         self._describe_seconds = self._described_seconds / block.described()
 
@@ -242,6 +252,7 @@ class PredictionLog:
             found = self._closed.popleft()
             if isinstance(found, AnswerBlock):
                 if not found.ids:
+                    self._to_describe -= found.has_rows
                     continue
                 found = self._encoded(found)
             by_hour.setdefault(int(found.time // HOUR_SECONDS), []).append(found)
