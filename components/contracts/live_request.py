@@ -82,6 +82,7 @@ class ComparisonResult(Strict):
         paired: whether both answered the same samples.
         labels, right: of the champion and of the challenger.
         low, high: confidence sequence of the difference of their accuracies.
+        closer: whether answers are numbers, of which the one closer to the truth counts as right.
     """
 
     package: str
@@ -91,6 +92,7 @@ class ComparisonResult(Strict):
     right: tuple[int, int]
     low: float
     high: float
+    closer: bool = False
 
 
 class LiveResult(Strict):
@@ -98,7 +100,7 @@ class LiveResult(Strict):
 
     Args:
         labels, right: of the champion's answers.
-        unscored: labels of another kind than the answer, or of a task without right and wrong.
+        unscored: labels of another kind than the answer, or of a task without right, wrong and errors.
         low_accuracy: None where no limit is given.
         note: why nothing is compared.
     """

@@ -40,6 +40,7 @@ class ScoredAnswer(NamedTuple):
     Args:
         arrived: name of the window in which the label arrived.
         right: None where it cannot be said.
+        error: squared, of an answer that is a number.
     """
 
     key: tuple[str, int]
@@ -47,6 +48,7 @@ class ScoredAnswer(NamedTuple):
     role: str
     arrived: str
     right: bool | None
+    error: float | None = None
 
 
 def result(request: LiveRequest, log: Path, now: float) -> LiveResult:
@@ -63,7 +65,7 @@ def result(request: LiveRequest, log: Path, now: float) -> LiveResult:
         champion=request.champion,
         labels=len(known),
         right=sum(bool(one.right) for one in known),
-        unscored=len(own) - len(known),
+        unscored=sum(one.right is None and one.error is None for one in own),
         low_accuracy=None if request.limit is None else _low_accuracy(known, request, request.limit),
         comparison=comparison,
         note=note,
@@ -115,7 +117,8 @@ def _of_table(
             truth, arrived = truths[key]
             score = live_quality.score(json.loads(row["output"]), json.loads(truth))
             right = None if score is None or score.metric != "accuracy" else bool(score.value)
-            yield ScoredAnswer(key, row["package"], row["role"], arrived, right)
+            error = score.value if score is not None and score.metric == "rmse" else None
+            yield ScoredAnswer(key, row["package"], row["role"], arrived, right, error)
 
 
 def _low_accuracy(known: list[ScoredAnswer], request: LiveRequest, limit: float) -> LowAccuracy:
@@ -146,13 +149,22 @@ def _by_arrival(labels: Iterable[ScoredAnswer]) -> dict[str, list[ScoredAnswer]]
 def _compared(
     scored: list[ScoredAnswer], champion: str, challenger: ChallengerRequest
 ) -> tuple[ComparisonResult | None, str | None]:
-    """The comparison, or why there is none."""
+    """The comparison, or why there is none.
+
+    Of numbers the one that is closer to the truth is right: their errors have no bound, and a test of means that may be
+    looked at any time needs one. So it is a sign test, of pairs.
+    """
     of_champion = {one.key: one for one in scored if one.package == champion and one.role == "champion"}
     of_challenger = [
         one for one in scored if one.package == challenger.package and one.role in ("challenger", "shadow")
     ]
     if of_challenger and all(one.right is None for one in of_challenger):
-        return None, "the answers of this task are not right or wrong, so that labels compare no accuracies"
+        if all(one.error is None for one in of_challenger):
+            return None, "the answers of this task are not right or wrong, so that labels compare no accuracies"
+        if challenger.canary_percent:
+            return None, "numbers are compared on samples that both answer: release.canary_percent: 0 runs a shadow"
+        pairs = [_closer(of_champion[one.key], one) for one in of_challenger if one.key in of_champion]
+        return _paired([pair for pair in pairs if pair is not None], challenger, closer=True), None
     shadows = [one for one in of_challenger if one.role == "shadow" and one.right is not None]
     paired = challenger.canary_percent == 0
     if paired:
@@ -167,7 +179,17 @@ def _compared(
     return _unpaired(others, canary, challenger), None
 
 
-def _paired(pairs: list[tuple[ScoredAnswer, ScoredAnswer]], challenger: ChallengerRequest) -> ComparisonResult:
+def _closer(champion: ScoredAnswer, challenger: ScoredAnswer) -> tuple[ScoredAnswer, ScoredAnswer] | None:
+    """Two numbers for one sample: right is the one that is closer to the truth; equally close ones say nothing."""
+    if champion.error is None or challenger.error is None or champion.error == challenger.error:
+        return None
+    is_closer = challenger.error < champion.error
+    return champion._replace(right=not is_closer), challenger._replace(right=is_closer)
+
+
+def _paired(
+    pairs: list[tuple[ScoredAnswer, ScoredAnswer]], challenger: ChallengerRequest, *, closer: bool = False
+) -> ComparisonResult:
     state = LiveComparison(alpha=challenger.alpha, min_effect=challenger.min_effect, paired=True)
     groups: dict[str, list[tuple[ScoredAnswer, ScoredAnswer]]] = defaultdict(list)
     for pair in pairs:
@@ -180,7 +202,7 @@ def _paired(pairs: list[tuple[ScoredAnswer, ScoredAnswer]], challenger: Challeng
             only_champion=both.count((True, False)),
             both_wrong=both.count((False, False)),
         )
-    return _outcome(state, challenger)
+    return _outcome(state, challenger, closer=closer)
 
 
 def _unpaired(
@@ -208,12 +230,13 @@ def _unpaired(
     return _outcome(state, challenger)
 
 
-def _outcome(state: LiveComparison, challenger: ChallengerRequest) -> ComparisonResult:
+def _outcome(state: LiveComparison, challenger: ChallengerRequest, *, closer: bool = False) -> ComparisonResult:
     champion_right, champion_wrong, other_right, other_wrong = state.labels
     return ComparisonResult(
         package=challenger.package,
         decision=state.decision,
         paired=state.paired,
+        closer=closer,
         labels=(champion_right + champion_wrong, other_right + other_wrong),
         right=(champion_right, other_right),
         low=state.low,

@@ -32,8 +32,9 @@ def judge(context: MonitorContext, found: tuple[LiveResult, str] | None) -> str 
     action = _action(comparison.decision, comparison.labels[1], spec.retrain.max_labels)
     if action is None or _is_done(context, action, challenger.version):
         return None
+    word = "closer to the truth" if comparison.closer else "right"
     figures = (
-        f"right on {comparison.right[1]:,} of {comparison.labels[1]:,} labels, the champion on "
+        f"{word} on {comparison.right[1]:,} of {comparison.labels[1]:,} labels, the champion on "
         f"{comparison.right[0]:,} of {comparison.labels[0]:,}; "
         f"difference {comparison.low:+.3f} to {comparison.high:+.3f}"
     )

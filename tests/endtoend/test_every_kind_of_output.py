@@ -136,7 +136,10 @@ def test_the_signature_names_free_sizes(trained: tuple[str, Path]) -> None:
         },
         "forecast": {"model": {"past": ["batch", 24, 2], "values": ["batch", 6, 2, 3]}},
         "series": {
-            "model": {"series": ["batch", "length", 1], "series_lengths": ["batch"], "probabilities": ["batch", 2]}
+            "model": {
+                **{"series": ["batch", "length", 1], "series_lengths": ["batch"]},
+                **{"probabilities": ["batch", 2], "embedding": ["batch", 16]},
+            }
         },
     }
     assert shapes == expected[case]

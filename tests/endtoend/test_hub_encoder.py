@@ -42,6 +42,7 @@ def _run(house: House, mirror: Path, *words: str) -> subprocess.CompletedProcess
     )  # fmt: skip
 
 
+@pytest.mark.long  # tests/models/test_hub_encoder.py and the chat model of the hub stay
 def test_bert_of_the_hub_is_trained_registered_and_loaded_by_transformers(house: House, mirror: Path) -> None:
     settings = [word for setting in SMALL for word in ("--set", setting)]
     missing = _run(house, mirror, "run", "bert", *settings)

@@ -38,7 +38,17 @@ class Log:
         self._append(at, f"{role}-{hour}.predictions.jsonl", [block])
         return ids
 
-    def truths(self, hour: int, ids: list[str], truth: str = "yes") -> None:
+    def numbers(
+        self, hour: int, package: str, role: str, values: list[float], ids: list[str] | None = None
+    ) -> list[str]:
+        """Answers that are numbers; returns their ids."""
+        ids = self.answers(hour, package, role, [True] * len(values), ids)
+        path = self.folder / OPEN / hour_of(START + hour * HOUR + 1) / f"{role}-{hour}.predictions.jsonl"
+        block = {**json.loads(path.read_text()), "output": [{"value": value} for value in values]}
+        path.write_text(json.dumps(block) + "\n")
+        return ids
+
+    def truths(self, hour: int, ids: list[str], truth: str | float = "yes") -> None:
         at = START + hour * HOUR + 2
         rows = [{"id": one, "index": 0, "truth": truth, "at": None, "arrived": at} for one in ids]
         self._append(at, f"{hour}-{truth}.feedback.jsonl", rows)
@@ -98,6 +108,35 @@ def test_a_corrected_truth_counts_where_the_first_stood_and_other_kinds_are_coun
     path.write_text(json.dumps(row) + "\n")
     found = live.result(request(), log.folder, START + 9 * HOUR)
     assert (found.labels, found.right, found.unscored) == (1, 0, 1)  # `predictions` says the same
+
+
+def test_of_numbers_the_challenger_that_is_closer_more_often_is_better(log: Log) -> None:
+    rng = np.random.default_rng(3)
+    for hour in range(30):
+        truth = rng.normal(size=20)
+        ids = log.numbers(hour, CHAMPION, "champion", list(truth + rng.normal(0, 1.0, 20)))
+        log.numbers(hour, CHALLENGER, "shadow", list(truth + rng.normal(0, 0.4, 20)), ids)
+        for one, value in zip(ids, truth.tolist(), strict=True):
+            log.truths(hour, [one], value)
+    found = live.result(request(canary=0), log.folder, START + 99 * HOUR)
+    assert found.comparison is not None
+    assert (found.comparison.decision, found.comparison.closer, found.unscored) == ("better", True, 0)
+    assert found.comparison.right[1] > 350
+    beside = live.result(request(canary=10), log.folder, START + 99 * HOUR)
+    assert beside.comparison is None
+    assert "canary_percent: 0" in str(beside.note)
+
+
+def test_two_of_numbers_that_are_as_close_are_not_told_apart(log: Log) -> None:
+    rng = np.random.default_rng(4)
+    for hour in range(30):
+        ids = log.numbers(hour, CHAMPION, "champion", list(rng.normal(size=20)))
+        log.numbers(hour, CHALLENGER, "shadow", list(rng.normal(size=20)), ids)
+        log.truths(hour, ids, 0.0)
+    found = live.result(request(canary=0), log.folder, START + 99 * HOUR)
+    assert found.comparison is not None
+    assert found.comparison.decision == "undecided"
+    assert found.comparison.low < 0 < found.comparison.high
 
 
 def test_a_better_shadow_is_found_on_the_same_samples(log: Log) -> None:
