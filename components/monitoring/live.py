@@ -163,8 +163,8 @@ def _compared(
             return None, "the answers of this task are not right or wrong, so that labels compare no accuracies"
         if challenger.canary_percent:
             return None, "numbers are compared on samples that both answer: release.canary_percent: 0 runs a shadow"
-        pairs = [_closer(of_champion[one.key], one) for one in of_challenger if one.key in of_champion]
-        return _paired([pair for pair in pairs if pair is not None], challenger, closer=True), None
+        both = [_closer(of_champion[one.key], one) for one in of_challenger if one.key in of_champion]
+        return _paired([pair for pair in both if pair is not None], challenger, closer=True), None
     shadows = [one for one in of_challenger if one.role == "shadow" and one.right is not None]
     paired = challenger.canary_percent == 0
     if paired:
