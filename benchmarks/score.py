@@ -4,7 +4,7 @@ Scores a CSV of the rows of a table with a small bundle. The one process is a pl
 same predictor, in batches of the same size, which writes nothing; it and the two runs of `python -m components.scoring`
 take turns.
 
-    python -m benchmarks.score [--rows 200000] [--rounds 3] [--kills 5]
+    python -m benchmarks.score [--rows 600000] [--rounds 3] [--kills 5]
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.serving import packages
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "score"
 TARGET = 1.8
-COPIES = 10
+COPIES = 4
 NOTE = "a note that the model does not read and the output keeps " * 5  # so that rows are as long as real ones
 
 
@@ -197,7 +197,7 @@ def _environment() -> dict[str, str]:
 def main() -> int:
     """0: all targets met; 1: one was missed."""
     parser = figure.parser(__doc__)
-    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, default=600_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print JSON")
