@@ -9,6 +9,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 from tests.house import House
+from tests.waiting import eventually
 
 
 class Patient(httpx.HTTPTransport):
@@ -43,3 +44,17 @@ def ask(house: House, method: str, url: str, body: object = None, *, missing: bo
         return None
     answer.raise_for_status()
     return answer.json() if answer.content else None
+
+
+def run_deployment(house: House, name: str, patience_seconds: float = 150) -> dict[str, Any]:
+    """Start a flow run of a deployment (`flow/deployment`) for the platform's runner; its state when it has ended."""
+    services = {service["name"]: service for service in house.json_of_status()}
+    api = f"{services['prefect']['url']}/api"
+    deployment = ask(house, "GET", f"{api}/deployments/name/{name}")
+    run = ask(house, "POST", f"{api}/deployments/{deployment['id']}/create_flow_run", {})["id"]
+
+    def ended() -> dict[str, Any] | None:
+        state: dict[str, Any] = ask(house, "GET", f"{api}/flow_runs/{run}")["state"]
+        return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
+
+    return eventually(ended, f"a flow run of {name} ends", patience_seconds)

@@ -36,9 +36,9 @@ def monitor(
             "these options exclude each other", expected="one of --dry-run, --orders, --approve, --pause, --resume"
         )
     project = Project.find()
-    from flows.cli import prediction_folder
+    from flows.pipelines import named_pipeline
 
-    spec = prediction_folder.pipeline(project, model)
+    spec = named_pipeline.read(project, model)
     if pause or resume:
         return _switch(project, model, paused=pause, as_json=as_json)
     if show_orders:

@@ -49,11 +49,11 @@ def rehearse(
     in production. Nothing is sent, trained or released. Scenarios and their parameters: docs/rehearse.md.
     """
     from components.core import located_yaml
-    from flows.cli import prediction_folder
     from flows.cli.run import log
+    from flows.pipelines import named_pipeline
 
     project = Project.find()
-    spec = prediction_folder.pipeline(project, pipeline)
+    spec = named_pipeline.read(project, pipeline)
     other = None
     if against is not None:
         if not against.is_file():

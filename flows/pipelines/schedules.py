@@ -17,6 +17,7 @@ from components.core import located_yaml
 from components.core.errors import NotFoundError, UsageError
 from components.core.log import Log
 from components.core.project import Project
+from flows.pipelines import named_pipeline
 from flows.platform import connections
 from flows.platform.lifecycle import Endpoints
 from flows.platform.prefect_client import PrefectClient
@@ -124,10 +125,7 @@ def next_runs(cron: str, timezone: str, count: int = 3, now: datetime | None = N
 def _file_schedules(project: Project, pipeline: str | None) -> dict[str, ScheduleSpec]:
     if pipeline is not None:
         path = project.pipeline_file(pipeline)
-        if not path.is_file():
-            names = ", ".join(sorted(file.stem for file in project.pipelines.glob("*.yaml")))
-            raise NotFoundError(f"no pipeline {pipeline!r}", where=str(path), expected=names or None)
-        spec = located_yaml.read(path, PipelineSpec)
+        spec = named_pipeline.read(project, pipeline)
         if spec.schedule is None:
             raise UsageError(
                 f"{pipeline} has no schedule",

@@ -21,7 +21,7 @@ from tests.endtoend import redating
 from tests.endtoend.releases import Releases
 from tests.house import House
 from tests.monitor import receivers
-from tests.prefect_api import ask
+from tests.prefect_api import ask, run_deployment
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -200,13 +200,7 @@ def run_by_the_platform(house: House) -> None:
     api = f"{services['prefect']['url']}/api"
     deployment = ask(house, "GET", f"{api}/deployments/name/monitor/monitor-{NAME}")
     assert deployment["schedules"][0]["schedule"]["cron"] == "10 * * * *"
-    run = ask(house, "POST", f"{api}/deployments/{deployment['id']}/create_flow_run", {})["id"]
-
-    def ended() -> dict[str, Any] | None:
-        state: dict[str, Any] = ask(house, "GET", f"{api}/flow_runs/{run}")["state"]
-        return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
-
-    state = eventually(ended, "the flow run of the monitor ends", 150)
+    state = run_deployment(house, f"monitor/monitor-{NAME}")
     assert state["type"] == "COMPLETED", state
     # The words of before are gone, which may be drift to the new version too; its message then waits for the cooldown.
     new = house.json("monitor", NAME, "--orders")[len(before) :]

@@ -15,7 +15,7 @@ from components.identity import manifest
 from tests import small_package
 from tests.endtoend.releases import Releases
 from tests.house import House
-from tests.prefect_api import ask
+from tests.prefect_api import ask, run_deployment
 
 
 @pytest.fixture
@@ -53,16 +53,9 @@ def test_production_scores_a_folder_and_a_night_without_change_is_skipped(releas
     house.run("schedule", name)
     services = {service["name"]: service for service in house.json_of_status()}
     api = f"{services['prefect']['url']}/api"
-    deployment = ask(house, "GET", f"{api}/deployments/name/score/score-{name}")
     states = []
     for night in range(2):
-        run = ask(house, "POST", f"{api}/deployments/{deployment['id']}/create_flow_run", {})["id"]
-        until = time.monotonic() + 200
-        while (state := ask(house, "GET", f"{api}/flow_runs/{run}")["state"])["type"] not in (
-            "COMPLETED", "FAILED", "CRASHED", "CANCELLED",
-        ):  # fmt: skip
-            assert time.monotonic() < until, state
-            time.sleep(0.5)
+        state = run_deployment(house, f"score/score-{name}", 200)
         states.append((state["type"], state["name"]))
         minute = int(time.time() // 60)
         while night == 0 and int(time.time() // 60) == minute:  # the folder of a night is named after its minute
