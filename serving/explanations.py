@@ -1,4 +1,4 @@
-"""POST /explain: what an answer depends on; and the golden examples, for whoever wants to try the service.
+"""POST /explain: what an answer depends on; and the golden examples, to try the service with.
 
 An explanation costs up to two hundred answers, so a worker computes one at a time, in batches between which other
 requests are answered. Neither is logged as a prediction.

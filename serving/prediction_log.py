@@ -168,7 +168,7 @@ class PredictionLog:
             metrics.LOG_DROPPED.inc()
         for block in full:
             if not block.ids:  # all of its answers were refused
-                self._to_describe -= block.has_rows
+                self._described(block)
                 continue
             self._closed.append(self._encoded(block) if self._is_cheap(block) else block)
 
@@ -208,8 +208,7 @@ class PredictionLog:
         """A block as lines; in the thread that offered the last answer, or in the one that writes."""
         if not block.take_judged_rows() and block.has_rows and block.described():
             self._describe(block)
-        with self._lock:
-            self._to_describe -= block.has_rows
+        self._described(block)
         block.flag()
         if self._settings.inputs:
             items = (item for found in block.items for item in found)
@@ -218,6 +217,11 @@ class PredictionLog:
         with self._lock:
             self._bytes += len(line) - block.bytes
         return _Lines(line, len(block.ids), len(line), block.times_us[0] / 1e6)
+
+    def _described(self, block: AnswerBlock) -> None:
+        """A block has its rows, or needs none: the next one may be described."""
+        with self._lock:
+            self._to_describe -= block.has_rows
 
     def _describe(self, block: AnswerBlock) -> None:
         begin = time.perf_counter()
@@ -252,7 +256,7 @@ class PredictionLog:
             found = self._closed.popleft()
             if isinstance(found, AnswerBlock):
                 if not found.ids:
-                    self._to_describe -= found.has_rows
+                    self._described(found)
                     continue
                 found = self._encoded(found)
             by_hour.setdefault(int(found.time // HOUR_SECONDS), []).append(found)

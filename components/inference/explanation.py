@@ -40,21 +40,10 @@ T = TypeVar("T")
 
 
 class Occluded(NamedTuple):
-    """What is explained: facts for whoever shows it, and the sample with each part replaced, in order."""
+    """A sample to be explained: facts for the answer, and the sample with each part replaced, in order."""
 
     facts: Facts
     variants: Iterator[Arrays | None]  # None: without this part it is no sample
-
-
-def explain(predictor: Predictor, item: Any, parameters: Strict | None = None, label: str | None = None) -> Facts:
-    """`explaining`, to its end."""
-    steps = explaining(predictor, item, parameters, label)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: Facts = end.value
-            return found
 
 
 def seen(predictor: Predictor, item: Any) -> Facts:
@@ -119,12 +108,12 @@ def _score(answer: Prediction, label: str | None) -> tuple[str | None, float]:
 
 
 def _occluded(predictor: Predictor, item: Any, sample: Arrays) -> Occluded:
-    spec = predictor.processor.input_spec()
+    spec, name = predictor.processor.input_spec(), predictor.processor.inputs()[0]
     match spec:
         case ImageInput():
-            return _of_image(sample, spec)
+            return _of_image(sample, name, spec)
         case SeriesInput():
-            return _of_series(sample, spec)
+            return _of_series(sample, name, spec)
         case TableInput() if isinstance(item, Mapping):
             return _of_row(predictor, item)
         case TokensInput() if isinstance(item, str | bytes):
@@ -132,29 +121,29 @@ def _occluded(predictor: Predictor, item: Any, sample: Arrays) -> Occluded:
     raise SampleError("samples of this kind are not explained", code="explanation", got=spec.kind)
 
 
-def _of_image(sample: Arrays, spec: ImageInput) -> Occluded:
-    """An image (H, W, C), by patches."""
-    image = sample["images"]
+def _of_image(sample: Arrays, name: str, spec: ImageInput) -> Occluded:
+    """An image (H, W, C), by patches; `name` is that of its array."""
+    image = sample[name]
     rows, columns = _edges(image.shape[0], SIDE), _edges(image.shape[1], SIDE)
     mean = np.rint(np.asarray(spec.mean) * 255).astype(np.uint8)
     facts = {"kind": "image", "input": _pixels(image), "columns": len(columns) - 1}
-    return Occluded(facts, ({**sample, "images": one} for one in _patches(image, rows, columns, mean)))
+    return Occluded(facts, ({**sample, name: one} for one in _patches(image, rows, columns, mean)))
 
 
-def _of_series(sample: Arrays, spec: SeriesInput) -> Occluded:
+def _of_series(sample: Arrays, name: str, spec: SeriesInput) -> Occluded:
     """A series (T, C), by steps and channels: R rows of channels, or of bands with the highest above."""
-    series = sample["series"]
+    series = sample[name]
     if not isinstance(spec, SpectrogramInput) or series.shape[1] == 1:  # one band: a waveform
         steps, channels = _edges(len(series), STEPS), _edges(series.shape[1], CHANNELS)
         mean = np.asarray(spec.mean, series.dtype)[:, None]  # (C, 1)
         facts = {"kind": "series", "input": {"values": series.astype(float).tolist()}, "columns": len(steps) - 1}
         patches = _patches(series.T, channels, steps, mean, reach=0)
-        return Occluded(facts, ({**sample, "series": np.ascontiguousarray(one.T)} for one in patches))
+        return Occluded(facts, ({**sample, name: np.ascontiguousarray(one.T)} for one in patches))
     picture = series.T[::-1]  # (B, T), the lowest band below
     steps, bands = _edges(len(series), STEPS), _edges(series.shape[1], BANDS)
     patches = _patches(picture, bands, steps, np.asarray(spec.mean, series.dtype)[::-1, None])
     facts = {"kind": "spectrogram", "input": _pixels(_levels(picture)), "columns": len(steps) - 1}
-    return Occluded(facts, ({**sample, "series": np.ascontiguousarray(one[::-1].T)} for one in patches))
+    return Occluded(facts, ({**sample, name: np.ascontiguousarray(one[::-1].T)} for one in patches))
 
 
 def _of_row(predictor: Predictor, row: Mapping[str, Any]) -> Occluded:

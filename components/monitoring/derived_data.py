@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.errors import ModelyardError
+from components.core.errors import CorruptArtifactError, ModelyardError
 from components.core.project import Project
 from components.identity import manifest as manifests
 from components.monitoring import held_samples
@@ -50,26 +52,46 @@ def derived(project: Project, samples: dict[str, DatasetSamples], held: list[Hol
     return found
 
 
-def scored(project: Project, whose: Subject, inputs: Collection[str]) -> list[Holder]:
-    """Outputs of `modelyard score` below `scores/` that have rows of a person; they are named, and stay."""
+def scored(project: Project, whose: Subject, samples: dict[str, DatasetSamples]) -> list[Holder]:
+    """Outputs of `modelyard score` below `scores/` that have rows of a person; they are named, and stay.
+
+    Raises:
+        CorruptArtifactError: a file of an output cannot be read.
+    """
+    inputs = {one for found in samples.values() for one in found.inputs}
+    ids = {one for found in samples.values() for one in found.ids}
     found = []
     for folder in sorted(path.parent for path in (project.root / "scores").rglob(manifests.FILE_NAME)):
-        rows = 0
-        for file in sorted(folder.rglob("*.parquet")):
-            with pq.ParquetFile(file) as parquet:
-                for group in range(parquet.num_row_groups):
-                    rows += sum(_is_scored(row, whose, inputs) for row in parquet.read_row_group(group).to_pylist())
-        if rows:
+        count = sum(_is_scored(row, whose, inputs, ids) for file in sorted(folder.rglob("*")) for row in _rows(file))
+        if count:
             name = folder.relative_to(project.root).as_posix()
-            found.append(Holder(kind="scores", name=name, model=None, version=None, why=f"{rows:,} rows are of it"))
+            found.append(Holder(kind="scores", name=name, model=None, version=None, why=f"{count:,} rows are of it"))
     return found
 
 
-def _is_scored(row: Mapping[str, Any], whose: Subject, inputs: Collection[str]) -> bool:
-    if whose.key is not None:
-        names = {name for name in row if name.rpartition(".")[2] == whose.key}
-        return whose.is_in(row, names)
-    return any(isinstance(value, str) and input_digest(value) in inputs for value in row.values())
+def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
+    """The rows of a table of an output; none of another file."""
+    try:
+        if file.suffix == ".parquet":
+            with pq.ParquetFile(file) as parquet:
+                for group in range(parquet.num_row_groups):
+                    yield from parquet.read_row_group(group).to_pylist()
+        elif file.suffix == ".csv":
+            with file.open(encoding="utf-8", newline="") as stream:
+                yield from csv.DictReader(stream)
+        elif file.suffix == ".jsonl":
+            with file.open(encoding="utf-8") as stream:
+                yield from map(json.loads, stream)
+    except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
+        raise CorruptArtifactError(
+            "a file of an output cannot be searched", where=str(file), got=error, next_step="repair it, or move it away"
+        ) from error
+
+
+def _is_scored(row: Mapping[str, Any], whose: Subject, inputs: Collection[str], ids: Collection[str]) -> bool:
+    if row.get("id") in ids or any(isinstance(value, str) and input_digest(value) in inputs for value in row.values()):
+        return True
+    return whose.key is not None and whose.is_in(row, {name for name in row if name.rpartition(".")[2] == whose.key})
 
 
 def _facts(folder: Path) -> dict[str, Any]:

@@ -201,6 +201,7 @@ def _why(sealed: Manifest, samples: dict[str, DatasetSamples]) -> str | None:
 
 
 def sealed_package(folder: Path) -> Manifest | None:
+    """The manifest of a package; None where there is none."""
     return manifests.load(folder, "package") if (folder / manifests.FILE_NAME).is_file() else None
 
 

@@ -159,7 +159,14 @@ def sealed_hours(log: Path) -> list[SealedHour]:
     """
     folder = log / SEALED
     found = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
-    return [SealedHour(path.name, path, _checked(path)) for path in sorted(found)]
+    hours_there = []
+    for path in sorted(found):
+        try:
+            hours_there.append(SealedHour(path.name, path, _checked(path)))
+        except CorruptArtifactError:
+            if path.is_dir():
+                raise  # else it was just removed
+    return hours_there
 
 
 def _checked(folder: Path) -> Manifest:

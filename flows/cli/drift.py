@@ -28,18 +28,27 @@ def drift(
     validation split, and a sequential test watches all windows together. The reports are below
     .modelyard/monitoring/MODEL. A window that was judged is not judged again. The exit code is 1 if there is an alarm.
     """
+    from pydantic import ValidationError
+
     from components.contracts.monitor_spec import MonitorSpec
     from flows.cli import prediction_folder
     from flows.cli.run import log
     from flows.monitoring import looking
+    from flows.pipelines import named_pipeline
 
     project = Project.find()
     prediction_folder.find(project, model)
-    spec = prediction_folder.pipeline(project, model)
+    spec = named_pipeline.read(project, model)
     _check_bounds(since, until)
     monitor = spec.monitor or MonitorSpec()
     if window is not None:
-        monitor = MonitorSpec.model_validate({**monitor.model_dump(), "window": window})
+        try:
+            monitor = MonitorSpec.model_validate({**monitor.model_dump(), "window": window})
+        except ValidationError as error:
+            text = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UsageError(
+                f"--window {window} does not go with monitor: of pipelines/{model}.yaml", got=text
+            ) from error
     looking.judge(project, spec, monitor, log, since=since, until=until, again=again)
     verdicts = _verdicts(project.monitoring(model), monitor.window, since, until)
     if as_json:

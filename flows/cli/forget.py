@@ -102,8 +102,9 @@ def _show(plan: ForgetPlan, as_json: bool) -> None:
         click.echo(f"{len(plan.derived):,} references and judged windows: removed, and computed again without them")
     if plan.datasets:
         click.echo(
-            "not removed: the source itself, which `source.exclude` only passes over; earlier data in DVC's cache, "
-            'until `modelyard gc` with data_cache = "workspace" under [retention]; data that is not here'
+            "not removed: the source itself, which `source.exclude` only passes over; outputs of `modelyard score` "
+            "(those below scores/ were searched); earlier data in DVC's cache, until `modelyard gc` with "
+            'data_cache = "workspace" under [retention]; data that is not here'
         )
 
 

@@ -90,7 +90,7 @@ def make(project: Project, subject: Subject) -> ForgetPlan:
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         logs=logs,
         datasets=datasets,
-        holders=[*held, *derived_data.scored(project, subject, inputs)],
+        holders=[*held, *derived_data.scored(project, subject, datasets)],
         pipelines=_pipelines(project, datasets),
         derived=[path.relative_to(project.root).as_posix() for path in derived],
     )

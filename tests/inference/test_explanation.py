@@ -20,13 +20,25 @@ from components.identity.package import Package
 from components.inference import explanation
 from components.inference.predictor import Predictor
 from components.training import stage as training
+from components.training.prepared import open_prepared
 from components.training.sinks import EventStream
-from tests import echo_task, small_package
+from tests import echo_task, generation_package, small_package
 from tests.preprocessing.wav_files import wav
 from tests.training import prepared_task
 from tests.training.prepared_digits import request
 
 RATE = 4000
+
+
+def explain(predictor: Predictor, item: Any, label: str | None = None) -> dict[str, Any]:
+    """An explanation, all of its steps."""
+    steps = explanation.explaining(predictor, item, None, label)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: dict[str, Any] = end.value
+            return found
 
 
 def of_images(tmp_path: Path) -> Predictor:
@@ -36,7 +48,7 @@ def of_images(tmp_path: Path) -> Predictor:
 def test_the_effect_of_a_patch_is_the_difference_that_it_makes(tmp_path: Path) -> None:
     predictor = of_images(tmp_path)
     content = small_package.image(0)
-    found = explanation.explain(predictor, content)
+    found = explain(predictor, content)
     (answer,) = predictor.predict([content])
     assert (found["method"], found["kind"], found["label"]) == ("occlusion", "image", answer["label"])
     assert found["score"] == answer["probabilities"][answer["label"]]
@@ -59,16 +71,16 @@ def test_any_label_can_be_followed_and_none_that_is_not_there(tmp_path: Path) ->
     content = small_package.image(0)
     (answer,) = predictor.predict([content])
     for label, probability in answer["probabilities"].items():
-        assert explanation.explain(predictor, content, label=label)["score"] == probability
+        assert explain(predictor, content, label=label)["score"] == probability
     with pytest.raises(SampleError, match="no such label") as caught:
-        explanation.explain(predictor, content, label="zebra")
+        explain(predictor, content, label="zebra")
     assert caught.value.code == "label"
 
 
 def test_answers_without_a_score_are_refused(tmp_path: Path) -> None:
     predictor = Predictor(echo_task.build(tmp_path / "package"))
     with pytest.raises(SampleError, match="no score to explain") as caught:
-        explanation.explain(predictor, "a text")
+        explain(predictor, "a text")
     assert caught.value.code == "explanation"
 
 
@@ -100,19 +112,19 @@ def test_the_word_that_makes_the_label(tmp_path: Path) -> None:
     model = {"family": "rnn", "name": "lstm", "embedding": 16, "bidirectional": True, "width": 16}
     predictor = trained(tmp_path, "text-classification", words, model, epochs=8)
     for text, label, word in (("cat  river lovely\ntree", "good", "lovely"), ("🌲 awful bird house", "bad", "awful")):
-        found = explanation.explain(predictor, text)
+        found = explain(predictor, text)
         assert (found["kind"], found["label"]) == ("text", label)
         assert [part["text"] for part in found["parts"]] == text.split()
         assert all(text[part["start"] : part["end"]] == part["text"] for part in found["parts"])
         largest = max(zip(found["effects"], found["parts"], strict=True), key=lambda one: one[0])
         assert largest[1]["text"] == word
         other = next(name for name in ("good", "bad") if name != label)
-        against = explanation.explain(predictor, text.encode(), label=other)["effects"]
+        against = explain(predictor, text.encode(), label=other)["effects"]
         assert against == pytest.approx([-effect for effect in found["effects"]], abs=1e-6)
-    single = explanation.explain(predictor, "lovely")
+    single = explain(predictor, "lovely")
     assert [part["text"] for part in single["parts"]] == list("lovely")
-    assert len(explanation.explain(predictor, "x")["effects"]) == 1
-    long = explanation.explain(predictor, " ".join(["cat"] * 450 + ["good"]))
+    assert len(explain(predictor, "x")["effects"]) == 1
+    long = explain(predictor, " ".join(["cat"] * 450 + ["good"]))
     assert len(long["parts"]) == 151
     assert json.loads(json.dumps(long)) == long
 
@@ -130,7 +142,7 @@ def test_the_column_that_makes_the_label(tmp_path: Path) -> None:
 
     model = {"family": "mlp", "name": "mlp", "width": 32}
     predictor = trained(tmp_path, "tabular-classification", {}, model, rows, epochs=12)
-    found = explanation.explain(predictor, {"size": -1.5, "colour": "red", "noise": 0.3})
+    found = explain(predictor, {"size": -1.5, "colour": "red", "noise": 0.3})
     effects = dict(zip([part["column"] for part in found["parts"]], found["effects"], strict=True))
     assert (found["kind"], found["label"]) == ("row", "no")
     assert max(effects, key=effects.__getitem__) == "size"
@@ -156,7 +168,7 @@ def test_the_part_of_a_sound_that_makes_the_label(tmp_path: Path) -> None:
     settings = {"rate": RATE, "bands": 16, "max_seconds": 1.0}
     model = {"family": "cnn", "name": "spectrogram-cnn", "width": 8}
     predictor = trained(tmp_path, "sound-classification", settings, model, tones, epochs=6)
-    found = explanation.explain(predictor, tone("high", np.random.default_rng(7), begin=0))
+    found = explain(predictor, tone("high", np.random.default_rng(7), begin=0))
     assert (found["kind"], found["label"]) == ("spectrogram", "high")
     effects = np.array(found["effects"])
     assert effects.shape == (8, 32)
@@ -185,11 +197,27 @@ def test_a_series_and_a_number(tmp_path: Path) -> None:
     predictor = trained(tmp_path, "series-regression", settings, model, made, epochs=10)
     rng = random.Random(3)  # noqa: S311
     values = [[2.0 if step >= 8 else rng.gauss(0, 1), rng.gauss(0, 1)] for step in range(12)]
-    found = explanation.explain(predictor, values)
+    found = explain(predictor, values)
     assert (found["kind"], found["label"]) == ("series", None)
     effects = np.array(found["effects"])
     assert effects.shape == (2, 12)
     assert np.allclose(found["input"]["values"], values)
     assert effects[0, 8:].sum() > 3 * np.abs(effects[1]).sum()
     with pytest.raises(SampleError, match="no score"):
-        explanation.explain(predictor, values, label="up")
+        explain(predictor, values, label="up")
+
+
+@pytest.mark.slow
+def test_what_a_task_without_scores_sees_is_shown_and_not_explained(tmp_path: Path) -> None:
+    """Of a forecast, whose input has another name than that of other series."""
+    settings = {"look_back": 24, "horizon": 6}
+    digest = prepared_task.prepare(tmp_path / "data", "forecasting", settings, (200, 60, 60))
+    model = {"family": "linear", "name": "dlinear"}
+    made = open_prepared(tmp_path / "data", digest)
+    predictor = Predictor(generation_package.build(tmp_path / "package", model, made))
+    values = [[float(step), 1.0] for step in range(24)]
+    seen = explanation.seen(predictor, values)
+    assert seen["kind"] == "series"
+    assert np.shape(seen["input"]["values"]) == (24, 2)
+    with pytest.raises(SampleError, match="no score to explain"):
+        explain(predictor, values)

@@ -176,3 +176,13 @@ def test_a_model_that_answered_nothing_is_said_so_and_one_that_is_not_there(proj
         code, _, err = command(*words)
         assert code == 2
         assert "that is no name of a model" in err
+
+
+def test_a_window_that_does_not_go_with_the_season_is_refused(project: Path, command: Command) -> None:
+    text = (ROOT / "pipelines" / "digits.yaml").read_text().replace("name: digits", "name: m", 1)
+    (project / "pipelines" / "m.yaml").write_text(text + "monitor: {season: day}\n")
+    write(project, time.time(), 2)
+    code, _, err = command("drift", "m", "--window", "day")
+    assert code == 2
+    assert "--window day does not go with monitor:" in err
+    assert "whole days have no hours" in err

@@ -276,8 +276,14 @@ def test_what_was_computed_from_the_samples_goes_and_scores_are_named(
         scores / "predictions/a.parquet"
     )
     manifests.seal(scores, "predictions", {})
+    lines = project.root / "scores" / "tuesday"
+    lines.mkdir()
+    (lines / "a.csv").write_text("customer,label\nbert,no\nanna,yes\n")
+    (lines / "b.jsonl").write_text('{"customer": "anna"}\n')
+    manifests.seal(lines, "predictions", {})
     code, out, err = _run("--subject", "customer=anna", "--yes", capfd=capfd)
     assert code == 0, err
+    assert "scores scores/tuesday: 2 rows are of it" in out
     assert "2 references and judged windows: removed" in out
     assert "scores scores/monday: 1 rows are of it" in out
     assert not reference.exists()
@@ -299,3 +305,14 @@ def test_a_plan_of_a_dataset_that_was_removed_since_is_finished(
     assert f".modelyard/forget/{plan.request}.json" in err
     assert "data/people is not here any more" in err
     assert not journal.exists()
+
+
+def test_an_output_that_cannot_be_read_is_named(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = project.root / "scores" / "monday"
+    folder.mkdir(parents=True)
+    (folder / "a.parquet").write_bytes(b"PAR1")
+    manifests.seal(folder, "predictions", {})
+    code, _, err = _run("--subject", "customer=anna", "--dry-run", capfd=capfd)
+    assert code != 0
+    assert "a.parquet" in err
+    assert "Traceback" not in err
