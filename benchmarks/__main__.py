@@ -2,7 +2,7 @@
 
 Leave the machine alone meanwhile; all of them take about three quarters of an hour. Not among them, because each takes
 half an hour by itself: the accuracy on Fashion-MNIST, `modelyard run fashion`, and `python -m benchmarks.chaos`;
-`python -m benchmarks.advise` takes an hour.
+`python -m benchmarks.advise` takes an hour. `python -m benchmarks.closed_loop` needs the data of SST-2.
 
     python -m benchmarks [NAME...] [--json]
 """

@@ -202,7 +202,7 @@ async function explain(label, button) {
   const found = await response.json();
   why.replaceChildren();
   if (!response.ok) { put(why, "p", found.detail, "refused"); return; }
-  const most = Math.max(...found.effects.flat().map(effect => Math.abs(effect ?? 0)));
+  const most = Math.max(0, ...found.effects.flat().map(effect => Math.abs(effect ?? 0)));
   const of = found.label === null ? `the number ${found.score.toPrecision(4)}` : `“${found.label}” (${found.score.toFixed(3)})`;
   put(why, "h3", `What ${of} depends on`);
   EXPLAINED[found.kind](found, most);
