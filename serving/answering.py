@@ -137,7 +137,7 @@ class Answerer:
             encoded = json_text.dumps(found.predictions)
             self.log.offer(
                 slot, context.id, parsed.items, found.samples, found.predictions, time.perf_counter() - begin,
-                size=parsed.size, encoded=encoded, judgement=found.judgement,
+                size=parsed.size, encoded=encoded, judgement=found.judgement, embeddings=found.embeddings,
             )  # fmt: skip
         return Answered(slot, found.predictions, self._shadow(parsed, found.predictions, context), encoded)
 
@@ -158,6 +158,7 @@ class Answerer:
                 log.offer(
                     beside, context.id, parsed.items, computed.samples, computed.predictions,
                     time.perf_counter() - begin, role="shadow", size=parsed.size, judgement=computed.judgement,
+                    embeddings=computed.embeddings,
                 )  # fmt: skip
 
         return lambda: shadow.offer(self._slot_manager, beside, parsed, found, lambda: self.waiting > 0, answered)
@@ -176,8 +177,9 @@ class Answerer:
             compared = self._slot_manager.current.challenger is not None
             done = await slot.batcher.answer(samples, context.until, context.is_gone, compared=compared)
             alone = None if done.alone_seconds is None else reading + done.alone_seconds
-            slot.count(done.predictions, time.perf_counter() - begin, alone)
-            return SlotAnswer(done.predictions, samples, judgement)
+            predictions, embeddings = done.answers
+            slot.count(predictions, time.perf_counter() - begin, alone)
+            return SlotAnswer(predictions, samples, judgement, embeddings)
         except InferenceError as error:
             slot.fail(failure(error))
             raise

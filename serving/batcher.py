@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from components.core.errors import InferenceError
-from components.inference.predictor import Arrays
-from components.tasks.task import Prediction
+from components.inference.predictor import Answers, Arrays
 from serving.problem import RefusedRequest
 
 # A batch that is expected to take less is computed on the event loop; with several threads, which could compute
@@ -29,17 +28,17 @@ BATCH_SECONDS = 0.01  # no batch grows beyond it: each of its requests waits for
 SMOOTHING = 0.1  # weight of the last batch in the expected time
 ALONE_EVERY = 8  # with a challenger beside it, each eighth request is computed alone, so that the two can be compared
 
-Compute = Callable[[Sequence[Arrays]], list[Prediction]]
+Compute = Callable[[Sequence[Arrays]], Answers]
 
 
 class Computed(NamedTuple):
-    """The predictions of one request.
+    """The answers to one request.
 
     Args:
         alone_seconds: processor time, if the request was computed alone.
     """
 
-    predictions: list[Prediction]
+    answers: Answers
     alone_seconds: float | None
 
 
@@ -57,7 +56,7 @@ class Batcher:
     """The queue of one slot on one event loop.
 
     Args:
-        compute: the predictions of some samples, in order; must not depend on what else is in the batch.
+        compute: the answers to some samples, in order; must not depend on what else is in the batch.
         threads, count: where batches are computed, and how many at a time.
         max_batch_size: most samples in a batch.
     """
@@ -81,7 +80,7 @@ class Batcher:
     async def answer(
         self, samples: Sequence[Arrays], until: float, is_gone: Callable[[], bool], *, compared: bool = False
     ) -> Computed:
-        """The predictions of a request's samples.
+        """The answers to a request's samples.
 
         Args:
             until: of the monotonic clock; a request that is not begun by then is not computed.
@@ -120,7 +119,7 @@ class Batcher:
         self,
         loop: asyncio.AbstractEventLoop,
         batch: list[_Waiting],
-        done: asyncio.Future[tuple[list[list[Prediction] | Exception], float]],
+        done: asyncio.Future[tuple[list[Answers | Exception], float]],
     ) -> None:
         self._running -= 1
         if done.cancelled() or done.exception() is not None:
@@ -160,30 +159,32 @@ class Batcher:
         self._queue.extendleft(reversed(kept))
         return batch
 
-    def _run(self, batch: list[_Waiting]) -> tuple[list[list[Prediction] | Exception], float]:
-        """The predictions of each request, or its error; and the processor time."""
+    def _run(self, batch: list[_Waiting]) -> tuple[list[Answers | Exception], float]:
+        """The answers to each request, or its error; and the processor time."""
         begin = time.thread_time()
         samples = batch[0].samples if len(batch) == 1 else [one for waiting in batch for one in waiting.samples]
-        results: list[list[Prediction] | Exception]
+        results: list[Answers | Exception]
         try:
-            predictions = self._compute(samples)
+            found = self._compute(samples)
         except Exception as error:  # noqa: BLE001  # whatever it is, each request of the batch is to hear of it
             # Of several requests, one may be the cause.
             results = [error] if len(batch) == 1 else [self._alone(waiting) for waiting in batch]
         else:
             results, place = [], 0
             for waiting in batch:
-                results.append(predictions[place : place + len(waiting.samples)])
-                place += len(waiting.samples)
+                own = slice(place, place + len(waiting.samples))
+                embeddings = None if found.embeddings is None else found.embeddings[own]
+                results.append(Answers(found.predictions[own], embeddings))
+                place = own.stop
         return results, time.thread_time() - begin
 
-    def _alone(self, waiting: _Waiting) -> list[Prediction] | Exception:
+    def _alone(self, waiting: _Waiting) -> Answers | Exception:
         try:
             return self._compute(waiting.samples)
         except Exception as error:  # noqa: BLE001  # as above
             return error
 
-    def _finish(self, batch: list[_Waiting], results: Sequence[list[Prediction] | Exception], seconds: float) -> None:
+    def _finish(self, batch: list[_Waiting], results: Sequence[Answers | Exception], seconds: float) -> None:
         size = sum(len(waiting.samples) for waiting in batch)
         if seconds:
             kind = (batch[0].bucket, size.bit_length())

@@ -14,6 +14,7 @@ import orjson
 from numpy.typing import NDArray
 
 from components.contracts.prediction_log import BY_REQUEST, FLAGS, REDACTED
+from components.inference import embedding_summary
 from components.tasks import input_rows
 from serving import input_contract, json_text
 from serving.input_contract import Judgement
@@ -31,8 +32,8 @@ class AnswerBlock:
     """
 
     __slots__ = (
-        "bytes", "has_rows", "ids", "inputs", "items", "judgements", "latencies_us", "outputs", "role", "rows",
-        "samples", "sizes", "slot", "times_us", "until",
+        "bytes", "embeddings", "has_rows", "ids", "inputs", "items", "judgements", "latencies_us", "outputs", "role",
+        "rows", "samples", "sizes", "slot", "times_us", "until",
     )  # fmt: skip
 
     def __init__(self, slot: ModelSlot, role: str, until: float, has_rows: bool) -> None:
@@ -45,6 +46,7 @@ class AnswerBlock:
         self.items: list[Sequence[Any]] = []
         self.samples: list[Samples | None] = []  # of a request: the arrays of its samples, where they are at hand
         self.judgements: list[Judgement | None] = []  # of a request: where expectations are enforced
+        self.embeddings: list[NDArray[Any] | None] = []  # of a request: (N, D), where it is described
         self.rows: dict[str, list[Any]] = {}
         self.inputs: list[Any] | None = None
         self.bytes = 0  # that the block keeps in memory
@@ -80,6 +82,22 @@ class AnswerBlock:
         if judged and len(judged) == len(self.judgements):
             self.rows = input_contract.shared_rows(self.slot.loaded.predictor, judged)
         return bool(self.rows)
+
+    def summarise_embeddings(self) -> None:
+        """Add the columns of the samples' embeddings to their rows, None where a request has none."""
+        present = [one for one in self.embeddings if one is not None]
+        if not self.rows or not present:
+            return
+        values = embedding_summary.columns(input_rows.EMBEDDING, np.concatenate(present))
+        if len(present) < len(self.embeddings):
+            places = iter(range(sum(len(one) for one in present)))
+            index = [
+                None if one is None else next(places)
+                for one, size in zip(self.embeddings, self.sizes, strict=True)
+                for _ in range(size)
+            ]
+            values = {name: [None if at is None else column[at] for at in index] for name, column in values.items()}
+        self.rows = {**self.rows, **values}
 
     def flag(self) -> None:
         """Add the column of the columns that each sample misses expectations on, where expectations are enforced."""

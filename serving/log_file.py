@@ -10,10 +10,16 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from components.contracts.prediction_log import hour_of
+from components.contracts.prediction_log import FOLDER, LogSettings, hour_of
 
 SYNC_SECONDS = 1.0  # between two writes to the disk itself, for a machine that loses its power
 LEAST_FREE_BYTES = 500_000_000  # of the disk: with less, nothing is logged, as whoever may ask could fill it
+
+
+def log_folder(settings: LogSettings) -> Path | None:
+    """The folder of this process's log; None where the environment names none, or nothing is to be logged."""
+    folder = os.environ.get(FOLDER)
+    return Path(folder) if folder and settings.share > 0 else None
 
 
 class LogFile:

@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 
 from components.contracts.prediction_log import (
     FEEDBACK,
-    FOLDER,
     HOUR_SECONDS,
     PREDICTIONS,
     Feedback,
@@ -37,7 +36,7 @@ from components.tasks.task import Prediction
 from serving import json_text, log_block, metrics
 from serving.input_contract import Judgement
 from serving.log_block import AnswerBlock
-from serving.log_file import LogFile
+from serving.log_file import LogFile, log_folder
 from serving.slots import ModelSlot
 
 LOG = logging.getLogger("bentoml.modelyard")
@@ -99,10 +98,10 @@ class PredictionLog:
     @staticmethod
     def of_process(settings: LogSettings, busy: Callable[[], bool]) -> PredictionLog | None:
         """The log of this process; None where the environment names no folder, or nothing is to be logged."""
-        folder = os.environ.get(FOLDER)
-        if not folder or settings.share == 0:
+        folder = log_folder(settings)
+        if folder is None:
             return None
-        log = PredictionLog(Path(folder), settings, busy)
+        log = PredictionLog(folder, settings, busy)
         atexit.register(log.stop)
         return log
 
@@ -118,6 +117,7 @@ class PredictionLog:
         size: int = 0,
         encoded: bytes | None = None,
         judgement: Judgement | None = None,
+        embeddings: NDArray[Any] | None = None,
     ) -> None:
         """Log an answer.
 
@@ -127,6 +127,7 @@ class PredictionLog:
             size: bytes of the request.
             judgement: the rows of the samples and what they miss, where expectations are enforced.
             encoded: the predictions as JSON, where that is at hand.
+            embeddings: (N, D) of the samples, where the package has any.
         """
         if self._share < 1 and random.random() >= self._share:  # noqa: S311  # no secret
             return
@@ -143,6 +144,9 @@ class PredictionLog:
             if block is None:
                 block = self._open[key] = self._new_block(slot, key[1], now)
             added = len(encoded)
+            is_described = block.has_rows or judgement is not None
+            if is_described and embeddings is not None:
+                added += embeddings.nbytes
             if block.has_rows or self._settings.inputs:
                 added += size + sum(array.nbytes for sample in samples or () for array in sample.values())
             is_refused = self._answers >= MOST_ANSWERS or self._bytes + added > MOST_BYTES
@@ -158,6 +162,7 @@ class PredictionLog:
                 block.outputs.append(encoded)
                 block.sizes.append(len(predictions))
                 block.judgements.append(judgement)
+                block.embeddings.append(embeddings if is_described else None)
                 if block.has_rows or self._settings.inputs:
                     block.items.append(items)
                     block.samples.append(samples if block.has_rows else None)
@@ -208,6 +213,7 @@ class PredictionLog:
         """A block as lines; in the thread that offered the last answer, or in the one that writes."""
         if not block.take_judged_rows() and block.has_rows and block.described():
             self._describe(block)
+        block.summarise_embeddings()
         self._described(block)
         block.flag()
         if self._settings.inputs:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from components.contracts.serving_spec import (
     ROLE_HEADER,
@@ -23,7 +25,8 @@ from components.contracts.serving_spec import (
     SlotStatus,
 )
 from components.core.errors import InferenceError, NotFiniteError, SampleError
-from components.inference.predictor import Arrays, Check
+from components.core.strict import Strict
+from components.inference.predictor import Answers, Arrays, Check
 from components.tasks.task import Prediction
 from serving import metrics
 from serving.background import Background
@@ -31,16 +34,25 @@ from serving.batcher import Batcher
 from serving.exchange import encoded
 from serving.input_contract import Judgement
 from serving.loaded import LoadedPackage
+from serving.log_file import log_folder
 from serving.request import PredictionRequest
 from serving.request_stats import RequestRecorder
 
 
 class SlotAnswer(NamedTuple):
-    """The answer to a request: a prediction for each sample, their arrays, and what they miss, if that is asked."""
+    """The answer to a request.
+
+    Args:
+        predictions: one for each sample.
+        samples: their arrays.
+        judgement: what they miss, where expectations are enforced.
+        embeddings: (N, D), where answers are logged and the package has any.
+    """
 
     predictions: list[Prediction]
     samples: list[Arrays]
     judgement: Judgement | None = None
+    embeddings: NDArray[np.float32] | None = None
 
 
 class ModelSlot:
@@ -53,10 +65,11 @@ class ModelSlot:
 
     def __init__(self, role: SlotName, loaded: LoadedPackage, threads: Executor, count: int) -> None:
         self.role, self.loaded, self.threads = role, loaded, threads
+        self._is_logged = log_folder(loaded.settings.log) is not None
         # Parameters of a request hold for all its samples, and a sampled answer for its place among them.
         batches = role != "challenger" and loaded.predictor.endpoint.parameters is None
         size = loaded.settings.batch_size or loaded.settings.max_batch_size
-        self.batcher = Batcher(loaded.predictor.answer, threads, count, size) if batches else None
+        self.batcher = Batcher(self._compute, threads, count, size) if batches else None
         self.since = time.time()
         self.recorder = RequestRecorder()
         self.background = Background()
@@ -114,9 +127,18 @@ class ModelSlot:
         """
         begin, processor = time.perf_counter(), time.thread_time()
         samples, judgement = self.accept(request)
-        predictions = self.loaded.predictor.answer(samples, request.parameters, check)
+        predictions, embeddings = self._compute(samples, request.parameters, check)
         self.count(predictions, time.perf_counter() - begin, time.thread_time() - processor)
-        return SlotAnswer(predictions, samples, judgement)
+        return SlotAnswer(predictions, samples, judgement, embeddings)
+
+    def _compute(
+        self, samples: Sequence[Arrays], parameters: Strict | None = None, check: Check | None = None
+    ) -> Answers:
+        """The answers to some samples; with their embeddings where the log has a use for them."""
+        predictor = self.loaded.predictor
+        if self._is_logged:
+            return predictor.answer_and_embed(samples, parameters, check)
+        return Answers(predictor.answer(samples, parameters, check), None)
 
     def count(self, predictions: list[Prediction], seconds: float, processor_seconds: float | None) -> None:
         """Count an answer: by label, where answers have one.

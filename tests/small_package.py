@@ -48,6 +48,7 @@ def build(
     seed: int = 0,
     nan_above: float | None = None,
     slow: int = 0,
+    embeds: bool = False,
     graph_scale: float = 1 / 255,
     signature_classes: list[str] | None = None,
     figures: dict[str, float] | None = None,
@@ -64,6 +65,7 @@ def build(
         facts: of the manifest, other than these.
         nan_above: images of a higher mean brightness (0 to 1) are answered with NaN; the golden ones have about 0.5.
         slow: multiplications of 512x512 for nothing in each answer, a fraction of a millisecond each.
+        embeds: the graph gives the scaled pixels (64) as its embedding.
     """
     random = np.random.default_rng(seed)
     odd, constants = _odd(nan_above, slow)
@@ -72,14 +74,17 @@ def build(
         [
             helper.make_node("Cast", ["images"], ["real"], to=TensorProto.FLOAT),
             helper.make_node("Mul", ["real", "scale"], ["scaled"]),
-            helper.make_node("Flatten", ["scaled"], ["flat"]),
-            helper.make_node("MatMul", ["flat", "weights"], ["plain"]),
+            helper.make_node("Flatten", ["scaled"], ["embedding"]),
+            helper.make_node("MatMul", ["embedding", "weights"], ["plain"]),
             *odd,
             helper.make_node("Softmax", ["logits"], ["probabilities"]),
         ],
         "linear",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", 8, 8, 1])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(CLASSES)])],
+        [
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(CLASSES)]),
+            *([helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 64])] if embeds else []),
+        ],
         [
             numpy_helper.from_array(weights, "weights"),
             numpy_helper.from_array(np.array(graph_scale, np.float32), "scale"),
@@ -94,7 +99,9 @@ def build(
         processor.save(fresh)
         takes = TensorSpec(name="images", type="uint8", shape=["batch", 8, 8, 1])
         gives = TensorSpec(name="probabilities", type="float32", shape=["batch", len(CLASSES)])
-        graphs = {"model": GraphSpec(inputs=[takes], outputs=[gives])}
+        extra = [TensorSpec(name="embedding", type="float32", shape=["batch", 64])] if embeds else []
+        on_request = [one.name for one in extra]
+        graphs = {"model": GraphSpec(inputs=[takes], outputs=[gives, *extra], on_request=on_request)}
         signature = Signature(graphs=graphs, classes=signature_classes or CLASSES)
         (fresh / "signature.json").write_text(signature.model_dump_json())
         (fresh / "golden").mkdir()
@@ -150,7 +157,7 @@ def _odd(nan_above: float | None, slow: int) -> tuple[list[NodeProto], list[Tens
     if nan_above is not None:  # the root of a negative number is NaN
         constants["limit"] = np.array(nan_above, np.float32)
         nodes += [
-            helper.make_node("ReduceMean", ["flat"], ["mean"], axes=[1], keepdims=1),
+            helper.make_node("ReduceMean", ["embedding"], ["mean"], axes=[1], keepdims=1),
             helper.make_node("Sub", ["limit", "mean"], ["room"]),
             helper.make_node("Sqrt", ["room"], ["root"]),
             helper.make_node("Mul", ["root", "zero"], ["nothing"]),
@@ -159,7 +166,7 @@ def _odd(nan_above: float | None, slow: int) -> tuple[list[NodeProto], list[Tens
         last = "checked"
     if slow:
         constants |= {"wide": np.full((64, 512), 1e-3, np.float32), "square": np.full((512, 512), 1e-3, np.float32)}
-        nodes.append(helper.make_node("MatMul", ["flat", "wide"], ["wide 0"]))
+        nodes.append(helper.make_node("MatMul", ["embedding", "wide"], ["wide 0"]))
         nodes += [helper.make_node("MatMul", [f"wide {i}", "square"], [f"wide {i + 1}"]) for i in range(slow)]
         nodes += [
             helper.make_node("ReduceMean", [f"wide {slow}"], ["work"], axes=[1], keepdims=1),

@@ -22,6 +22,8 @@ MARGIN = 0.25  # of a range, added on both sides
 FEW = 0.01  # largest share of samples with a number far from all others that a draft accepts
 MOST_CATEGORIES = 200  # of a column whose categories are expected by name
 UNKNOWN = "unknown_categories"
+UNKNOWN_WORDS = "unknown_share"  # ends the names of columns of texts
+MOST_UNKNOWN_WORDS = 0.5  # of a text
 UNKNOWN_SHARE = 0.1  # of samples with a category that train does not know, or that is rare
 
 
@@ -60,12 +62,17 @@ def target(profile: Profile) -> list[Expectation]:
 
 
 def prepared(task: Task) -> list[Expectation]:
-    """Few samples have a category that train does not know."""
-    if UNKNOWN not in task.prepared_columns:
-        return []
-    description = "few samples have a category that train does not know, or knows too rarely"
-    share = {"mostly": 1 - UNKNOWN_SHARE}
-    return [expectation("expect_column_values_to_be_between", description, share, column=UNKNOWN, max_value=0)]
+    """Few samples have a category, and few texts have many words, that train does not know."""
+    type_, share = "expect_column_values_to_be_between", {"mostly": 1 - UNKNOWN_SHARE}
+    found = []
+    if UNKNOWN in task.prepared_columns:
+        description = "few samples have a category that train does not know, or knows too rarely"
+        found.append(expectation(type_, description, share, column=UNKNOWN, max_value=0))
+    for column in task.prepared_columns:
+        if column.endswith(UNKNOWN_WORDS):
+            description = "of few texts, train knows less than half of the words"
+            found.append(expectation(type_, description, share, column=column, max_value=MOST_UNKNOWN_WORDS))
+    return found
 
 
 def _range(column: str, name: str, numbers: np.ndarray, total: int) -> Expectation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,13 @@ Arrays = dict[str, NDArray[Any]]
 Stream = Generator[StreamedPart, None, None]
 
 Check = Callable[[], None]
+
+
+class Answers(NamedTuple):
+    """Predictions, and the embeddings (N, D) of their samples; None where the package has none."""
+
+    predictions: list[Prediction]
+    embeddings: NDArray[np.float32] | None
 
 
 class Predictor:
@@ -88,6 +95,13 @@ class Predictor:
         """
         return self._finite(self._graph(graph).run(feed, names))
 
+    def run_and_embed(self, feed: Mapping[str, NDArray[Any]]) -> tuple[Arrays, NDArray[np.float32]]:
+        """As `run` of the graph `model`, and its embedding (N, D), which may have values that are not finite."""
+        graph = self._graph("model")
+        outputs = graph.run(feed, [*self.signature.graphs["model"].answers, EMBEDDING])
+        embedding = outputs.pop(EMBEDDING)
+        return self._finite(outputs), embedding
+
     def _finite(self, outputs: Arrays) -> Arrays:
         for name, values in outputs.items():
             if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -141,9 +155,25 @@ class Predictor:
             InferenceError: a graph failed.
             NotFiniteError: NaN or infinity among the graph's outputs.
         """
-        if not samples:
-            return []
-        runner = GraphRunner(self, check or _go_on)
+        return self._answer(GraphRunner(self, check or _go_on), samples, parameters) if samples else []
+
+    def answer_and_embed(
+        self, samples: Sequence[Arrays], parameters: Strict | None = None, check: Check | None = None
+    ) -> Answers:
+        """As `answer`, with what the last layer read of each sample in the same run of the graph.
+
+        Raises:
+            InferenceError, NotFiniteError: as `answer`; an embedding that is not finite is no error.
+        """
+        if not samples or not self.embeds:
+            return Answers(self.answer(samples, parameters, check), None)
+        runner = _EmbeddingRunner(self, check or _go_on)
+        predictions = self._answer(runner, samples, parameters)
+        parts = runner.parts
+        is_whole = sum(len(part) for part in parts) == len(samples)  # a task may run its graph several times
+        return Answers(predictions, (parts[0] if len(parts) == 1 else np.concatenate(parts)) if is_whole else None)
+
+    def _answer(self, runner: GraphRunner, samples: Sequence[Arrays], parameters: Strict | None) -> list[Prediction]:
         found = self.processor.answer(runner, samples, self.signature.classes, parameters)
         facts = self.package.facts
         if facts.decision is None and facts.conformal is None:
@@ -215,3 +245,20 @@ class GraphRunner:
         """See `Predictor.advance`."""
         self._check()
         return self._predictor.advance(graph, feed, state)
+
+
+class _EmbeddingRunner(GraphRunner):
+    """A runner that keeps the embeddings of the graph's answers, a part (N, D) for each run."""
+
+    def __init__(self, predictor: Predictor, check: Check) -> None:
+        super().__init__(predictor, check)
+        self.parts: list[NDArray[np.float32]] = []
+
+    def __call__(self, graph: str, feed: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None) -> Arrays:
+        """See `Predictor.run`."""
+        if graph != "model" or names is not None:
+            return super().__call__(graph, feed, names)
+        self._check()
+        outputs, embedding = self._predictor.run_and_embed(feed)
+        self.parts.append(embedding)
+        return outputs

@@ -24,6 +24,7 @@ from components.monitoring.reference import TRUTH, Reference
 from components.monitoring.watch import Watched
 from components.monitoring.window_suite import PartVerdict
 from components.monitoring.windows import MOST_COMPARED
+from components.tasks.input_rows import PREFIXES
 from components.tasks.task import Task
 
 DIFFERENT = 0.05  # adjusted p-value of a window by itself, below which a column is marked
@@ -133,7 +134,7 @@ def _frame(rows: pd.DataFrame, truths: list[Any]) -> pd.DataFrame:
     """The columns of inputs and outputs; truths that are labels as texts."""
     import json
 
-    inputs = rows[[name for name in rows.columns if name.startswith(("raw.", "prepared."))]]
+    inputs = rows[[name for name in rows.columns if name.startswith(PREFIXES)]]
     outputs = pd.DataFrame(output_columns.columns([json.loads(text) for text in rows["output"]]), index=rows.index)
     told = [str(truth) if isinstance(truth, str | int) else None for truth in truths]
     return pd.concat([inputs, outputs, pd.DataFrame({TRUTH: told}, index=rows.index)], axis=1)

@@ -3,7 +3,8 @@
 Rows of the validation split as the log would have them: the row of the input, then the output of the package's own
 predictor, and the truth. A folder, sealed, kept by the digests of package and data:
 
-    rows.parquet     columns of inputs (`raw.`, `prepared.`) and outputs (`output.`), `truth` where there are labels
+    rows.parquet     columns of inputs (`raw.`, `prepared.`, `embedding.`) and outputs (`output.`), `truth` where there
+                     are labels
     embedding.npy    (n, D) float32, if the package gives embeddings, of each row
 """
 
@@ -26,7 +27,7 @@ from components.core.progress import Progress
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest as manifests
 from components.identity.package import Package
-from components.inference import body
+from components.inference import body, embedding_summary
 from components.inference.predictor import Arrays, Predictor
 from components.ingestion import sample_file
 from components.monitoring import output_columns
@@ -37,6 +38,7 @@ from components.validation import raw_rows
 SPLIT = "validation"
 MOST_ROWS = 5_000  # spread evenly over the split
 ROWS, EMBEDDING, TRUTH = "rows.parquet", "embedding.npy", "truth"
+FORMAT = 2  # of the columns; rows of an earlier one are made again
 _BATCH = 256
 
 Alter = Callable[[list[Any], list[Arrays]], tuple[list[Any], list[Arrays | None]]]
@@ -68,7 +70,7 @@ def of_package(package: Package, dataset: Path, folder: Path, name: str) -> Refe
         UsageError: the data is not the version that the model was trained on.
         NotFoundError, CorruptArtifactError: the data or a sealed reference is missing or damaged.
     """
-    target = folder / f"{package.digest[:16]}-{package.facts.data_digest[:16]}"
+    target = folder / f"{package.digest[:16]}-{package.facts.data_digest[:16]}-{FORMAT}"
     if not (target / manifests.FILE_NAME).is_file():
         check_data(package, dataset, name)
         with atomic.folder(target) as fresh:
@@ -137,12 +139,14 @@ def rows_of_split(
                 places = np.flatnonzero([one is not None for one in altered])
                 own_items = [own_items[place] for place in places]
                 samples = [one for one in altered if one is not None]
-            rows = _rows(predictor, own_items, samples, with_raw=items is not None) if samples else pd.DataFrame()
+            embedded = predictor.embed(samples) if predictor.embeds and samples else None
+            with_raw = items is not None
+            rows = _rows(predictor, own_items, samples, embedded, with_raw=with_raw) if samples else pd.DataFrame()
             rows.index = pd.Index(places)
             parts.append(rows.reindex(range(len(index))))
             answered.append(start + places)
-            if predictor.embeds and samples:
-                vectors.append(predictor.embed(samples))
+            if embedded is not None:
+                vectors.append(embedded)
             progress.advance(len(index))
     table = pd.concat(parts, ignore_index=True)
     if "label" in frozen.task.fields and listed is not None:
@@ -189,10 +193,19 @@ def _request(sample: Mapping[str, NDArray[Any]], names: Sequence[str]) -> Arrays
     return {name: np.asarray(sample[name]) for name in names if name in sample}
 
 
-def _rows(predictor: Predictor, items: Sequence[Any], samples: Sequence[Arrays], *, with_raw: bool) -> pd.DataFrame:
+def _rows(
+    predictor: Predictor,
+    items: Sequence[Any],
+    samples: Sequence[Arrays],
+    embeddings: NDArray[np.float32] | None,
+    *,
+    with_raw: bool,
+) -> pd.DataFrame:
     """Rows of some samples with the outputs; a sample whose answer is not finite has none."""
     parts = (input_rows.PREPARED, input_rows.RAW) if with_raw else (input_rows.PREPARED,)
     rows = input_rows.rows(predictor.task, predictor.processor, items, samples, parts)
+    if embeddings is not None:
+        rows |= embedding_summary.columns(input_rows.EMBEDDING, embeddings)
     return pd.DataFrame({**rows, **output_columns.columns(_answers(predictor, samples))})
 
 

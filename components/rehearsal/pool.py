@@ -181,7 +181,7 @@ class DatasetRows(NamedTuple):
         package = self.predictor.package
         reference.check_data(package, self.dataset, self.model)
         fault = None if scenario is None else [scenario.fault, scenario.column]
-        identity = digest.of_value([package.digest, package.facts.data_digest, fault])
+        identity = digest.of_value([package.digest, package.facts.data_digest, fault, reference.FORMAT])
         target = self.cache / identity[:16]
         if not (target / manifests.FILE_NAME).is_file():
             alter = None if scenario is None else damage.of_fault(self.predictor, scenario.fault, scenario.column)

@@ -20,6 +20,7 @@ from components.monitoring.reference import TRUTH
 from components.rehearsal.clock import HOUR_SECONDS, Clock
 from components.rehearsal.pool import Pool, of_table
 from components.rehearsal.world import Hour, World
+from components.tasks import input_rows
 
 _ROLE = "champion"
 
@@ -76,7 +77,7 @@ def read(log: Path) -> Recording:
     outputs = [json.loads(text) for text in own["output"]]
     table = pd.concat(
         [
-            own[[name for name in own.columns if name.startswith(("raw.", "prepared."))]],
+            own[[name for name in own.columns if name.startswith(input_rows.PREFIXES)]],
             pd.DataFrame(output_columns.columns(outputs)),
             pd.DataFrame({TRUTH: [None if one is None else _text(one[1]) for one in told]}, dtype=object),
         ],

@@ -8,7 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from components.inference import embedding_summary
 from components.inference.predictor import Arrays, Predictor
 from components.scoring.samples import Samples
 from components.tasks import input_rows
@@ -21,8 +23,9 @@ _TRUTHS = frozenset({"label", "labels", "target"})  # fields that `describe` of 
 
 
 def table(
-    predictor: Predictor, samples: Samples, answered: Sequence[int], arrays: Sequence[Arrays], settings: Any = None
-) -> pa.Table:
+    predictor: Predictor, samples: Samples, answered: Sequence[int], arrays: Sequence[Arrays], settings: Any = None,
+    embeddings: NDArray[Any] | None = None,
+) -> pa.Table:  # fmt: skip
     """One row for each sample that was answered: `id`, its place in the input, and the columns of `input_rows.rows`.
 
     Of files, the columns `raw.` are those of the file, which the log of a service does not look at again. Numbers are
@@ -30,6 +33,7 @@ def table(
 
     Args:
         settings: of the dataset's task, which says for some tasks what a sample is.
+        embeddings: (N, D) of the samples, where the package has any.
     """
     parts: list[dict[str, list[Any]]] = []
     for start in range(0, len(answered), _ROWS):
@@ -40,6 +44,9 @@ def table(
     for name in parts[0] if parts else []:
         values = [value for part in parts for value in part[name]]
         columns[name] = _array(values, _stated(predictor, name))
+    if embeddings is not None:
+        summary = embedding_summary.columns(input_rows.EMBEDDING, embeddings)
+        columns |= {name: pa.array(values, pa.float64()) for name, values in summary.items()}
     return pa.table(columns)
 
 

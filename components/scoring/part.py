@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from components.core import atomic
@@ -84,7 +86,7 @@ class PartScorer:
         """
         samples = self._reader.read(piece)
         arrays = self._arrays(samples)
-        predictions = self._answers(samples, arrays)
+        predictions, embeddings = self._answers(samples, arrays)
         answered = sorted(predictions)
         table = self._output.table(samples, answered, [predictions[number] for number in answered])
         errors = [
@@ -93,7 +95,12 @@ class PartScorer:
             if isinstance(item, SampleProblem)
         ]
         rows = input_table.table(
-            self._predictor, samples, answered, [arrays[number] for number in answered], self._settings
+            self._predictor,
+            samples,
+            answered,
+            [arrays[number] for number in answered],
+            self._settings,
+            np.stack([embeddings[number] for number in answered]) if answered and embeddings else None,
         )
         files = {
             f"{PREDICTIONS}/{name_of(piece.number)}{SUFFIXES[self._kind]}": self._output.encode(table, self._kind),
@@ -138,22 +145,31 @@ class PartScorer:
             return processor.rows(items)
         return self._predictor.read(items)
 
-    def _answers(self, samples: Samples, arrays: dict[int, Arrays]) -> dict[int, Prediction]:
-        """The predictions by number; where a batch fails, its samples are computed one by one."""
+    def _answers(
+        self, samples: Samples, arrays: dict[int, Arrays]
+    ) -> tuple[dict[int, Prediction], dict[int, NDArray[Any]]]:
+        """Predictions and embeddings by number; where a batch fails, its samples are computed one by one."""
         found: dict[int, Prediction] = {}
+        embeddings: dict[int, NDArray[Any]] = {}
         numbers = list(arrays)
+
+        def compute(chosen: list[int]) -> None:
+            answers = self._predictor.answer_and_embed([arrays[number] for number in chosen], self._parameters)
+            found.update(zip(chosen, answers.predictions, strict=True))
+            if answers.embeddings is not None:
+                embeddings.update(zip(chosen, answers.embeddings, strict=True))
+
         for start in range(0, len(numbers), self._batch):
             chosen = numbers[start : start + self._batch]
             try:
-                answers = self._predictor.answer([arrays[number] for number in chosen], self._parameters)
-                found.update(zip(chosen, answers, strict=True))
+                compute(chosen)
             except (InferenceError, SampleError):
                 for number in chosen:
                     try:
-                        (found[number],) = self._predictor.answer([arrays[number]], self._parameters)
+                        compute([number])
                     except (InferenceError, SampleError) as error:
                         samples.items[number] = problem_of(error)
-        return found
+        return found, embeddings
 
 
 def name_of(number: int) -> str:

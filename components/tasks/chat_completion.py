@@ -147,7 +147,7 @@ class ChatCompletion(TextGeneration):
     raw_columns: ClassVar[tuple[str, ...]] = (
         "characters", "words", "empty", "control_characters", "valid", "message_count", "answer_count",
     )  # fmt: skip
-    prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "largest_token", "answer_tokens")
+    prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "largest_token", "answer_tokens", "unknown_share")
     target_columns: ClassVar[frozenset[str]] = frozenset({"answer_tokens"})
 
     def draft_layout(self, layout: Layout) -> dict[str, Any]:

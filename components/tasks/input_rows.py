@@ -1,6 +1,8 @@
 """The row of the sample table that a request's input has: the columns that expectations see, without those of truths.
 
-Columns are named after the part of the expectations that sees them: `prepared.mean`, `raw.words`.
+Columns are named after the part of the expectations that sees them: `prepared.mean`, `raw.words`. Beside them stand
+those of the network's embedding (`embedding.norm`; see `components.inference.embedding_summary`), which no expectation
+sees.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.contracts.array_spec import ArraySpec, lengths
-from components.tasks.description import describe
+from components.tasks.description import describe, describe_prepared
 from components.tasks.task import Processor, Task
 
 if TYPE_CHECKING:
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     Arrays = dict[str, NDArray[Any]]
 
 
-PREPARED, RAW = "prepared.", "raw."
+PREPARED, RAW, EMBEDDING = "prepared.", "raw.", "embedding."
+PREFIXES = (RAW, PREPARED, EMBEDDING)  # of all columns that describe an input
 
 
 def rows(
@@ -85,7 +88,7 @@ def _prepared(task: Task, processor: Processor, samples: Sequence[Arrays]) -> Ar
                 batch[spec.name] = np.stack([sample[spec.name] for sample in samples])
         else:
             batch |= _absent(spec, len(samples))
-    described = task.describe_prepared(batch)
+    described = describe_prepared(task, processor, batch)
     hidden = getattr(task, "target_columns", ())
     return {name: np.asarray(values) for name, values in described.items() if name not in hidden}
 

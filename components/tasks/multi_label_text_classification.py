@@ -69,7 +69,7 @@ class MultiLabelTextClassification(ManyLabels, TextClassification):
     fields: ClassVar[dict[str, FieldKind]] = {"text": "text", "labels": "json"}
     settings: ClassVar[type[Strict]] = MultiLabelTextSettings
     raw_columns: ClassVar[tuple[str, ...]] = (*TextClassification.raw_columns, "labels")
-    prepared_columns: ClassVar[tuple[str, ...]] = ("labels", "tokens", "largest_token")
+    prepared_columns: ClassVar[tuple[str, ...]] = ("labels", "tokens", "largest_token", "unknown_share")
     target_columns: ClassVar[frozenset[str]] = frozenset({"labels"})
 
     def describe(self, values: Values) -> dict[str, object]:

@@ -122,6 +122,8 @@ class Processor(Protocol):
 
     Optional: `embed(run, samples) -> NDArray[float32]`, one vector (N, D) for each sample, of a package whose graph has
     the output `embedding`; `run(graph, feed, names)` gives outputs that are in an answer only on request.
+
+    Optional: `describe_prepared(batch)`, those of the task's `prepared_columns` that depend on what was fitted.
     """
 
     def input_spec(self) -> InputSpec:
@@ -267,7 +269,7 @@ class Task(Protocol):
         """
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """`prepared_columns` of a batch of prepared samples (padded, with lengths)."""
+        """`prepared_columns` of a batch of prepared samples (padded, with lengths), but for those of the processor."""
 
     def preview(self, values: Values) -> bytes | str:
         """The sample in a report: an image file or a text."""

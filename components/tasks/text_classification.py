@@ -112,7 +112,7 @@ class TextClassification(classification.OneClass):
     input_type: ClassVar[type[InputSpec]] = TokensInput
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("characters", "words", "empty", "control_characters", "valid")
-    prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", "tokens", "largest_token")
+    prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", "tokens", "largest_token", "unknown_share")
     starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "kim"}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {
         "cnn": {"name": "kim"},

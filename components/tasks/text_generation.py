@@ -279,7 +279,7 @@ class TextGeneration(TaskDefaults):
     }
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("characters", "words", "empty", "control_characters", "valid")
-    prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "largest_token")
+    prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "largest_token", "unknown_share")
     starting_model: ClassVar[dict[str, Any]] = {
         "family": "transformer", "name": "decoder", "depth": 3, "width": 192, "heads": 6,
     }  # fmt: skip

@@ -57,7 +57,7 @@ class TextRegression(OneNumber, TextClassification):
     name: ClassVar[str] = "text-regression"
     fields: ClassVar[dict[str, FieldKind]] = {"text": "text", "target": "numbers"}
     raw_columns: ClassVar[tuple[str, ...]] = ("target", *TextClassification.raw_columns)
-    prepared_columns: ClassVar[tuple[str, ...]] = ("target", "tokens", "largest_token")
+    prepared_columns: ClassVar[tuple[str, ...]] = ("target", "tokens", "largest_token", "unknown_share")
     target_columns: ClassVar[frozenset[str]] = frozenset({"target"})
 
     def describe(self, values: Values) -> dict[str, object]:

@@ -194,7 +194,7 @@ class TokenClassification(TaskDefaults):
     }
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("words", "entities", "repairs", "valid", "error")
-    prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "words", "largest_token", "largest_tag")
+    prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "words", "largest_token", "largest_tag", "unknown_share")
     target_columns: ClassVar[frozenset[str]] = frozenset({"words", "largest_tag"})
     starting_model: ClassVar[dict[str, Any]] = {"family": "rnn", "name": "gru", "width": 128, "bidirectional": True}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {

@@ -12,7 +12,11 @@ from components.core.errors import CorruptArtifactError
 from components.tasks.processor import BaseProcessor
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from components.preprocessing.text import Tokenizer
+    from components.tasks.task import Arrays
 
 TOKENIZER = "tokenizer.json"
 
@@ -51,6 +55,12 @@ class Tokenized(BaseProcessor):
             special=tokenizer.special,
         )
 
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """`unknown_share` of each text of a batch, of a task whose inputs are `tokens`."""
+        if "tokens" not in batch:
+            return {}
+        return {"unknown_share": unknown_share(self.tokenizer, batch["tokens"], batch["tokens_lengths"])}
+
     def save(self, folder: Path) -> None:
         """Write processor.json and tokenizer.json."""
         super().save(folder)
@@ -66,6 +76,24 @@ class Tokenized(BaseProcessor):
         processor = super().load(folder)
         processor._tokenizer = parsed(folder / TOKENIZER)
         return processor
+
+
+def unknown_share(tokenizer: Tokenizer, tokens: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.float64]:
+    """The share of each text's tokens that its vocabulary lacks, 0 to 1, (N,).
+
+    Words that a vocabulary of pieces takes apart are known; a tokenizer without a token for unknown ones knows all.
+
+    Args:
+        tokens: (N, T), padded.
+        lengths: (N,).
+    """
+    import numpy as np
+
+    if tokenizer.unknown is None:
+        return np.zeros(len(tokens))
+    inside = np.arange(tokens.shape[1]) < lengths[:, None]
+    unknown = (tokens == tokenizer.unknown) & inside
+    return np.asarray(unknown.sum(axis=1) / np.maximum(lengths, 1), np.float64)
 
 
 def parsed(path: Path) -> Tokenizer:

@@ -33,7 +33,7 @@ from components.tasks.task import (
     Values,
 )
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
-from components.tasks.tokenized import TOKENIZER
+from components.tasks.tokenized import TOKENIZER, unknown_share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -247,6 +247,11 @@ class TranslationProcessor(BaseProcessor):
             summary="Translate texts",
         )
 
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """`source_unknown_share` of each source of a batch."""
+        share = unknown_share(self._source, batch["source"], batch["source_lengths"])
+        return {"source_unknown_share": share}
+
     def save(self, folder: Path) -> None:
         """Write processor.json and tokenizer.json; two tokenizers have the keys `source` and `target`."""
         super().save(folder)
@@ -327,7 +332,9 @@ class Translation(TaskDefaults):
         "target_characters", "target_words", "target_empty", "target_control_characters", "target_valid",
         "length_ratio", "same",
     )  # fmt: skip
-    prepared_columns: ClassVar[tuple[str, ...]] = ("source_tokens", "target_tokens", "largest_source", "largest_target")
+    prepared_columns: ClassVar[tuple[str, ...]] = (
+        "source_tokens", "target_tokens", "largest_source", "largest_target", "source_unknown_share",
+    )  # fmt: skip
     target_columns: ClassVar[frozenset[str]] = frozenset({"target_tokens", "largest_target"})
     starting_model: ClassVar[dict[str, Any]] = {"family": "transformer", "name": "seq2seq-transformer"}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {

@@ -19,7 +19,8 @@ from components.contracts.array_spec import ArraySpec
 from components.core.progress import Progress
 from components.identity import manifest
 from components.preprocessing.stored import StoredSplit, digest_of, digests_of
-from components.tasks.task import Task
+from components.tasks.description import describe_prepared
+from components.tasks.task import Processor, Task
 from components.validation import duplicates, stored_duplicates, stored_table
 from components.validation.stored_table import StoredTable
 
@@ -51,13 +52,13 @@ def columns(task: Task) -> tuple[str, ...]:
 def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
     """The table of a prepared folder in memory, in the order of its arrays: train, validation, test."""
     specs = _specs(folder)
-    inputs = task.load(folder).inputs()
+    processor = task.load(folder)
     listed = pq.read_table(folder / "samples.parquet", columns=list(_LISTED)).to_pandas()
     listed["order"] = listed["split"].map({split: number for number, split in enumerate(_SPLITS)})
     listed = listed.sort_values(["order", "row"], kind="stable").reset_index(drop=True).drop(columns="order")
     with Progress(f"describing prepared {name}", len(listed)) as progress:
         pieces = [
-            _piece(task, StoredSplit(folder / split, specs), inputs, rows, progress)
+            _piece(task, StoredSplit(folder / split, specs), processor, rows, progress)
             for split, rows in ((split, listed.loc[listed["split"] == split, "row"].to_numpy()) for split in _SPLITS)
         ]
     table = pd.concat([listed, pd.concat(pieces, ignore_index=True)], axis=1)
@@ -78,14 +79,14 @@ def build_stored(task: Task, folder: Path, name: str, count: int) -> StoredTable
     Raises:
         OtherOrderError: the samples of a split are not listed in the order of its arrays.
     """
-    specs, inputs = _specs(folder), task.load(folder).inputs()
+    specs, processor = _specs(folder), task.load(folder)
 
     def tables() -> Iterator[pa.Table]:
         with Progress(f"describing prepared {name}", count) as progress:
             for split in _SPLITS:
                 for listed in _listed(folder / "samples.parquet", split):
                     stored = StoredSplit(folder / split, specs)  # mapped anew, so that its pages are given back
-                    piece = _piece(task, stored, inputs, listed["row"].to_numpy(), progress)
+                    piece = _piece(task, stored, processor, listed["row"].to_numpy(), progress)
                     for column in piece:
                         listed = listed.append_column(column, pa.array(piece[column], from_pandas=True))
                     yield listed
@@ -156,13 +157,14 @@ def _size(table: pd.DataFrame, *by: str) -> pd.Series:
 
 
 def _piece(
-    task: Task, stored: StoredSplit, inputs: tuple[str, ...], rows: NDArray[np.int64], progress: Progress
+    task: Task, stored: StoredSplit, processor: Processor, rows: NDArray[np.int64], progress: Progress
 ) -> pd.DataFrame:
+    inputs = processor.inputs()
     described: dict[str, list[NDArray[Any]]] = {}
     digests: list[str] = []
     for start in range(0, len(rows), _ROWS):
         index = rows[start : start + _ROWS]
-        for name, values in task.describe_prepared(stored.batch(index)).items():
+        for name, values in describe_prepared(task, processor, stored.batch(index)).items():
             described.setdefault(name, []).append(np.asarray(values))
         if all(spec.layout == "fixed" for spec in stored.specs):
             digests += digests_of(stored.batch(index, [spec.name for spec in stored.specs]), inputs)

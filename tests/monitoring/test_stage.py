@@ -18,6 +18,7 @@ from components.contracts.prediction_log import BLOCK_FORMAT, OPEN, begin_of, ho
 from components.core.errors import UsageError
 from components.identity import manifest
 from components.identity.package import Package
+from components.inference import embedding_summary
 from components.inference.predictor import Predictor
 from components.ingestion import stage as ingestion
 from components.preparation import stage as preparation
@@ -106,7 +107,10 @@ def answer(root: Path, log: Path, hour: int, rows: list[dict[str, Any]]) -> list
         "format": BLOCK_FORMAT, "model": "people", "version": "1", "package": predictor.package.digest,
         "role": "champion", "id": ids, "index": [0] * len(rows), "time": [begin + 1.0] * len(rows),
         "latency_ms": [1.0] * len(rows), "output": predictor.answer(samples),
-        "rows": input_rows.rows(predictor.task, predictor.processor, rows, samples),
+        "rows": {
+            **input_rows.rows(predictor.task, predictor.processor, rows, samples),
+            **embedding_summary.columns("embedding.", predictor.embed(samples)),
+        },
     }  # fmt: skip
     path = log / OPEN / hour_of(begin) / "1-a.predictions.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,6 +158,11 @@ def test_a_change_is_an_alarm_once_and_each_window_is_judged_once(project: Path,
     assert last["monitor"]["alarm"]["began"] == "2026-11-01T02"
     assert "raw.row.age" in last["reasons"][0]
     assert "raw.row.age" in last["different"]
+    assert any(name.startswith("embedding.projection_") for name in last["different"])
+    kinds = {one["column"]: one["kind"] for one in last["columns"]}
+    assert {name: kind for name, kind in kinds.items() if name.startswith("embedding.")} == dict.fromkeys(
+        ["embedding.norm", *(f"embedding.projection_{number}" for number in range(1, 5))], "number"
+    )
     assert last["expectations_met"] == "2 of 3"
     assert last["multivariate"]["domain_classifier"]["statistic"] > 0.8
     assert last["quality"]["doubts"]

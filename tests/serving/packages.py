@@ -25,6 +25,7 @@ from components.tasks.series_classification import SeriesClassificationProcessor
 from components.tasks.sound_classification import SoundClassificationProcessor
 from components.tasks.table_columns import CategoryColumn, NumberColumn
 from components.tasks.tabular_classification import TabularClassificationProcessor
+from components.tasks.task import EMBEDDING
 from components.tasks.text_generation import TextGenerationProcessor
 
 CLASSES = ["no", "yes"]
@@ -40,7 +41,7 @@ _TYPES = {"int64": TensorProto.INT64, "float32": TensorProto.FLOAT}
 
 
 def table(folder: Path) -> SlotSpec:
-    """Two columns of numbers, one of them may be missing; one of categories, which may be missing."""
+    """Two columns of numbers, one of them may be missing; one of categories, which may be missing; an embedding (2)."""
     random = np.random.default_rng(0)
     columns: list[tuple[str, NDArray[Any]]] = [
         ("age", np.array([20.0, 40.0, 60.0])), ("height", np.array([1.6, 1.8, np.nan])),
@@ -57,10 +58,11 @@ def table(folder: Path) -> SlotSpec:
         helper.make_node("MatMul", ["real", "others"], ["b"]),
         helper.make_node("Add", ["a", "b"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        helper.make_node("Identity", ["logits"], [EMBEDDING]),
     ]
     constants = {"weights": random.normal(size=(2, 2)), "others": random.normal(size=(2, 2))}
     takes = [_tensor("numbers", "float32", 2), _tensor("categories", "int64", 2)]
-    gives = [_tensor("probabilities", "float32", 2)]
+    gives = [_tensor("probabilities", "float32", 2), _tensor(EMBEDDING, "float32", 2)]
     model = _model(nodes, constants, takes, gives)
     return _sealed(folder, "tabular-classification", processor, model, takes, gives, CLASSES, (b'{"row": %s}', ROWS[0]))
 
@@ -169,7 +171,8 @@ def _sealed(
     with atomic.folder(folder / "package") as fresh:
         (fresh / "model.onnx").write_bytes(model)
         processor.save(fresh)
-        graphs = {"model": GraphSpec(inputs=takes, outputs=gives)}
+        on_request = [one.name for one in gives if one.name == EMBEDDING]
+        graphs = {"model": GraphSpec(inputs=takes, outputs=gives, on_request=on_request)}
         (fresh / "signature.json").write_text(Signature(graphs=graphs, classes=classes).model_dump_json())
         (fresh / "golden").mkdir()
         (fresh / "golden" / "000").write_bytes(content)

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from components.core.errors import InferenceError, NotFiniteError
-from components.inference.predictor import Arrays
-from components.tasks.task import Prediction
+from components.inference.predictor import Answers, Arrays
 from serving import batcher
 from serving.batcher import Batcher, Computed
 from serving.problem import RefusedRequest
@@ -34,14 +33,14 @@ class Doubling:
         self.goes_on = threading.Event()
         self.goes_on.set()
 
-    def __call__(self, samples: Sequence[Arrays]) -> list[Prediction]:
+    def __call__(self, samples: Sequence[Arrays]) -> Answers:
         self.sizes.append(len(samples))
         self.threads.add(threading.current_thread().name)
         assert self.goes_on.wait(10)
         numbers = [float(one["x"][0]) for one in samples]
         if min(numbers) < 0:
             raise NotFiniteError("not finite", got=min(numbers))
-        return [{"value": 2 * number} for number in numbers]
+        return Answers([{"value": 2 * number} for number in numbers], np.asarray(numbers)[:, None])
 
 
 def never() -> bool:
@@ -53,7 +52,7 @@ def soon() -> float:
 
 
 @contextmanager
-def made(compute: Callable[[Sequence[Arrays]], list[Prediction]], count: int = 1, most: int = 8) -> Iterator[Batcher]:
+def made(compute: Callable[[Sequence[Arrays]], Answers], count: int = 1, most: int = 8) -> Iterator[Batcher]:
     with ThreadPoolExecutor(count, "pool") as threads:
         yield Batcher(compute, threads, count, most)
 
@@ -69,7 +68,9 @@ async def together(one: Batcher, numbers: Sequence[float]) -> list[Computed | Ba
 
 
 def values(found: Sequence[Any]) -> list[float]:
-    return [computed.predictions[0]["value"] for computed in found]
+    for computed in found:  # each request has its own embeddings
+        assert computed.answers.embeddings.tolist() == [[one["value"] / 2] for one in computed.answers.predictions]
+    return [computed.answers.predictions[0]["value"] for computed in found]
 
 
 def test_a_lone_request_is_computed_at_once_and_a_burst_together() -> None:
@@ -121,7 +122,7 @@ def test_one_request_that_fails_takes_no_other_along() -> None:
 
 
 def test_an_error_of_any_kind_reaches_who_asked() -> None:
-    def broken(_: Sequence[Arrays]) -> list[Prediction]:
+    def broken(_: Sequence[Arrays]) -> Answers:
         raise KeyError("logits")
 
     with made(broken) as one:

@@ -20,6 +20,9 @@ from PIL import Image
 
 from components.contracts.prediction_log import FOLDER, PREDICTION_HEADER, Feedback, LogSettings, answered_at, hours
 from components.contracts.serving_spec import SlotSpec
+from components.identity.package import Package
+from components.inference import embedding_summary
+from components.inference.predictor import Predictor
 from components.monitoring import log_reader
 from serving import log_file, prediction_log
 from serving.prediction_log import PredictionLog, new_id
@@ -83,6 +86,24 @@ def test_every_answer_has_an_id_and_a_line_with_its_row(service: Service, log: P
     refused = service.client.post("/predict", content=b"no", headers={"content-type": "image/png"})
     assert refused.status_code == 422
     assert PREDICTION_HEADER not in refused.headers
+
+
+def test_the_row_of_an_answer_sums_up_the_embedding_of_its_sample(tmp_path: Path, log: Path) -> None:
+    bundle = small_package.bundle(tmp_path / "bundle", "1", embeds=True)
+    images = [small_package.image(seed) for seed in range(3)]
+    with running(Path(bundle.bundle), tmp_path / "service") as service:
+        alone = service.ask(images[0]).json()
+        pair = [base64.b64encode(one).decode() for one in images[1:]]
+        both = service.client.post("/predict", json={"images": pair}).json()
+        eventually(lambda: len(logged(log)) == 3)
+    rows = {(row["id"], row["index"]): row for row in logged(log)}
+    predictor = Predictor(Package.open(Path(bundle.bundle) / "package"))
+    vectors = predictor.embed(predictor.read(images))
+    expected = embedding_summary.columns("embedding.", vectors)
+    assert expected["embedding.norm"] == pytest.approx(np.linalg.norm(vectors, axis=1).tolist())
+    for place, key in enumerate([(alone["id"], 0), (both["id"], 0), (both["id"], 1)]):
+        found = {name: value for name, value in rows[key].items() if name.startswith("embedding.")}
+        assert found == {name: pytest.approx(values[place], rel=1e-5) for name, values in expected.items()}
 
 
 def test_other_protocols_have_the_id_too(service: Service, log: Path) -> None:

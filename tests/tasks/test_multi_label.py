@@ -16,7 +16,7 @@ from components.core.errors import SampleError
 from components.inference.difference import FAR, difference
 from components.preprocessing.batch import Arrays
 from components.tasks import find, multi_label
-from components.tasks.description import label_text
+from components.tasks.description import describe_prepared, label_text
 from tests.evaluation.stub_package import stored
 from tests.tasks import whole_path
 
@@ -57,7 +57,7 @@ def test_samples_become_flags_and_scores_become_labels(name: str, tmp_path: Path
     assert (processor.output_spec().kind, processor.output_spec().classes) == ("labels", 3)
     batch = whole_path.stored(processor, processor.encode(whole_path.raws(task, samples, processor)))
     assert batch["labels"].tolist() == [[False, True, True], [True, False, False], [False, False, False]]
-    looked = task.describe_prepared(batch)
+    looked = describe_prepared(task, processor, batch)
     assert tuple(looked) == task.prepared_columns
     assert looked["labels"].tolist() == [2, 1, 0]
     assert tuple(task.describe(samples[0])) == task.raw_columns

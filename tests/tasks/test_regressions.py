@@ -14,6 +14,7 @@ from components.contracts.model_spec import ModelSpec
 from components.core.errors import SampleError
 from components.models.build import build
 from components.tasks import find, regression
+from components.tasks.description import describe_prepared
 from components.tasks.task import RawSample
 from tests import small_package
 
@@ -57,7 +58,7 @@ def test_inputs_are_those_of_the_classification_and_answers_in_the_targets_units
     assert tuple(task.describe(samples[0].values)) == task.raw_columns
     lengths = {f"{array.name}_lengths": np.full(1, len(encoded[0][array.name]))
                for array in processor.arrays() if array.layout == "ragged"}  # fmt: skip
-    described = task.describe_prepared({key: value[None] for key, value in encoded[0].items()} | lengths)
+    described = describe_prepared(task, processor, {key: value[None] for key, value in encoded[0].items()} | lengths)
     assert tuple(described) == task.prepared_columns
     with pytest.raises(SampleError, match="no finite number"):
         processor.encode([RawSample({**samples[0].values, "target": np.array([np.nan])}, samples[0].decoded)])

@@ -9,7 +9,8 @@ import pytest
 
 from components.core.errors import CorruptArtifactError, SampleError
 from components.preprocessing.batch import Arrays
-from components.tasks import find
+from components.tasks import find, input_rows
+from components.tasks.description import describe_prepared
 from components.tasks.text_classification import TextClassificationProcessor
 from tests.tasks import whole_path
 
@@ -53,9 +54,23 @@ def test_from_raw_to_answers(processor: TextClassificationProcessor) -> None:
     answers = whole_path.alone_and_batched(processor, network(processor), read, ["no", "yes"])
     assert [answer["label"] for answer in answers] == ["no", "no", "no", "yes"]
     assert answers[3]["probabilities"] == {"no": 0.0, "yes": 1.0}
-    looked = TASK.describe_prepared(batch)
+    looked = describe_prepared(TASK, processor, batch)
     assert tuple(looked) == TASK.prepared_columns
     assert looked["tokens"].tolist() == [5, 1, 5, 1]
+    assert looked["unknown_share"].tolist() == [0, 0, 0, 0]
+
+
+def test_words_that_train_does_not_have_are_a_share_of_the_text(processor: TextClassificationProcessor) -> None:
+    texts = ("good film", "a good ugly tree", "", "tree")
+    read = [processor.read(text, max_pixels=0) for text in texts]
+    rows = input_rows.rows(TASK, processor, list(texts), read)
+    assert rows["prepared.unknown_share"] == [0, 0.5, 1, 1]  # an empty text is one unknown token
+
+
+def test_a_tokenizer_without_unknown_tokens_knows_all(tmp_path: Path) -> None:
+    pieces = whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer={"kind": "bpe", "vocabulary": 300}, max_length=9)
+    rows = input_rows.rows(TASK, pieces, ["∂x"], [pieces.read("∂x", max_pixels=0)])
+    assert rows["prepared.unknown_share"] == [0]
 
 
 def test_what_a_network_gets_and_gives(processor: TextClassificationProcessor) -> None:

@@ -12,6 +12,7 @@ from components.core.errors import SampleError
 from components.preprocessing.batch import Arrays
 from components.preprocessing.text import BEGIN, END
 from components.tasks import find
+from components.tasks.description import describe_prepared
 from components.tasks.growing_text import GrowingText
 from components.tasks.task import RawSample
 from components.tasks.text_generation import TextGenerationParameters, TextGenerationProcessor
@@ -99,7 +100,7 @@ def test_texts_are_encoded_from_begin_to_end(processor: TextGenerationProcessor)
     assert batch["text_tokens_lengths"].tolist() == [9, 5, 4]  # of the whole text
     assert encoded[0]["text_tokens"][-1] == END
     assert encoded[1]["tokens"][-1] == END
-    assert tuple(TASK.describe_prepared(batch)) == TASK.prepared_columns
+    assert tuple(describe_prepared(TASK, processor, batch)) == TASK.prepared_columns
     assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_type.kind, TASK.output_type.kind)
     assert processor.output_spec().vocabulary == processor.input_spec().vocabulary
 

@@ -10,6 +10,7 @@ import pytest
 from components.core.errors import SampleError
 from components.preprocessing.batch import Arrays
 from components.tasks import find
+from components.tasks.description import describe_prepared
 from components.tasks.token_classification import TokenClassificationProcessor
 from tests.tasks import whole_path
 
@@ -73,7 +74,7 @@ def test_tags_stand_at_the_first_token_of_each_word(processor: TokenClassificati
     first = encoded[0]["tags"]
     assert [CLASSES[number] for number in first[first >= 0]] == ["O", "O", "B-person", "I-person", "O", "B-place", "O"]
     assert (encoded[0]["tokens"].shape) == first.shape
-    looked = TASK.describe_prepared(batch)
+    looked = describe_prepared(TASK, processor, batch)
     assert tuple(looked) == TASK.prepared_columns
     assert looked["words"].tolist() == [7, 2, 2]
 

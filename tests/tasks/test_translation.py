@@ -13,6 +13,7 @@ from components.core.errors import CorruptArtifactError, SampleError
 from components.preprocessing.batch import Arrays
 from components.preprocessing.text import BEGIN, END, PAD, UNKNOWN
 from components.tasks import find
+from components.tasks.description import describe_prepared
 from components.tasks.translation import TranslationParameters, TranslationProcessor
 from tests import hub_generators
 from tests.tasks import whole_path
@@ -87,7 +88,7 @@ def test_pairs_are_encoded_and_targets_come_back(processor: TranslationProcessor
     assert processor.sources(batch) == [sample["source"] for sample in SAMPLES]
     read = processor.read(TASK.example(SAMPLES[0]).content, max_pixels=0)
     assert (read["source"] == encoded[0]["source"]).all()
-    looked = TASK.describe_prepared(batch)
+    looked = describe_prepared(TASK, processor, batch)
     assert tuple(looked) == TASK.prepared_columns
     assert looked["source_tokens"].tolist() == [len(sample["source"]) for sample in encoded]
 
