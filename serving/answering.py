@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from components.contracts.serving_spec import RolloutPolicy
@@ -161,7 +162,12 @@ class Answerer:
                     embeddings=computed.embeddings,
                 )  # fmt: skip
 
-        return lambda: shadow.offer(self._slot_manager, beside, parsed, found, lambda: self.waiting > 0, answered)
+        def embeds() -> bool:
+            return log is not None and log.describes(beside, role="shadow")
+
+        return lambda: shadow.offer(
+            self._slot_manager, beside, parsed, found, lambda: self.waiting > 0, answered, embeds
+        )
 
     async def _answer(self, slot: ModelSlot, parsed: PredictionRequest, context: Context) -> SlotAnswer:
         try:
@@ -175,7 +181,8 @@ class Answerer:
                 samples, judgement = await loop.run_in_executor(slot.threads, slot.accept, parsed)
             reading = time.perf_counter() - begin
             compared = self._slot_manager.current.challenger is not None
-            done = await slot.batcher.answer(samples, context.until, context.is_gone, compared=compared)
+            embeds = self.log is not None and self.log.describes(slot, judgement)
+            done = await slot.batcher.answer(samples, context.until, context.is_gone, compared=compared, embeds=embeds)
             alone = None if done.alone_seconds is None else reading + done.alone_seconds
             predictions, embeddings = done.answers
             slot.count(predictions, time.perf_counter() - begin, alone)
@@ -196,7 +203,7 @@ class Answerer:
             check()
             if time.monotonic() > context.until:
                 raise RefusedRequest(504, "deadline", "the request waited too long")
-            return slot.answer(parsed, check)
+            return slot.answer(parsed, check, embeds=self.log is not None and self.log.describes(slot))
 
         return await asyncio.get_running_loop().run_in_executor(slot.threads, compute)
 
@@ -206,7 +213,9 @@ class Answerer:
         """The challenger's answer, or the code of its failure."""
         ratio = policy.limits.max_latency_ratio if policy else 1.0
         timeout = max(ANSWER_SECONDS, ANSWER_RATIO * ratio * champion.recorder.medians()[0])
-        answer = asyncio.get_running_loop().run_in_executor(challenger.threads, challenger.answer, parsed)
+        embeds = self.log is not None and self.log.describes(challenger)
+        work = partial(challenger.answer, parsed, embeds=embeds)
+        answer = asyncio.get_running_loop().run_in_executor(challenger.threads, work)
         try:
             return await asyncio.wait_for(answer, timeout)
         except TimeoutError:

@@ -28,7 +28,7 @@ BATCH_SECONDS = 0.01  # no batch grows beyond it: each of its requests waits for
 SMOOTHING = 0.1  # weight of the last batch in the expected time
 ALONE_EVERY = 8  # with a challenger beside it, each eighth request is computed alone, so that the two can be compared
 
-Compute = Callable[[Sequence[Arrays]], Answers]
+Compute = Callable[[Sequence[Arrays], bool], Answers]
 
 
 class Computed(NamedTuple):
@@ -50,13 +50,15 @@ class _Waiting:
     is_gone: Callable[[], bool]
     until: float  # of the monotonic clock
     alone: bool
+    embeds: bool
 
 
 class Batcher:
     """The queue of one slot on one event loop.
 
     Args:
-        compute: the answers to some samples, in order; must not depend on what else is in the batch.
+        compute: the answers to some samples, in order, with embeddings if that is asked; independent of what else is in
+            the batch.
         threads, count: where batches are computed, and how many at a time.
         max_batch_size: most samples in a batch.
     """
@@ -78,7 +80,13 @@ class Batcher:
         return None
 
     async def answer(
-        self, samples: Sequence[Arrays], until: float, is_gone: Callable[[], bool], *, compared: bool = False
+        self,
+        samples: Sequence[Arrays],
+        until: float,
+        is_gone: Callable[[], bool],
+        *,
+        compared: bool = False,
+        embeds: bool = False,
     ) -> Computed:
         """The answers to a request's samples.
 
@@ -86,6 +94,7 @@ class Batcher:
             until: of the monotonic clock; a request that is not begun by then is not computed.
             is_gone: whether nobody waits for the answer any more.
             compared: some requests are to be computed alone.
+            embeds: the answer is to have the embeddings of the samples, where the package has any.
 
         Raises:
             InferenceError: the graph failed on this request.
@@ -96,7 +105,7 @@ class Batcher:
         alone = compared and self._since_alone >= ALONE_EVERY
         if alone:
             self._since_alone = 0
-        waiting = _Waiting(samples, _bucket(samples), loop.create_future(), is_gone, until, alone)
+        waiting = _Waiting(samples, _bucket(samples), loop.create_future(), is_gone, until, alone, embeds)
         self._queue.append(waiting)
         if not self._is_scheduled and self._running < self._count:
             self._is_scheduled = True
@@ -165,7 +174,7 @@ class Batcher:
         samples = batch[0].samples if len(batch) == 1 else [one for waiting in batch for one in waiting.samples]
         results: list[Answers | Exception]
         try:
-            found = self._compute(samples)
+            found = self._compute(samples, any(waiting.embeds for waiting in batch))
         except Exception as error:  # noqa: BLE001  # whatever it is, each request of the batch is to hear of it
             # Of several requests, one may be the cause.
             results = [error] if len(batch) == 1 else [self._alone(waiting) for waiting in batch]
@@ -180,7 +189,7 @@ class Batcher:
 
     def _alone(self, waiting: _Waiting) -> Answers | Exception:
         try:
-            return self._compute(waiting.samples)
+            return self._compute(waiting.samples, waiting.embeds)
         except Exception as error:  # noqa: BLE001  # as above
             return error
 

@@ -177,6 +177,14 @@ class PredictionLog:
                 continue
             self._closed.append(self._encoded(block) if self._is_cheap(block) else block)
 
+    def describes(self, slot: ModelSlot, judgement: Judgement | None = None, role: str | None = None) -> bool:
+        """Whether the next answer of a slot gets a row, as far as that is known: only then are embeddings of use.
+
+        Args: as of `offer`.
+        """
+        block = self._open.get((id(slot), role or slot.role))
+        return block is None or block.has_rows or judgement is not None
+
     def feedback(self, told: Sequence[Feedback]) -> None:
         """Write truths at once.
 

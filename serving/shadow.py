@@ -19,6 +19,7 @@ def offer(
     champion: list[Prediction],
     busy: Callable[[], bool],
     answered: Callable[[SlotAnswer], None],
+    embeds: Callable[[], bool],
 ) -> None:
     """Let the challenger answer a request in the background, unless its queue is full, and compare the answers.
 
@@ -26,8 +27,13 @@ def offer(
         champion: the champion's answer.
         busy: whether requests are waiting.
         answered: called with the challenger's answer.
+        embeds: whether the answer is to have embeddings.
     """
-    if not slot.background.offer(lambda: _answer(slot_manager, slot, request, champion, answered), request.size, busy):
+
+    def answer() -> None:
+        _answer(slot_manager, slot, request, champion, answered, embeds=embeds())
+
+    if not slot.background.offer(answer, request.size, busy):
         slot.drop()
 
 
@@ -37,11 +43,13 @@ def _answer(
     request: PredictionRequest,
     champion: list[Prediction],
     answered: Callable[[SlotAnswer], None],
+    *,
+    embeds: bool,
 ) -> None:
     if slot_manager.current.challenger is not slot:
         return
     try:
-        computed = slot.answer(request)
+        computed = slot.answer(request, embeds=embeds)
     except (SampleError, InferenceError) as error:  # the champion accepted the sample
         slot.fail(failure(error))
     else:

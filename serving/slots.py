@@ -34,7 +34,6 @@ from serving.batcher import Batcher
 from serving.exchange import encoded
 from serving.input_contract import Judgement
 from serving.loaded import LoadedPackage
-from serving.log_file import log_folder
 from serving.request import PredictionRequest
 from serving.request_stats import RequestRecorder
 
@@ -46,7 +45,7 @@ class SlotAnswer(NamedTuple):
         predictions: one for each sample.
         samples: their arrays.
         judgement: what they miss, where expectations are enforced.
-        embeddings: (N, D), where answers are logged and the package has any.
+        embeddings: (N, D), where they were asked for and the package has any.
     """
 
     predictions: list[Prediction]
@@ -65,7 +64,6 @@ class ModelSlot:
 
     def __init__(self, role: SlotName, loaded: LoadedPackage, threads: Executor, count: int) -> None:
         self.role, self.loaded, self.threads = role, loaded, threads
-        self._is_logged = log_folder(loaded.settings.log) is not None
         # Parameters of a request hold for all its samples, and a sampled answer for its place among them.
         batches = role != "challenger" and loaded.predictor.endpoint.parameters is None
         size = loaded.settings.batch_size or loaded.settings.max_batch_size
@@ -115,11 +113,12 @@ class ModelSlot:
             self._flagged.inc(len({missed.sample for missed in judgement.missed}))
         return samples, judgement
 
-    def answer(self, request: PredictionRequest, check: Check | None = None) -> SlotAnswer:
+    def answer(self, request: PredictionRequest, check: Check | None = None, *, embeds: bool = False) -> SlotAnswer:
         """Answer one request by itself and count the answer.
 
         Args:
             check: called before each run of a graph; what it raises ends the work.
+            embeds: the answer is to have the embeddings of the samples, where the package has any.
 
         Raises:
             SampleError: an item is not what the task takes.
@@ -127,16 +126,16 @@ class ModelSlot:
         """
         begin, processor = time.perf_counter(), time.thread_time()
         samples, judgement = self.accept(request)
-        predictions, embeddings = self._compute(samples, request.parameters, check)
+        predictions, embeddings = self._compute(samples, embeds, request.parameters, check)
         self.count(predictions, time.perf_counter() - begin, time.thread_time() - processor)
         return SlotAnswer(predictions, samples, judgement, embeddings)
 
     def _compute(
-        self, samples: Sequence[Arrays], parameters: Strict | None = None, check: Check | None = None
+        self, samples: Sequence[Arrays], embeds: bool, parameters: Strict | None = None, check: Check | None = None
     ) -> Answers:
-        """The answers to some samples; with their embeddings where the log has a use for them."""
+        """The answers to some samples, with their embeddings if that is asked."""
         predictor = self.loaded.predictor
-        if self._is_logged:
+        if embeds:
             return predictor.answer_and_embed(samples, parameters, check)
         return Answers(predictor.answer(samples, parameters, check), None)
 

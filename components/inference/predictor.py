@@ -33,6 +33,9 @@ class Answers(NamedTuple):
 class Predictor:
     """A loaded package. Safe to call from several threads.
 
+    Attributes:
+        embeds: whether `embed` gives vectors: the package's graph has them, and the task knows them.
+
     Args:
         package: an opened package; its files are not verified again.
         threads: threads of one call; 1 is best for small graphs under load.
@@ -64,6 +67,9 @@ class Predictor:
             name: LoadedGraph(package.graph(name), spec, threads=threads, device=device, gpu_memory_mb=gpu_memory_mb)
             for name, spec in self.signature.graphs.items()
         }
+        model = self.signature.graphs.get("model")
+        self.embeds = model is not None and EMBEDDING in model.on_request and hasattr(self.processor, "embed")
+        self._with_embedding = [*model.answers, EMBEDDING] if model is not None else []
         # What the graphs really run on.
         self.device = "cuda" if any(graph.is_on_gpu for graph in self._graphs.values()) else "cpu"
 
@@ -98,7 +104,7 @@ class Predictor:
     def run_and_embed(self, feed: Mapping[str, NDArray[Any]]) -> tuple[Arrays, NDArray[np.float32]]:
         """As `run` of the graph `model`, and its embedding (N, D), which may have values that are not finite."""
         graph = self._graph("model")
-        outputs = graph.run(feed, [*self.signature.graphs["model"].answers, EMBEDDING])
+        outputs = graph.run(feed, self._with_embedding)
         embedding = outputs.pop(EMBEDDING)
         return self._finite(outputs), embedding
 
@@ -188,12 +194,6 @@ class Predictor:
         """
         stream: Callable[..., Stream] | None = getattr(self.processor, "stream", None)
         return None if stream is None else stream(GraphRunner(self), sample, self.signature.classes, parameters)
-
-    @property
-    def embeds(self) -> bool:
-        """Whether `embed` gives vectors: the package's graph has them, and the task knows them."""
-        spec = self.signature.graphs.get("model")
-        return spec is not None and EMBEDDING in spec.on_request and hasattr(self.processor, "embed")
 
     def embed(self, samples: Sequence[Arrays]) -> NDArray[np.float32]:
         """One vector for each sample, (N, D): what the network's last layer reads, not normalised.
