@@ -46,6 +46,7 @@ MOST_ANSWERS, MOST_BYTES = 20_000, 64_000_000  # that wait to be written; bytes 
 BLOCK_ANSWERS = 128  # described and encoded at a time
 INLINE_SECONDS = 0.001  # a block that is expected to take longer is described by the thread
 DESCRIBED_ANSWERS = 8  # of a block that is described where answers come fast: others wait for no more than that
+BURST_ANSWERS = 32  # of a block with rows: if they came at a rate that fills blocks between flushes, no more are added
 DESCRIBE_SHARE = 0.001  # of the time, while requests wait
 FAST_SHARE = 0.002  # of the time, while blocks are full before they are flushed (`BLOCK_ANSWERS` in `FLUSH_SECONDS`)
 SWITCH_SECONDS = 0.0005  # after which Python's lock is given to a thread that waits, while inputs are described
@@ -166,7 +167,7 @@ class PredictionLog:
                 if block.has_rows or self._settings.inputs:
                     block.items.append(items)
                     block.samples.append(samples if block.has_rows else None)
-                if len(block.ids) >= (DESCRIBED_ANSWERS if block.has_rows and self._is_fast else BLOCK_ANSWERS):
+                if self._is_full(block, now):
                     full.append(self._open.pop(key))
                     self._filled += 1
         if is_refused:
@@ -209,6 +210,14 @@ class PredictionLog:
             has_rows = False
         self._to_describe += has_rows
         return AnswerBlock(slot, role, (now // HOUR_SECONDS + 1) * HOUR_SECONDS, has_rows)
+
+    def _is_full(self, block: AnswerBlock, now: float) -> bool:
+        """Whether a block is closed; one that gets rows is small where answers come fast."""
+        count = len(block.ids)
+        if block.has_rows and not self._is_fast and count == BURST_ANSWERS:
+            seconds = now - block.times_us[0] / 1e6
+            self._is_fast = seconds * BLOCK_ANSWERS < BURST_ANSWERS * FLUSH_SECONDS
+        return count >= (DESCRIBED_ANSWERS if block.has_rows and self._is_fast else BLOCK_ANSWERS)
 
     def _is_cheap(self, block: AnswerBlock) -> bool:
         if self._settings.inputs:
