@@ -18,8 +18,9 @@ from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
 from components.core.project import Project
 from components.identity.package import Package
-from flows.pipelines import fingerprints, stage_requests, stage_runner
-from flows.pipelines.local_runner import LocalProcessRunner
+from flows.pipelines import fingerprints, stage_requests
+from flows.runners import stage_runner
+from flows.runners.local_runner import LocalProcessRunner
 
 NAME = "calibration"
 TARGET = 0.03

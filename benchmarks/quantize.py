@@ -21,8 +21,9 @@ from components.core import located_yaml
 from components.core.project import Project
 from components.identity import manifest
 from components.identity.package import QuantizationFacts
-from flows.pipelines import fingerprints, stage_requests, stage_runner
-from flows.pipelines.local_runner import LocalProcessRunner
+from flows.pipelines import fingerprints, stage_requests
+from flows.runners import stage_runner
+from flows.runners.local_runner import LocalProcessRunner
 
 NAME = "quantize"
 INT8 = {"serving.quantize": "int8"}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from components.core.errors import InferenceError
-from components.inference.predictor import Answers, Arrays
+from components.inference.predictor import Arrays, EmbeddedPredictions
 from serving.problem import RefusedRequest
 
 # A batch that is expected to take less is computed on the event loop; with several threads, which could compute
@@ -28,7 +28,7 @@ BATCH_SECONDS = 0.01  # no batch grows beyond it: each of its requests waits for
 SMOOTHING = 0.1  # weight of the last batch in the expected time
 ALONE_EVERY = 8  # with a challenger beside it, each eighth request is computed alone, so that the two can be compared
 
-Compute = Callable[[Sequence[Arrays], bool], Answers]
+Compute = Callable[[Sequence[Arrays], bool], EmbeddedPredictions]
 
 
 class Computed(NamedTuple):
@@ -38,7 +38,7 @@ class Computed(NamedTuple):
         alone_seconds: processor time, if the request was computed alone.
     """
 
-    answers: Answers
+    answers: EmbeddedPredictions
     alone_seconds: float | None
 
 
@@ -128,7 +128,7 @@ class Batcher:
         self,
         loop: asyncio.AbstractEventLoop,
         batch: list[_Waiting],
-        done: asyncio.Future[tuple[list[Answers | Exception], float]],
+        done: asyncio.Future[tuple[list[EmbeddedPredictions | Exception], float]],
     ) -> None:
         self._running -= 1
         if done.cancelled() or done.exception() is not None:
@@ -168,11 +168,11 @@ class Batcher:
         self._queue.extendleft(reversed(kept))
         return batch
 
-    def _run(self, batch: list[_Waiting]) -> tuple[list[Answers | Exception], float]:
+    def _run(self, batch: list[_Waiting]) -> tuple[list[EmbeddedPredictions | Exception], float]:
         """The answers to each request, or its error; and the processor time."""
         begin = time.thread_time()
         samples = batch[0].samples if len(batch) == 1 else [one for waiting in batch for one in waiting.samples]
-        results: list[Answers | Exception]
+        results: list[EmbeddedPredictions | Exception]
         try:
             found = self._compute(samples, any(waiting.embeds for waiting in batch))
         except Exception as error:  # noqa: BLE001  # whatever it is, each request of the batch is to hear of it
@@ -183,17 +183,19 @@ class Batcher:
             for waiting in batch:
                 own = slice(place, place + len(waiting.samples))
                 embeddings = None if found.embeddings is None else found.embeddings[own]
-                results.append(Answers(found.predictions[own], embeddings))
+                results.append(EmbeddedPredictions(found.predictions[own], embeddings))
                 place = own.stop
         return results, time.thread_time() - begin
 
-    def _alone(self, waiting: _Waiting) -> Answers | Exception:
+    def _alone(self, waiting: _Waiting) -> EmbeddedPredictions | Exception:
         try:
             return self._compute(waiting.samples, waiting.embeds)
         except Exception as error:  # noqa: BLE001  # as above
             return error
 
-    def _finish(self, batch: list[_Waiting], results: Sequence[Answers | Exception], seconds: float) -> None:
+    def _finish(
+        self, batch: list[_Waiting], results: Sequence[EmbeddedPredictions | Exception], seconds: float
+    ) -> None:
         size = sum(len(waiting.samples) for waiting in batch)
         if seconds:
             kind = (batch[0].bucket, size.bit_length())

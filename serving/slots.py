@@ -26,7 +26,7 @@ from components.contracts.serving_spec import (
 )
 from components.core.errors import InferenceError, NotFiniteError, SampleError
 from components.core.strict import Strict
-from components.inference.predictor import Answers, Arrays, Check
+from components.inference.predictor import Arrays, Check, EmbeddedPredictions
 from components.tasks.task import Prediction
 from serving import metrics
 from serving.background import Background
@@ -132,12 +132,12 @@ class ModelSlot:
 
     def _compute(
         self, samples: Sequence[Arrays], embeds: bool, parameters: Strict | None = None, check: Check | None = None
-    ) -> Answers:
+    ) -> EmbeddedPredictions:
         """The answers to some samples, with their embeddings if that is asked."""
         predictor = self.loaded.predictor
         if embeds:
             return predictor.answer_and_embed(samples, parameters, check)
-        return Answers(predictor.answer(samples, parameters, check), None)
+        return EmbeddedPredictions(predictor.answer(samples, parameters, check), None)
 
     def count(self, predictions: list[Prediction], seconds: float, processor_seconds: float | None) -> None:
         """Count an answer: by label, where answers have one.

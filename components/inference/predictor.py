@@ -1,4 +1,4 @@
-"""Answers requests with a package's graphs and its task's preprocessing and postprocessing."""
+"""EmbeddedPredictions requests with a package's graphs and its task's preprocessing and postprocessing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Stream = Generator[StreamedPart, None, None]
 Check = Callable[[], None]
 
 
-class Answers(NamedTuple):
+class EmbeddedPredictions(NamedTuple):
     """Predictions, and the embeddings (N, D) of their samples; None where the package has none."""
 
     predictions: list[Prediction]
@@ -165,19 +165,21 @@ class Predictor:
 
     def answer_and_embed(
         self, samples: Sequence[Arrays], parameters: Strict | None = None, check: Check | None = None
-    ) -> Answers:
+    ) -> EmbeddedPredictions:
         """As `answer`, with what the last layer read of each sample in the same run of the graph.
 
         Raises:
             InferenceError, NotFiniteError: as `answer`; an embedding that is not finite is no error.
         """
         if not samples or not self.embeds:
-            return Answers(self.answer(samples, parameters, check), None)
+            return EmbeddedPredictions(self.answer(samples, parameters, check), None)
         runner = _EmbeddingRunner(self, check or _go_on)
         predictions = self._answer(runner, samples, parameters)
         parts = runner.parts
         is_whole = sum(len(part) for part in parts) == len(samples)  # a task may run its graph several times
-        return Answers(predictions, (parts[0] if len(parts) == 1 else np.concatenate(parts)) if is_whole else None)
+        return EmbeddedPredictions(
+            predictions, (parts[0] if len(parts) == 1 else np.concatenate(parts)) if is_whole else None
+        )
 
     def _answer(self, runner: GraphRunner, samples: Sequence[Arrays], parameters: Strict | None) -> list[Prediction]:
         found = self.processor.answer(runner, samples, self.signature.classes, parameters)

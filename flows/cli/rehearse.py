@@ -193,8 +193,9 @@ def _inside(project: Project, path: Path) -> str:
 
 
 def _run(project: Project, document: RehearsalRequest, log: Any) -> None:
-    from flows.pipelines import stage_requests, stage_runner
-    from flows.pipelines.local_runner import LocalProcessRunner
+    from flows.pipelines import stage_requests
+    from flows.runners import stage_runner
+    from flows.runners.local_runner import LocalProcessRunner
 
     stage_runner.run(LocalProcessRunner(project.root), stage_requests.rehearsal(project, document), log, log)
 

@@ -19,8 +19,9 @@ from components.monitoring.policy import MonitorAlarm
 from components.release import production as productions
 from components.release.production import Production
 from flows.monitoring.context import MonitorContext
-from flows.pipelines import stage_requests, stage_runner
-from flows.pipelines.local_runner import LocalProcessRunner
+from flows.pipelines import stage_requests
+from flows.runners import stage_runner
+from flows.runners.local_runner import LocalProcessRunner
 
 LIVE = "live.json"
 VERDICT = "verdict.json"

@@ -10,8 +10,9 @@ from components.monitoring.policy import MonitorOrder
 from components.registry import versions
 from flows.comparisons import pipeline_file
 from flows.monitoring.context import MonitorContext
-from flows.pipelines import stage_requests, stage_runner
-from flows.pipelines.local_runner import LocalProcessRunner
+from flows.pipelines import stage_requests
+from flows.runners import stage_runner
+from flows.runners.local_runner import LocalProcessRunner
 
 ADDED = "added.json"
 

@@ -1,1 +1,1 @@
-"""Pipeline runs: fingerprints, the plan, the Prefect flow, the stage runner, schedules."""
+"""Pipeline runs: fingerprints, the plan, the Prefect flow, schedules."""

@@ -29,13 +29,14 @@ from components.registry.api import Api
 from components.registry.registration import Registration
 from components.registry.tracking import Run
 from components.registry.versions import Version
-from flows.pipelines import last_run, pretrained, signing, stage_requests, stage_runner, training_duration
+from flows.pipelines import last_run, pretrained, signing, stage_requests, training_duration
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
-from flows.pipelines.local_runner import LocalProcessRunner
 from flows.pipelines.progress_line import ProgressLine
-from flows.pipelines.stage_runner import LineSink, StageRunner
 from flows.pipelines.training_duration import Stopwatch
+from flows.runners import stage_runner
+from flows.runners.local_runner import LocalProcessRunner
+from flows.runners.stage_runner import LineSink, StageRunner
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 

@@ -16,8 +16,8 @@ from components.core.errors import ModelyardError
 from components.core.log import Log
 from components.core.project import Project
 from components.identity import digest
-from flows.pipelines import stage_runner
-from flows.pipelines.local_runner import LocalProcessRunner
+from flows.runners import stage_runner
+from flows.runners.local_runner import LocalProcessRunner
 from flows.scoring import chosen_bundle
 
 GRACE_SECONDS = 15.0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from components.contracts.stage_request import StageRequest
 from components.core.log import Log
-from flows.pipelines import stage_runner
-from flows.pipelines.local_runner import LocalProcessRunner
+from flows.runners import stage_runner
+from flows.runners.local_runner import LocalProcessRunner
 
 
 def call(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from components.core.errors import InferenceError, NotFiniteError
-from components.inference.predictor import Answers, Arrays
+from components.inference.predictor import Arrays, EmbeddedPredictions
 from serving import batcher
 from serving.batcher import Batcher, Computed
 from serving.problem import RefusedRequest
@@ -33,14 +33,16 @@ class Doubling:
         self.goes_on = threading.Event()
         self.goes_on.set()
 
-    def __call__(self, samples: Sequence[Arrays], embeds: bool) -> Answers:
+    def __call__(self, samples: Sequence[Arrays], embeds: bool) -> EmbeddedPredictions:
         self.sizes.append(len(samples))
         self.threads.add(threading.current_thread().name)
         assert self.goes_on.wait(10)
         numbers = [float(one["x"][0]) for one in samples]
         if min(numbers) < 0:
             raise NotFiniteError("not finite", got=min(numbers))
-        return Answers([{"value": 2 * number} for number in numbers], np.asarray(numbers)[:, None] if embeds else None)
+        return EmbeddedPredictions(
+            [{"value": 2 * number} for number in numbers], np.asarray(numbers)[:, None] if embeds else None
+        )
 
 
 def never() -> bool:
@@ -120,7 +122,7 @@ def test_one_request_that_fails_takes_no_other_along() -> None:
 
 
 def test_an_error_of_any_kind_reaches_who_asked() -> None:
-    def broken(_: Sequence[Arrays], __: bool) -> Answers:
+    def broken(_: Sequence[Arrays], __: bool) -> EmbeddedPredictions:
         raise KeyError("logits")
 
     with made(broken) as one:

@@ -27,8 +27,8 @@ from components.tuning.view import TrialView
 from flows.comparisons.tuning import variants
 from flows.comparisons.tuning.variants import Variant
 from flows.pipelines import pretrained, stage_requests
-from flows.pipelines.stage_runner import LineSink
 from flows.pipelines.stages import RunContext
+from flows.runners.stage_runner import LineSink
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 GRACE_SECONDS = 60.0

@@ -15,8 +15,8 @@ from components.contracts.stage_request import StageHandle, StageRequest, StageR
 from components.core.errors import ModelyardError, StageKilled
 from components.core.line_reader import LineReader
 from components.identity.artifact_store import LocalArtifactStore
-from flows.pipelines import stage_job
-from flows.pipelines.stage_runner import LineSink
+from flows.runners import stage_job
+from flows.runners.stage_runner import LineSink
 
 
 class OtherMachineRunner:
@@ -39,7 +39,7 @@ class OtherMachineRunner:
         workspace = self._machine / str(len(self._processes))
         workspace.mkdir(parents=True)
         (workspace / "job.json").write_text(request.model_dump_json())
-        command = [sys.executable, "-m", "flows.pipelines.stage_job", "job.json", "workspace", str(self._store)]
+        command = [sys.executable, "-m", "flows.runners.stage_job", "job.json", "workspace", str(self._store)]
         inherited = ("PATH", "PYTHONPATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY")
         environment = {name: os.environ[name] for name in inherited if name in os.environ}
         self._project.rename(self._away)

@@ -15,11 +15,12 @@ from components.core.errors import CorruptArtifactError, NotFoundError
 from components.core.project import Project
 from components.identity import manifest
 from components.registry.api import Api
-from flows.pipelines import fingerprints, stage_requests, stage_runner
+from flows.pipelines import fingerprints, stage_requests
 from flows.pipelines.fingerprints import Fingerprints
-from flows.pipelines.local_runner import LocalProcessRunner
 from flows.pipelines.stages import RunContext
-from tests.pipelines.other_machine import OtherMachineRunner
+from flows.runners import stage_runner
+from flows.runners.local_runner import LocalProcessRunner
+from tests.runners.other_machine import OtherMachineRunner
 from tests.training.prepared_digits import prepare
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""Runs a stage on another machine: `python -m flows.pipelines.stage_job REQUEST.json WORKSPACE STORE`.
+"""Runs a stage on another machine: `python -m flows.runners.stage_job REQUEST.json WORKSPACE STORE`.
 
 A `StageRunner` for other machines starts this job there. The job copies the inputs from the store into the workspace,
 runs the stage as a local process, and puts the stage's outputs into the store. Standard output carries the stage's
@@ -17,8 +17,8 @@ from components.core.errors import Interrupted, ModelyardError, NotFoundError, U
 from components.core.stage_process import die_with_parent
 from components.identity import manifest as manifests
 from components.identity.artifact_store import ArtifactStore, LocalArtifactStore
-from flows.pipelines import stage_runner
-from flows.pipelines.local_runner import LocalProcessRunner
+from flows.runners import stage_runner
+from flows.runners.local_runner import LocalProcessRunner
 
 RESULT, ERROR = "result", "error"
 

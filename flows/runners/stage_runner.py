@@ -1,7 +1,7 @@
 """The protocol that runs stages on a machine, and running one stage to its end.
 
 `LocalProcessRunner` is the default. An adapter for a work pool, for Slurm or for torchrun implements `StageRunner` and
-starts `flows.pipelines.stage_job` on the other machine; stages and flows stay unchanged.
+starts `flows.runners.stage_job` on the other machine; stages and flows stay unchanged.
 """
 
 from __future__ import annotations

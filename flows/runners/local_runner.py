@@ -20,7 +20,7 @@ from components.core.errors import CorruptArtifactError, ModelyardError, StageKi
 from components.core.line_reader import LineReader
 from components.core.stage_process import ERROR_FILE, KILL_SIGNAL, failure
 from components.identity import manifest as manifests
-from flows.pipelines.stage_runner import LineSink
+from flows.runners.stage_runner import LineSink
 
 KILL_SECONDS = 0.5  # time for a prewarmed host to kill the stage it runs, before the stage's own process is killed
 
