@@ -13,6 +13,7 @@ from components.contracts.model_spec import ModelSpec
 from components.contracts.monitor_spec import MonitorSpec
 from components.contracts.prediction_log import LogSpec
 from components.contracts.row_expectations import Enforce
+from components.contracts.runner_spec import RunSpec
 from components.contracts.schedule_spec import ScheduleSpec as ScheduleSpec
 from components.contracts.score_spec import ScoreSpec
 from components.contracts.selection import SelectionSpec
@@ -214,6 +215,7 @@ class PipelineSpec(Strict):
 
     Args:
         task: one of ours, or `package.module:NAME`.
+        run: which engines run its stages; what it does not name is as in modelyard.toml. It changes no fingerprint.
     """
 
     name: str = Field(pattern=NAME)
@@ -227,6 +229,7 @@ class PipelineSpec(Strict):
     serving: ServingOptions = ServingOptions()
     release: ReleaseSpec = ReleaseSpec()
     track: TrackSpec | None = Field(default=None, exclude_if=lambda track: track is None)
+    run: RunSpec = Field(default=RunSpec(), exclude_if=lambda run: run == RunSpec())
     schedule: ScheduleSpec | None = None
     monitor: MonitorSpec | None = Field(default=None, exclude_if=lambda section: section is None)
     score: ScoreSpec | None = Field(default=None, exclude_if=lambda section: section is None)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
+from components.contracts.runner_spec import RunSpec
 from components.core.errors import Problem, SpecError
 from components.core.strict import Strict
 
@@ -145,6 +148,7 @@ class Settings(Strict):
     signing: SigningSettings = SigningSettings()
     predictions: PredictionSettings = PredictionSettings()
     console: ConsoleSettings = ConsoleSettings()
+    run: RunSpec = RunSpec()
 
 
 def read(root: Path) -> Settings:
@@ -183,11 +187,24 @@ def _problem(detail: Any, text: str) -> Problem:
 def _keys(at: tuple[str, ...]) -> list[str]:
     """The keys that are allowed in a section."""
     model: type[BaseModel] = Settings
+    kinds: list[type[BaseModel]] = [model]
     for name in at:
-        annotation = model.model_fields[name].annotation
-        inner = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(one for one in inner if isinstance(one, type) and issubclass(one, BaseModel))
+        if name not in model.model_fields:  # of a section of several kinds, the one that the file names
+            model = next((one for one in kinds if name in get_args(one.model_fields["runner"].annotation)), model)
+            continue
+        kinds = list(_models(model.model_fields[name]))
+        model = kinds[0]
     return list(model.model_fields)
+
+
+def _models(field: FieldInfo) -> Iterator[type[BaseModel]]:
+    """The classes of models that a field may have."""
+    waiting = [field.annotation]
+    while waiting:
+        annotation: Any = waiting.pop(0)
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+        waiting += get_args(annotation)
 
 
 def _line(at: tuple[str, ...], text: str) -> int | None:

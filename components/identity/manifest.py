@@ -21,7 +21,7 @@ FILE_NAME = "manifest.json"
 
 Kind = Literal[
     "raw", "validated", "prepared", "trained", "package", "bundle", "bento", "report", "archive", "predictions",
-    "reference", "monitoring",
+    "reference", "monitoring", "source",
 ]  # fmt: skip
 
 

@@ -89,12 +89,12 @@ def bring_up_to_date(
         log_plan(planned)
         if planned.current:
             return planned
-    return _run_flow(project, spec.name, force, overrides, planned, endpoints.prefect_api, profile=profile)
+    return _run_flow(project, spec, force, overrides, planned, endpoints.prefect_api, profile=profile)
 
 
 def _run_flow(
     project: Project,
-    name: str,
+    spec: PipelineSpec,
     force: frozenset[str],
     overrides: dict[str, Any],
     planned: Plan,
@@ -102,7 +102,7 @@ def _run_flow(
     *,
     profile: bool,
 ) -> Plan:
-    from flows.pipelines import prewarm
+    from flows.pipelines import prewarm, stage_placement
     from flows.platform import lifecycle, server_watch
 
     os.environ["PREFECT_API_URL"] = prefect_api
@@ -110,12 +110,13 @@ def _run_flow(
     os.environ["MODELYARD_TERMINAL"] = "1"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with ExitStack() as during:
-        during.enter_context(prewarm.prewarmed(prewarm.stages_to_prewarm(planned), project.root))
+        hosts = prewarm.stages_to_prewarm(planned, stage_placement.elsewhere(project, spec))
+        during.enter_context(prewarm.prewarmed(hosts, project.root))
         during.enter_context(server_watch.watched(project, log))
         from flows.pipelines.flow import pipeline as flow
 
         try:
-            return flow(name, sorted(force), overrides, profile)
+            return flow(spec.name, sorted(force), overrides, profile)
         except ModelyardError as error:
             # The traceback consists of Prefect's frames; the error names the cause and the next step.
             raise error.with_traceback(None) from None

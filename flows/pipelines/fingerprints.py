@@ -75,11 +75,7 @@ def training(
     Raises:
         NotFoundError: there is no such task.
     """
-    task = tasks.find(spec.task)
-    named = (task.objective, task.output_type.graph_builder)
-    modules = [TRAINING, spec.model.module, tasks.module(spec.task), *(name.partition(":")[0] for name in named)]
-    if isinstance(spec.model, CustomSpec):
-        modules.append(spec.model.factory.partition(":")[0])
+    modules = training_modules(spec)
     return Fingerprint(
         {
             "data": data_digest,
@@ -92,6 +88,25 @@ def training(
     )
 
 
+def training_modules(spec: PipelineSpec) -> list[str]:
+    """The modules that a training begins with: of ours, and those that the pipeline names.
+
+    Raises:
+        NotFoundError: there is no such task.
+    """
+    task = tasks.find(spec.task)
+    named = (task.objective, task.output_type.graph_builder)
+    modules = [TRAINING, spec.model.module, tasks.module(spec.task), *(name.partition(":")[0] for name in named)]
+    if isinstance(spec.model, CustomSpec):
+        modules.append(spec.model.factory.partition(":")[0])
+    return modules
+
+
+def evaluation_modules(spec: PipelineSpec) -> list[str]:
+    """As `training_modules`, of the evaluation."""
+    return [EVALUATION, tasks.module(spec.task), tasks.find(spec.task).scorer.partition(":")[0]]
+
+
 def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fingerprint:
     """The fingerprint of a package: the training's fingerprint, the evaluation code, and int8, decision and conformal
     prediction where they are asked for.
@@ -99,7 +114,7 @@ def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fi
     Raises:
         NotFoundError: there is no such task.
     """
-    modules = [EVALUATION, tasks.module(spec.task), tasks.find(spec.task).scorer.partition(":")[0]]
+    modules = evaluation_modules(spec)
     # The package names its pipeline, so two pipelines with one training have a package each.
     serving = spec.serving
     options = {"quantize": serving.quantize, "quantize_max_loss": serving.quantize_max_loss}

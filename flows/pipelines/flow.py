@@ -27,7 +27,7 @@ from components.identity import digest
 from components.identity.package import Package
 from components.registry.api import Api
 from components.registry.tracking import Run
-from flows.pipelines import data_report, fingerprints, plan, pretrained, prewarm, stages
+from flows.pipelines import data_report, fingerprints, plan, pretrained, prewarm, stage_placement, stages
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.plan import DATA_STAGES, Plan
@@ -202,7 +202,8 @@ def pipeline(
             context.log(f"an earlier run was killed; flow run {crashed_run[:8]} is marked as crashed")
         pretrained.fetch(spec, context.log)
         planned = plan.make(project, spec, api, forced)
-        during.enter_context(prewarm.prewarmed(prewarm.stages_to_prewarm(planned), project.root))
+        elsewhere = stage_placement.elsewhere(project, spec)
+        during.enter_context(prewarm.prewarmed(prewarm.stages_to_prewarm(planned, elsewhere), project.root))
         data_changed = False
         for stage in DATA_STAGES:
             # If an earlier stage produced the same data as before, the later stages stay current.

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,12 +32,16 @@ LIBRARIES = {
 STAGES = {RELEASE: ("evaluation", "packaging", "gates")}  # of a host that is not named after its stage
 
 
-def stages_to_prewarm(planned: Plan) -> list[str]:
-    """The stages with heavy imports that the plan will run."""
+def stages_to_prewarm(planned: Plan, elsewhere: Collection[str] = ()) -> list[str]:
+    """The stages with heavy imports that the plan will run here.
+
+    Args:
+        elsewhere: stages that run on other machines.
+    """
     due_stages = {stage.stage for stage in planned.stages if not stage.current}
     return [
         *(["validation"] if due_stages & {"validate", "prepare"} else []),
-        *(["training"] if "train" in due_stages else []),
+        *(["training"] if "train" in due_stages and "train" not in elsewhere else []),
     ]
 
 

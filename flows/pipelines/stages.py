@@ -29,13 +29,12 @@ from components.registry.api import Api
 from components.registry.registration import Registration
 from components.registry.tracking import Run
 from components.registry.versions import Version
-from flows.pipelines import last_run, pretrained, signing, stage_requests, training_duration
+from flows.pipelines import last_run, pretrained, signing, stage_placement, stage_requests, training_duration
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.progress_line import ProgressLine
 from flows.pipelines.training_duration import Stopwatch
 from flows.runners import stage_runner
-from flows.runners.local_runner import LocalProcessRunner
 from flows.runners.stage_runner import LineSink, StageRunner
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
@@ -47,7 +46,7 @@ class RunContext:
 
     Args:
         log: called with each message for the user.
-        runner: runs the stages; default: `LocalProcessRunner`.
+        runner: runs the stages; default: those that pipeline and settings name, else `LocalProcessRunner`.
     """
 
     project: Project
@@ -68,7 +67,7 @@ class RunContext:
             on_event: called with each of the stage's events; default: `log`.
             grace_seconds: time for a cancelled stage to save its work before it is killed.
         """
-        runner = self.runner or LocalProcessRunner(self.project.root)
+        runner = self.runner or stage_placement.runner(self.project, self.spec, request.stage, self.log)
         return stage_runner.run(runner, request, on_event or self.log, self.log, grace_seconds)
 
 

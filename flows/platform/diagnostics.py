@@ -18,6 +18,8 @@ from typing import Literal
 
 import psutil
 
+from components.contracts import settings
+from components.contracts.runner_spec import SlurmSpec
 from components.core import git
 from components.core.errors import ModelyardError
 from components.core.project import Project
@@ -51,6 +53,7 @@ def diagnose(project: Project) -> tuple[Finding, ...]:
         _dvc_remote,
         _databases,
         _connections,
+        _engines,
         _ports,
         _stack,
     ]
@@ -220,6 +223,26 @@ def _connections(project: Project) -> Finding:
         names = " and ".join(server.name for server in unreachable)
         return Finding("connections", "fail", f"{summary}; {names} does not answer", "correct its URL and credentials")
     return Finding("connections", "ok", summary)
+
+
+def _engines(project: Project) -> Finding:
+    """Check that Slurm answers, where modelyard.toml gives it stages."""
+    placed = settings.read(project.root).run
+    asked = [name for name in ("train", "evaluate") if isinstance(getattr(placed, name), SlurmSpec)]
+    if not asked:
+        return Finding("engines", "ok", "modelyard.toml runs every stage here")
+    program = shutil.which("sinfo")
+    if program is None:
+        return Finding("engines", "fail", "sinfo of Slurm is not found", "run this where jobs are submitted")
+    try:
+        done = subprocess.run(
+            [program, "--noheader", "--format=%P %a %D %T"], capture_output=True, text=True, timeout=30
+        )
+    except subprocess.TimeoutExpired:
+        return Finding("engines", "fail", "sinfo does not answer in 30 s", "is slurmctld up?")
+    if done.returncode != 0 or not done.stdout.strip():
+        return Finding("engines", "fail", (done.stderr or "no partition").strip(), "is slurmctld up?")
+    return Finding("engines", "ok", f"{' and '.join(asked)} by Slurm: {'; '.join(done.stdout.strip().splitlines())}")
 
 
 def _ports(project: Project) -> Finding:

@@ -3,58 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import StageRequest
-from components.core import located_yaml
 from components.core.errors import CorruptArtifactError, NotFoundError
 from components.core.project import Project
 from components.identity import manifest
 from components.registry.api import Api
-from flows.pipelines import fingerprints, stage_requests
-from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.stages import RunContext
 from flows.runners import stage_runner
 from flows.runners.local_runner import LocalProcessRunner
+from tests.runners.digits_requests import ROOT, keys_of, requests
 from tests.runners.other_machine import OtherMachineRunner
-from tests.training.prepared_digits import prepare
-
-ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = {"train.epochs": 1, "train.threads": 1}
-
-
-@pytest.fixture(autouse=True)
-def _code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-
-
-@pytest.fixture(scope="module")
-def spec() -> PipelineSpec:
-    return located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec, SETTINGS)
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    folder = tmp_path / "project"
-    (folder / "pipelines").mkdir(parents=True)
-    (folder / "dvc.yaml").touch()
-    prepare(folder / "data" / "digits" / "prepared")
-    return Project(folder)
-
-
-def keys_of(project: Project, spec: PipelineSpec) -> Fingerprints:
-    data = manifest.load(project.dataset(spec.dataset) / "prepared", "prepared").digest
-    return fingerprints.of(spec, data, ROOT)
-
-
-def requests(project: Project, spec: PipelineSpec) -> Iterator[StageRequest]:
-    """Requests of the stages in order; each is built after the previous stage has run."""
-    yield stage_requests.training(project, spec, keys_of(project, spec), None)
-    yield stage_requests.evaluation(project, spec, keys_of(project, spec))
 
 
 def test_a_request_is_data_without_a_path_of_this_machine(project: Project, spec: PipelineSpec) -> None:

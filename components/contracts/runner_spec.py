@@ -1,0 +1,78 @@
+"""`run:` of a pipeline file, and `[run]` of modelyard.toml: which engine runs a stage."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from components.core.strict import Strict
+
+StageName = Literal["train", "evaluate"]  # the stages that can run elsewhere; the others need what is on this machine
+
+
+class LocalSpec(Strict):
+    """The stage runs as a process of this machine."""
+
+    runner: Literal["local"]
+
+
+def _option(text: str) -> str:
+    """An option of sbatch that leaves alone what Modelyard sets itself.
+
+    Raises:
+        ValueError: it is no long option, or one of those.
+    """
+    found = re.fullmatch(r"--([a-z][a-z0-9-]*)(=.*)?", text)
+    if found is None:
+        raise ValueError("expected a long option of sbatch with its value, as in --account=vision")
+    if found[1] in _OWN_OPTIONS:
+        raise ValueError(f"--{found[1]} is set by Modelyard")
+    return text
+
+
+_OWN_OPTIONS = (
+    "array", "chdir", "dependency", "error", "export", "export-file", "job-name", "open-mode", "output", "parsable",
+    "requeue", "no-requeue", "signal", "wait", "wrap", "test-only", "input",
+)  # fmt: skip
+
+
+class SlurmSpec(Strict):
+    """The stage runs as a job of Slurm, by `sbatch`; its folder is on a file system that the nodes share.
+
+    Args:
+        partition: of the cluster; None: its default.
+        cpus: processors of the job; None: the cluster's default.
+        memory_mb: memory of the job.
+        gpus: as of `--gpus`; 0: none.
+        minutes: time limit; a training that reaches it saves its checkpoint and is queued again, until it is done.
+        python: interpreter on the nodes, with Modelyard's requirements; None: the path of this one.
+        folder: of the jobs, seen by this machine and the nodes under the same path; None: `jobs` in the folder of the
+            artifact store.
+        options: further options of sbatch.
+    """
+
+    runner: Literal["slurm"]
+    partition: str | None = Field(default=None, pattern=r"^[\w.-]+(,[\w.-]+)*$")
+    cpus: int | None = Field(default=None, ge=1)
+    memory_mb: int | None = Field(default=None, ge=1)
+    gpus: int = Field(default=0, ge=0)
+    minutes: int | None = Field(default=None, ge=2)
+    python: str | None = None
+    folder: str | None = None
+    options: list[Annotated[str, AfterValidator(_option)]] = Field(default=[])
+
+
+RunnerSpec = Annotated[LocalSpec | SlurmSpec, Field(discriminator="runner")]
+
+
+class RunSpec(Strict):
+    """Which engine runs a stage; a stage without an entry runs here.
+
+    Args:
+        train, evaluate: the stages that can run elsewhere.
+    """
+
+    train: RunnerSpec | None = None
+    evaluate: RunnerSpec | None = None

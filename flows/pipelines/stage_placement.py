@@ -1,0 +1,65 @@
+"""Which runner runs a stage: as the pipeline's `run:` says, else `[run]` of modelyard.toml, else on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.contracts import settings
+from components.contracts.pipeline import PipelineSpec
+from components.contracts.runner_spec import LocalSpec, RunnerSpec, SlurmSpec
+from components.core.log import Log
+from components.core.project import Project
+from flows.pipelines import fingerprints
+from flows.platform import connections
+from flows.runners.local_runner import LocalProcessRunner
+from flows.runners.slurm_runner import SlurmPlace, SlurmRunner
+from flows.runners.stage_runner import StageRunner
+
+NAMES = {"training": "train", "evaluation": "evaluate"}  # of the stages that can run elsewhere, by their room
+
+
+def of(project: Project, spec: PipelineSpec, stage: str) -> RunnerSpec:
+    """Where a stage runs.
+
+    Args:
+        stage: as in `run:`.
+
+    Raises:
+        SpecError: modelyard.toml is wrong.
+    """
+    named: RunnerSpec | None = getattr(spec.run, stage, None)
+    default: RunnerSpec | None = getattr(settings.read(project.root).run, stage, None)
+    return named or default or LocalSpec(runner="local")
+
+
+def elsewhere(project: Project, spec: PipelineSpec) -> frozenset[str]:
+    """The stages of a pipeline that another machine runs.
+
+    Raises:
+        SpecError: modelyard.toml is wrong.
+    """
+    return frozenset(stage for stage in NAMES.values() if of(project, spec, stage).runner != "local")
+
+
+def runner(project: Project, spec: PipelineSpec, room: str, log: Log) -> StageRunner:
+    """The runner of a stage.
+
+    Args:
+        room: the stage's, as in `StageRequest.stage`.
+        log: called with each message of the runner.
+
+    Raises:
+        SpecError: modelyard.toml is wrong.
+    """
+    placed = of(project, spec, NAMES[room]) if room in NAMES else None
+    if not isinstance(placed, SlurmSpec):
+        return LocalProcessRunner(project.root)
+    store = connections.artifact_folder(project)
+    place = SlurmPlace(
+        workspace=project.root,
+        store=store.absolute(),
+        jobs=(project.root / Path(placed.folder).expanduser() if placed.folder else store / "jobs").absolute(),
+        source_root=project.source_root,
+        modules=[*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)],
+    )
+    return SlurmRunner(place, placed, log)
