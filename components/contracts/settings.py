@@ -175,10 +175,13 @@ def read(root: Path) -> Settings:
 
 
 def _problem(detail: Any, text: str) -> Problem:
-    at = tuple(str(part) for part in detail["loc"])
+    located = [str(part) for part in detail["loc"]]
+    at = tuple(located)
+    if located[:1] == ["run"]:  # pydantic names the engine too, between the stage and its key
+        at = tuple(located[:2] + located[3:])
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
-        message = f"unknown key; allowed: {', '.join(_keys(at[:-1]))}"
+        message = f"unknown key; allowed: {', '.join(_keys(tuple(located[:-1])))}"
     shown = detail.get("input")
     got = None if detail["type"] in ("missing", "extra_forbidden") else repr(shown)
     return Problem(".".join(at), message, _line(at, text), got)
@@ -209,13 +212,13 @@ def _models(field: FieldInfo) -> Iterator[type[BaseModel]]:
 
 def _line(at: tuple[str, ...], text: str) -> int | None:
     """The line of a key; of its section's head where the key has no line of its own."""
-    found, section = None, ""
+    found, section = None, tuple[str, ...]()
     for number, line in enumerate(text.splitlines(), 1):
         if head := re.match(r"\s*\[([^\[\]]+)\]", line):
-            section = head[1].strip()
-            found = number if section == at[0] else found
+            section = tuple(part.strip() for part in head[1].split("."))
+            found = number if section == at[: len(section)] else found
             continue
-        key = at[1] if section == at[0] and len(at) > 1 else at[0] if not section else None
-        if key is not None and re.match(rf"\s*{re.escape(key)}\s*[=.]", line):
+        inside = section == at[: len(section)] and len(at) > len(section)
+        if inside and re.match(rf"\s*{re.escape(at[len(section)])}\s*[=.]", line):
             return number
     return found

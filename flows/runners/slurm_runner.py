@@ -219,7 +219,8 @@ def _told(job: str, state: JobState) -> str:
     if state.name == "RUNNING":
         return f"job {job} of Slurm runs on {state.node}"
     reason = f" ({state.reason})" if state.reason not in ("", "None") else ""
-    return f"job {job} of Slurm is {state.name.lower()}{reason}"
+    word = "waits in the queue" if state.name == "PENDING" else f"is {state.name.lower()}"
+    return f"job {job} of Slurm {word}{reason}"
 
 
 def _without_outcome(handle: StageHandle, state: JobState, folder: Path) -> ModelyardError:

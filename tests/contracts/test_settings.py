@@ -33,6 +33,16 @@ def test_servers_are_named(tmp_path: Path) -> None:
 
 
 WRONG = [
+    ("[run.train]\nrunner = 'slurm'\ncpu = 1\n", 3, "run.train.cpu", "allowed: runner, partition, cpus, memory_mb"),
+    ("[run]\ntrain = {runner = 'slurm', cpus = 0}\n", 2, "run.train.cpus", "greater than or equal to 1"),
+    ("[run.train]\nrunner = 'lsf'\n", 1, "run.train", "'local', 'slurm'"),
+    ("[run.register]\nrunner = 'slurm'\n", 1, "run.register", "unknown key; allowed: train, evaluate"),
+    (
+        "[run.train]\nrunner = 'slurm'\noptions = ['--output=x']\n",
+        3,
+        "run.train.options.0",
+        "--output is set by Modelyard",
+    ),
     ("[connections]\nprefekt = 'x'", 2, "connections.prefekt", "unknown key; allowed: prefect, prefect_credentials"),
     ("[conections]\n", 1, "conections", "unknown key; allowed: connections"),
     ("\n[connections]\n\nmlflow = 5000\n", 4, "connections.mlflow", "valid string (got 5000)"),

@@ -1,0 +1,66 @@
+"""A pipeline says where its stages run, else modelyard.toml; nothing else changes by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.contracts.pipeline import PipelineSpec
+from components.core import located_yaml
+from components.core.errors import SpecError
+from components.core.project import Project
+from flows.pipelines import fingerprints, stage_placement
+from flows.runners.local_runner import LocalProcessRunner
+from flows.runners.slurm_runner import SlurmRunner
+
+ROOT = Path(__file__).resolve().parents[2]
+SLURM = {"run.train.runner": "slurm"}
+
+
+def spec(**overrides: object) -> PipelineSpec:
+    return located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec, overrides)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def kinds(project: Project, spec: PipelineSpec) -> list[type]:
+    rooms = ("training", "evaluation", "packaging", "comparison")
+    return [type(stage_placement.runner(project, spec, room, print)) for room in rooms]
+
+
+def test_all_runs_here_unless_something_is_said(project: Project) -> None:
+    assert kinds(project, spec()) == [LocalProcessRunner] * 4
+    assert stage_placement.elsewhere(project, spec()) == frozenset()
+
+
+def test_a_pipeline_is_heard_before_the_settings(project: Project) -> None:
+    assert kinds(project, spec(**SLURM)) == [SlurmRunner, *[LocalProcessRunner] * 3]
+    (project.root / "modelyard.toml").write_text("[run.train]\nrunner = 'slurm'\n[run.evaluate]\nrunner = 'slurm'\n")
+    assert stage_placement.elsewhere(project, spec()) == {"train", "evaluate"}
+    assert stage_placement.elsewhere(project, spec(**{"run.train.runner": "local"})) == {"evaluate"}
+
+
+def test_where_a_stage_runs_is_in_no_fingerprint_and_in_no_dump_that_says_nothing() -> None:
+    here, there = (fingerprints.of(one, "d" * 64, ROOT) for one in (spec(), spec(**SLURM)))
+    assert here == there
+    assert "run" not in spec().model_dump()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("run.train.runner", "lsf", "'local', 'slurm'"),
+        ("run.train", {"runner": "slurm", "options": ["-p gpu"]}, "long option of sbatch"),
+        ("run.train", {"runner": "slurm", "options": ["--requeue"]}, "set by Modelyard"),
+        ("run.train", {"runner": "slurm", "minutes": 1}, "greater than or equal to 2"),
+        ("run.bundle", {"runner": "slurm"}, "bundle"),
+    ],
+)
+def test_what_is_wrong_is_said(key: str, value: object, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        spec(**{key: value})
+    assert message in str(caught.value)
