@@ -60,6 +60,7 @@ class ConnectionSettings(Strict):
         prefect: URL of Prefect's REST API, as in PREFECT_API_URL; it ends in /api.
         mlflow: URL of the MLflow server, as in MLFLOW_TRACKING_URI.
         artifacts: folder of the store through which artifacts reach other machines.
+        share_results: whether trainings and evaluations that are in this store are taken from there, and put there.
     """
 
     prefect: ServerUrl | None = None
@@ -67,6 +68,7 @@ class ConnectionSettings(Strict):
     mlflow: ServerUrl | None = None
     mlflow_credentials: CredentialSource | None = None
     artifacts: str | None = None
+    share_results: bool = True
 
 
 class RetentionSettings(Strict):

@@ -8,11 +8,12 @@ compared with the manifest in both directions.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from components.core import atomic
 from components.core.errors import CorruptArtifactError, NotFoundError
@@ -45,6 +46,18 @@ class ArtifactStore(Protocol):
         Raises:
             NotFoundError: the artifact is not in the store.
             CorruptArtifactError: what the store holds is not as sealed; `target` stays as it was.
+        """
+        ...
+
+    def write_entry(self, key: str, document: dict[str, Any]) -> None:
+        """Keep a document under a key, a sha256 digest; an earlier one is replaced at once."""
+        ...
+
+    def read_entry(self, key: str) -> dict[str, Any] | None:
+        """The document under a key; None if there is none.
+
+        Raises:
+            ValueError: it is no JSON.
         """
         ...
 
@@ -89,6 +102,21 @@ class LocalArtifactStore:
             if sealed.kind != "report":
                 manifests.write_json(fresh / manifests.FILE_NAME, sealed.model_dump(mode="json"))
         return sealed
+
+    def write_entry(self, key: str, document: dict[str, Any]) -> None:
+        """As `ArtifactStore.write_entry`."""
+        manifests.write_json(self._entry(key), document)
+
+    def read_entry(self, key: str) -> dict[str, Any] | None:
+        """As `ArtifactStore.read_entry`."""
+        try:
+            found: dict[str, Any] = json.loads(self._entry(key).read_bytes())
+        except FileNotFoundError:
+            return None
+        return found
+
+    def _entry(self, key: str) -> Path:
+        return self.root / "entries" / f"{_checked(key)}.json"
 
     def remove(self, digest: str) -> None:
         """Remove an artifact, and those of its files that no other artifact of the store has."""

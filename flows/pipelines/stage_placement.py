@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 from components.contracts import settings
@@ -9,9 +11,12 @@ from components.contracts.pipeline import PipelineSpec
 from components.contracts.runner_spec import LocalSpec, RunnerSpec, SlurmSpec
 from components.core.log import Log
 from components.core.project import Project
+from components.identity.artifact_store import LocalArtifactStore
 from flows.pipelines import fingerprints
 from flows.platform import connections
+from flows.platform.user_name import user_name
 from flows.runners.local_runner import LocalProcessRunner
+from flows.runners.shared_results import SharingRunner
 from flows.runners.slurm_runner import SlurmPlace, SlurmRunner
 from flows.runners.stage_runner import StageRunner
 
@@ -51,9 +56,23 @@ def runner(project: Project, spec: PipelineSpec, room: str, log: Log) -> StageRu
     Raises:
         SpecError: modelyard.toml is wrong.
     """
-    placed = of(project, spec, NAMES[room]) if room in NAMES else None
-    if not isinstance(placed, SlurmSpec):
+    if room not in NAMES:
         return LocalProcessRunner(project.root)
+    placed = of(project, spec, NAMES[room])
+    chosen = _slurm(project, spec, placed, log) if isinstance(placed, SlurmSpec) else LocalProcessRunner(project.root)
+    shared = settings.read(project.root).connections
+    if shared.artifacts is None or not shared.share_results:
+        return chosen
+    return SharingRunner(chosen, project, LocalArtifactStore(connections.artifact_folder(project)), _who(), log)
+
+
+def _who() -> str:
+    """Who runs this, for others that take the result."""
+    name = f"{user_name()} at {socket.gethostname()}"
+    return f"CI ({name})" if os.environ.get("CI") else name
+
+
+def _slurm(project: Project, spec: PipelineSpec, placed: SlurmSpec, log: Log) -> StageRunner:
     store = connections.artifact_folder(project)
     place = SlurmPlace(
         workspace=project.root,
