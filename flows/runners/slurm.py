@@ -65,6 +65,15 @@ def state(job: str) -> JobState:
     return JobState(name, reason, node)
 
 
+def ended_by_signal(job: str) -> int | None:
+    """The signal that ended the batch script of a job; None if none did, or Slurm does not know any more."""
+    try:
+        found = re.search(r"\bExitCode=\d+:(\d+)", _ask(["scontrol", "--oneliner", "show", "job", job]))
+    except StackError:
+        return None
+    return int(found[1]) or None if found else None
+
+
 def open_job(name: str) -> str | None:
     """The id of this user's job of a name that waits or runs; None if there is none.
 

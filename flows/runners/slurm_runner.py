@@ -231,7 +231,8 @@ def _without_outcome(handle: StageHandle, state: JobState, folder: Path) -> Mode
     if state.name == "OUT_OF_MEMORY":
         more = "raise memory_mb of `run:`, or set a smaller train.batch_size"
         return ModelyardError(f"{handle.stage} ran out of its memory", where=where, got=state.name, next_step=more)
-    if state.name in ("FAILED", "DEADLINE"):
+    number = slurm.ended_by_signal(handle.id) if state.name == "FAILED" else None
+    if state.name in ("FAILED", "DEADLINE") and not number:
         try:
             last = (folder / f"{handle.id}.err").read_text(errors="replace").strip().splitlines()[-1:]
         except OSError:
@@ -239,7 +240,9 @@ def _without_outcome(handle: StageHandle, state: JobState, folder: Path) -> Mode
         got = "; ".join([state.name, *last])
         asked = "is `python` of `run:` an interpreter with Modelyard's requirements there?"
         return ModelyardError(f"{handle.stage} failed on a node of Slurm", where=where, got=got, next_step=asked)
-    return StageKilled(f"{handle.stage} was killed", where=where, got=state.name, next_step=kept)
+    return StageKilled(
+        f"{handle.stage} was killed", where=where, got=f"signal {number}" if number else state.name, next_step=kept
+    )
 
 
 def _lines(path: Path, ended: threading.Event) -> Iterator[str]:

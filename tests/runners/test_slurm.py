@@ -16,7 +16,7 @@ import pytest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.runner_spec import SlurmSpec
 from components.contracts.stage_request import StageRequest
-from components.core.errors import Interrupted, ModelyardError, NotFoundError
+from components.core.errors import Interrupted, ModelyardError, NotFoundError, StageKilled
 from components.core.project import Project
 from flows.pipelines import fingerprints, stage_requests
 from flows.runners import slurm, slurm_runner, stage_runner
@@ -99,8 +99,7 @@ def test_a_job_that_is_queued_again_goes_on_and_comes_to_the_same(
     assert once.is_set()
     kinds = [json.loads(line)["event"] for line in events]
     assert kinds.count("started") == 2
-    started = [json.loads(line) for line in events if json.loads(line)["event"] == "started"]
-    assert started[1] != started[0]  # it says where it goes on
+    assert [one["resumed"] for one in map(json.loads, events) if one["event"] == "started"] == [False, True]
     shutil.rmtree(project.run_folder(keys_of(project, longer).train.digest))
     local = stage_runner.run(LocalProcessRunner(project.root), request, lambda _: None, lambda _: None)
     trained = [one.digest for one in result.artifacts if one.kind == "trained"]
@@ -142,7 +141,23 @@ def test_ctrl_c_saves_a_checkpoint_and_the_next_run_goes_on(
     events: list[str] = []
     stage_runner.run(runner(project, longer, log, tmp_path / "shared"), request, events.append, lambda _: None)
     assert json.loads(events[0])["event"] == "started"
-    assert json.loads(events[0]).get("step", 0) > 0
+    assert json.loads(events[0])["resumed"]
+
+
+def test_a_job_that_is_killed_on_its_node_is_killed_here_and_goes_on(
+    project: Project, spec: PipelineSpec, tmp_path: Path
+) -> None:
+    longer, request = long_training(project, spec)
+    one = runner(project, longer, [], tmp_path / "shared")
+    handle = one.submit(request)
+    workspace = next((tmp_path / "shared" / "jobs").glob("modelyard-*")) / "workspace"
+    eventually(lambda: any(workspace.rglob("checkpoints/*")))
+    subprocess.run(["pkill", "-KILL", "-f", f"slurm_job {workspace.parent}"], check=True)
+    with pytest.raises(StageKilled):
+        one.follow(handle, lambda _: None, lambda _: None)
+    events: list[str] = []
+    stage_runner.run(runner(project, longer, [], tmp_path / "shared"), request, events.append, lambda _: None)
+    assert json.loads(events[0])["resumed"]
 
 
 def test_a_waiting_job_is_taken_out_of_the_queue(project: Project, spec: PipelineSpec, tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""What a stage costs beyond itself as a job of Slurm: from the request to the collected result, against the same here.
+
+A real Slurm of two nodes on this machine, in a temporary folder (slurmctld, slurmd and munged have to be installed, and
+it needs root); the stage is the evaluation of a small model of digits, which was trained before.
+
+    python -m benchmarks.remote_stage [--pairs 5]
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import figure
+from benchmarks.figure import Figure, tell
+from components.contracts.pipeline import PipelineSpec
+from components.contracts.runner_spec import SlurmSpec
+from components.contracts.stage_request import StageRequest
+from components.core import located_yaml
+from components.core.project import Project
+from flows.pipelines import fingerprints
+from flows.runners import stage_runner
+from flows.runners.local_runner import LocalProcessRunner
+from flows.runners.slurm_runner import SlurmPlace, SlurmRunner
+from flows.runners.stage_runner import StageRunner
+from tests.runners import slurm_cluster
+from tests.runners.digits_requests import ROOT, requests
+from tests.training.prepared_digits import prepare
+
+NAME = "remote_stage"
+
+
+def main() -> int:
+    """0: the target is met; 1: not; 2: there is no Slurm here."""
+    parser = figure.parser(__doc__)
+    parser.add_argument("--pairs", type=int, default=5)
+    if (why := slurm_cluster.missing()) is not None:
+        print(why, file=sys.stderr)
+        return 2
+    return figure.command(measure, parser)
+
+
+def measure(pairs: int = 5) -> list[Figure]:
+    """Medians of so many pairs."""
+    folder = Path(tempfile.mkdtemp(prefix="yard-"))
+    os.environ["PYTHONPATH"] = str(ROOT)
+    try:
+        with slurm_cluster.running(folder / "c"):
+            return _measured(folder, pairs)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _measured(folder: Path, pairs: int) -> list[Figure]:
+    project = Project(folder / "project")
+    prepare(project.dataset("digits") / "prepared")
+    settings = {"train.epochs": 1, "train.threads": 1}
+    spec = located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec, settings)
+    modules = [*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)]
+    place = SlurmPlace(project.root, folder / "store", folder / "jobs", ROOT, modules)
+    here, there = LocalProcessRunner(project.root), SlurmRunner(place, SlurmSpec(runner="slurm"), _quiet)
+    stages = requests(project, spec)
+    stage_runner.run(here, next(stages), _quiet, _quiet)
+    evaluation = next(stages)
+    stage_runner.run(there, evaluation, _quiet, _quiet)  # the store has the inputs, the jobs' folder the code
+    seconds: dict[str, list[float]] = {"here": [], "slurm": []}
+    for turn in range(pairs):
+        both: list[tuple[str, StageRunner]] = [("here", here), ("slurm", there)]
+        for name, runner in both if turn % 2 else reversed(both):
+            seconds[name].append(_seconds(runner, evaluation))
+        tell(f"here {seconds['here'][-1]:.2f} s, Slurm {seconds['slurm'][-1]:.2f} s")
+    more = statistics.median(one - other for one, other in zip(seconds["slurm"], seconds["here"], strict=True))
+    return [
+        Figure(NAME, "evaluation of digits here", round(statistics.median(seconds["here"]), 2), "s"),
+        Figure(NAME, "the same as a job of Slurm", round(statistics.median(seconds["slurm"]), 2), "s"),
+        Figure(NAME, "what it costs beyond the stage", round(more, 2), "s", at_most=5),
+    ]
+
+
+def _seconds(runner: StageRunner, request: StageRequest) -> float:
+    begin = time.monotonic()
+    stage_runner.run(runner, request, _quiet, _quiet)
+    return time.monotonic() - begin
+
+
+def _quiet(_line: str) -> None:
+    """Nothing is shown of the stage."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
