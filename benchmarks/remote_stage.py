@@ -25,8 +25,9 @@ from components.core import located_yaml
 from components.core.project import Project
 from flows.pipelines import fingerprints
 from flows.runners import stage_runner
+from flows.runners.job_runner import JobPlace, JobRunner
 from flows.runners.local_runner import LocalProcessRunner
-from flows.runners.slurm_runner import SlurmPlace, SlurmRunner
+from flows.runners.slurm_engine import SlurmEngine
 from flows.runners.stage_runner import StageRunner
 from tests.runners import slurm_cluster
 from tests.runners.digits_requests import ROOT, requests
@@ -62,8 +63,8 @@ def _measured(folder: Path, pairs: int) -> list[Figure]:
     settings = {"train.epochs": 1, "train.threads": 1}
     spec = located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec, settings)
     modules = [*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)]
-    place = SlurmPlace(project.root, folder / "store", folder / "jobs", ROOT, modules)
-    here, there = LocalProcessRunner(project.root), SlurmRunner(place, SlurmSpec(runner="slurm"), _quiet)
+    place = JobPlace(project.root, folder / "store", folder / "jobs", ROOT, modules)
+    here, there = LocalProcessRunner(project.root), JobRunner(place, SlurmEngine(SlurmSpec(runner="slurm")), _quiet)
     stages = requests(project, spec)
     stage_runner.run(here, next(stages), _quiet, _quiet)
     evaluation = next(stages)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -64,7 +64,22 @@ class SlurmSpec(Strict):
     options: list[Annotated[str, AfterValidator(_option)]] = Field(default=[])
 
 
-RunnerSpec = Annotated[LocalSpec | SlurmSpec, Field(discriminator="runner")]
+class PoolSpec(Strict):
+    """The stage runs as a flow run of a Prefect work pool; its folder is on a file system that the workers share.
+
+    Args:
+        pool: name of the work pool, which exists; of any type whose jobs see the folder.
+        folder: as of Slurm.
+        variables: job variables of the pool's type, as in `prefect work-pool inspect`.
+    """
+
+    runner: Literal["pool"]
+    pool: str = Field(pattern=r"^[^/%&><]+$")
+    folder: str | None = None
+    variables: dict[str, Any] = Field(default={})
+
+
+RunnerSpec = Annotated[LocalSpec | SlurmSpec | PoolSpec, Field(discriminator="runner")]
 
 
 class RunSpec(Strict):

@@ -8,16 +8,20 @@ from pathlib import Path
 
 from components.contracts import settings
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.runner_spec import LocalSpec, RunnerSpec, SlurmSpec
+from components.contracts.runner_spec import LocalSpec, PoolSpec, RunnerSpec, SlurmSpec
 from components.core.log import Log
 from components.core.project import Project
 from components.identity.artifact_store import LocalArtifactStore
 from flows.pipelines import fingerprints
 from flows.platform import connections
+from flows.platform.prefect_client import PrefectClient
 from flows.platform.user_name import user_name
+from flows.runners.job_engine import JobEngine
+from flows.runners.job_runner import JobPlace, JobRunner
 from flows.runners.local_runner import LocalProcessRunner
+from flows.runners.pool_engine import PoolEngine
 from flows.runners.shared_results import SharingRunner
-from flows.runners.slurm_runner import SlurmPlace, SlurmRunner
+from flows.runners.slurm_engine import SlurmEngine
 from flows.runners.stage_runner import StageRunner
 
 NAMES = {"training": "train", "evaluation": "evaluate"}  # of the stages that can run elsewhere, by their room
@@ -59,7 +63,9 @@ def runner(project: Project, spec: PipelineSpec, room: str, log: Log) -> StageRu
     if room not in NAMES:
         return LocalProcessRunner(project.root)
     placed = of(project, spec, NAMES[room])
-    chosen = _slurm(project, spec, placed, log) if isinstance(placed, SlurmSpec) else LocalProcessRunner(project.root)
+    chosen: StageRunner = LocalProcessRunner(project.root)
+    if not isinstance(placed, LocalSpec):
+        chosen = JobRunner(_place(project, spec, placed.folder), _engine(project, placed), log)
     shared = settings.read(project.root).connections
     if shared.artifacts is None or not shared.share_results:
         return chosen
@@ -72,13 +78,19 @@ def _who() -> str:
     return f"CI ({name})" if os.environ.get("CI") else name
 
 
-def _slurm(project: Project, spec: PipelineSpec, placed: SlurmSpec, log: Log) -> StageRunner:
+def _engine(project: Project, placed: SlurmSpec | PoolSpec) -> JobEngine:
+    if isinstance(placed, SlurmSpec):
+        return SlurmEngine(placed)
+    server = connections.configured(project)
+    return PoolEngine(placed, PrefectClient(server.prefect_credentials, server.prefect_api))
+
+
+def _place(project: Project, spec: PipelineSpec, folder: str | None) -> JobPlace:
     store = connections.artifact_folder(project)
-    place = SlurmPlace(
+    return JobPlace(
         workspace=project.root,
         store=store.absolute(),
-        jobs=(project.root / Path(placed.folder).expanduser() if placed.folder else store / "jobs").absolute(),
+        jobs=(project.root / Path(folder).expanduser() if folder else store / "jobs").absolute(),
         source_root=project.source_root,
         modules=[*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)],
     )
-    return SlurmRunner(place, placed, log)

@@ -19,7 +19,7 @@ _OPEN = frozenset(
 GONE = "GONE"  # our word for a job that Slurm does not know any more
 
 
-class JobState(NamedTuple):
+class SlurmState(NamedTuple):
     """The state of a job.
 
     Args:
@@ -47,7 +47,7 @@ def submit(script: str, options: Sequence[str]) -> str:
     return _ask(["sbatch", "--parsable", *options], script).partition(";")[0].strip()
 
 
-def state(job: str) -> JobState:
+def state(job: str) -> SlurmState:
     """The state of a job.
 
     Raises:
@@ -57,12 +57,12 @@ def state(job: str) -> JobState:
         found = _ask(["squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T|%r|%N"]).strip()
     except StackError as error:
         if _GONE.search(error.got or ""):
-            return JobState(GONE, "", "")
+            return SlurmState(GONE, "", "")
         raise
     if not found:
-        return JobState(GONE, "", "")
+        return SlurmState(GONE, "", "")
     name, reason, node = [*found.splitlines()[0].split("|"), "", ""][:3]
-    return JobState(name, reason, node)
+    return SlurmState(name, reason, node)
 
 
 def ended_by_signal(job: str) -> int | None:

@@ -35,7 +35,7 @@ def test_servers_are_named(tmp_path: Path) -> None:
 WRONG = [
     ("[run.train]\nrunner = 'slurm'\ncpu = 1\n", 3, "run.train.cpu", "allowed: runner, partition, cpus, memory_mb"),
     ("[run]\ntrain = {runner = 'slurm', cpus = 0}\n", 2, "run.train.cpus", "greater than or equal to 1"),
-    ("[run.train]\nrunner = 'lsf'\n", 1, "run.train", "'local', 'slurm'"),
+    ("[run.train]\nrunner = 'lsf'\n", 1, "run.train", "'local', 'slurm', 'pool'"),
     ("[run.register]\nrunner = 'slurm'\n", 1, "run.register", "unknown key; allowed: train, evaluate"),
     (
         "[run.train]\nrunner = 'slurm'\noptions = ['--output=x']\n",

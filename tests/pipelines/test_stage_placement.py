@@ -11,8 +11,8 @@ from components.core import located_yaml
 from components.core.errors import SpecError
 from components.core.project import Project
 from flows.pipelines import fingerprints, stage_placement
+from flows.runners.job_runner import JobRunner
 from flows.runners.local_runner import LocalProcessRunner
-from flows.runners.slurm_runner import SlurmRunner
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = {"run.train.runner": "slurm"}
@@ -38,7 +38,7 @@ def test_all_runs_here_unless_something_is_said(project: Project) -> None:
 
 
 def test_a_pipeline_is_heard_before_the_settings(project: Project) -> None:
-    assert kinds(project, spec(**SLURM)) == [SlurmRunner, *[LocalProcessRunner] * 3]
+    assert kinds(project, spec(**SLURM)) == [JobRunner, *[LocalProcessRunner] * 3]
     (project.root / "modelyard.toml").write_text("[run.train]\nrunner = 'slurm'\n[run.evaluate]\nrunner = 'slurm'\n")
     assert stage_placement.elsewhere(project, spec()) == {"train", "evaluate"}
     assert stage_placement.elsewhere(project, spec(**{"run.train.runner": "local"})) == {"evaluate"}
@@ -53,7 +53,7 @@ def test_where_a_stage_runs_is_in_no_fingerprint_and_in_no_dump_that_says_nothin
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("run.train.runner", "lsf", "'local', 'slurm'"),
+        ("run.train.runner", "lsf", "'local', 'slurm', 'pool'"),
         ("run.train", {"runner": "slurm", "options": ["-p gpu"]}, "long option of sbatch"),
         ("run.train", {"runner": "slurm", "options": ["--requeue"]}, "set by Modelyard"),
         ("run.train", {"runner": "slurm", "minutes": 1}, "greater than or equal to 2"),

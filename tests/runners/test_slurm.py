@@ -16,12 +16,13 @@ import pytest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.runner_spec import SlurmSpec
 from components.contracts.stage_request import StageRequest
-from components.core.errors import Interrupted, ModelyardError, NotFoundError, StageKilled
+from components.core.errors import Interrupted, ModelyardError, NotFoundError, StackError, StageKilled
 from components.core.project import Project
 from flows.pipelines import fingerprints, stage_requests
-from flows.runners import slurm, slurm_runner, stage_runner
+from flows.runners import slurm, stage_runner
+from flows.runners.job_runner import JobPlace, JobRunner
 from flows.runners.local_runner import LocalProcessRunner
-from flows.runners.slurm_runner import SlurmPlace, SlurmRunner
+from flows.runners.slurm_engine import SlurmEngine
 from tests.runners import slurm_cluster
 from tests.runners.digits_requests import ROOT, keys_of, requests
 
@@ -42,10 +43,10 @@ def cluster() -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def runner(project: Project, spec: PipelineSpec, log: list[str], shared: Path, **settings: object) -> SlurmRunner:
+def runner(project: Project, spec: PipelineSpec, log: list[str], shared: Path, **settings: object) -> JobRunner:
     modules = [*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)]
-    place = SlurmPlace(project.root, shared / "store", shared / "jobs", ROOT, modules)
-    return SlurmRunner(place, SlurmSpec(runner="slurm", **settings), log.append)
+    place = JobPlace(project.root, shared / "store", shared / "jobs", ROOT, modules)
+    return JobRunner(place, SlurmEngine(SlurmSpec(runner="slurm", **settings)), log.append)
 
 
 def eventually(done: Callable[[], bool], seconds: float = 60) -> None:
@@ -152,7 +153,7 @@ def test_a_job_that_is_killed_on_its_node_is_killed_here_and_goes_on(
     handle = one.submit(request)
     workspace = next((tmp_path / "shared" / "jobs").glob("modelyard-*")) / "workspace"
     eventually(lambda: any(workspace.rglob("checkpoints/*")))
-    subprocess.run(["pkill", "-KILL", "-f", f"slurm_job {workspace.parent}"], check=True)
+    subprocess.run(["pkill", "-KILL", "-f", f"node_job {workspace.parent}"], check=True)
     with pytest.raises(StageKilled):
         one.follow(handle, lambda _: None, lambda _: None)
     events: list[str] = []
@@ -194,11 +195,11 @@ def test_slurm_may_be_silent_for_a_while(
     asked = slurm.state
     calls = iter(range(1000))
 
-    def sometimes(job: str) -> slurm.JobState:
+    def sometimes(job: str) -> slurm.SlurmState:
         if next(calls) < 3:
-            raise slurm.StackError("squeue failed", got="Unable to contact slurm controller")
+            raise StackError("squeue failed", got="Unable to contact slurm controller")
         return asked(job)
 
-    monkeypatch.setattr(slurm_runner.slurm, "state", sometimes)
+    monkeypatch.setattr(slurm, "state", sometimes)
     result = stage_runner.run(runner(project, spec, [], tmp_path / "shared"), request, lambda _: None, lambda _: None)
     assert result.artifacts

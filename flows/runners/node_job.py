@@ -1,8 +1,9 @@
-"""The job of a stage on a node of Slurm: `python -m flows.runners.slurm_job FOLDER STORE`.
+"""The job of a stage on another machine that sees the jobs' folder: `python -m flows.runners.node_job FOLDER STORE`.
 
 `FOLDER` has `request.json` and the stage's workspace, which outlives the job: a training that is queued again goes on
-from its checkpoint. Standard output and the last line are as of `stage_job`. SIGUSR1 says that the time limit is near:
-the stage is interrupted, which saves a checkpoint, and the job goes back into the queue without an outcome.
+from its checkpoint. Standard output and the last line are as of `stage_job`. In a job of Slurm, SIGUSR1 says that the
+time limit is near: the stage is interrupted, which saves a checkpoint, and the job goes back into the queue without an
+outcome.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from types import FrameType
 
 from components.contracts.stage_request import StageRequest
 from components.core.errors import Interrupted, ModelyardError, UsageError
+from components.core.stage_process import die_with_parent
 from components.identity import manifest as manifests
 from components.identity.artifact_store import LocalArtifactStore
 from flows.runners import slurm, stage_job
@@ -37,8 +39,11 @@ class _TimeLimit:
 
 def main(arguments: list[str]) -> int:
     """Run the job; returns the exit code: 0, or that of the stage's error."""
-    if len(arguments) != 2:
+    with_parent = arguments[2:] == ["--with-parent"]
+    if len(arguments) != 2 + with_parent:
         raise UsageError("a job's folder and a store are expected", got=" ".join(arguments) or "nothing")
+    if with_parent:
+        die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     limit = _TimeLimit()
     folder, store = Path(arguments[0]), LocalArtifactStore(Path(arguments[1]))

@@ -1,0 +1,137 @@
+"""Jobs as flow runs of a Prefect work pool, by Prefect's REST API."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from components.contracts.runner_spec import PoolSpec
+from components.core.errors import ModelyardError, StackError, StageKilled
+from flows.platform.prefect_client import PrefectClient
+from flows.runners.job_engine import JobState
+
+FLOW, ENTRYPOINT = "modelyard-stage", "flows.runners.pool_job.stage"
+OPEN = ("SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "PAUSED")
+# A job touches a file every few seconds. Without it for so long, as seen from here, its worker or machine is gone:
+# Prefect itself leaves such a run RUNNING for good.
+ALIVE_SECONDS = 60.0
+
+
+class PoolEngine:
+    """A `JobEngine`.
+
+    Args:
+        client: of the Prefect server whose work pool it is.
+    """
+
+    def __init__(self, spec: PoolSpec, client: PrefectClient) -> None:
+        self._spec, self._client = spec, client
+        self._signs: dict[str, tuple[object, float]] = {}  # of life, and when they were first seen
+
+    @property
+    def label(self) -> str:
+        """As `JobEngine.label`."""
+        return f"the work pool {self._spec.pool}"
+
+    def find(self, name: str) -> str | None:
+        """As `JobEngine.find`."""
+        asked = {
+            "flow_runs": {"tags": {"all_": [name]}, "state": {"type": {"any_": list(OPEN)}}},
+            "flows": {"name": {"any_": [FLOW]}}, "limit": 1,
+        }  # fmt: skip
+        found = self._client.request("POST", "/flow_runs/filter", asked)
+        return str(found[0]["id"]) if found else None
+
+    def submit(self, name: str, folder: Path, code: Path, variables: dict[str, str], store: Path) -> str:
+        """As `JobEngine.submit`.
+
+        Raises:
+            StackError: there is no such pool, or Prefect refuses.
+        """
+        pool = self._spec.pool
+        if self._client.request("GET", f"/work_pools/{pool}", missing_is_fine=True) is None:
+            raise StackError(
+                "there is no such work pool", got=pool,
+                next_step=f"`prefect work-pool create {pool} --type process`, and start a worker of it",
+            )  # fmt: skip
+        flow = self._client.request("POST", "/flows/", {"name": FLOW})["id"]
+        deployment = self._client.request(
+            "POST",
+            "/deployments/",
+            {
+                "flow_id": flow, "name": pool, "work_pool_name": pool, "entrypoint": ENTRYPOINT,
+                "enforce_parameter_schema": False, "parameter_openapi_schema": {"type": "object", "properties": {}},
+            },
+        )["id"]  # fmt: skip
+        asked = {**self._spec.variables, "env": {**self._spec.variables.get("env", {}), **variables}}
+        run = self._client.request(
+            "POST",
+            f"/deployments/{deployment}/create_flow_run",
+            {
+                "name": name, "tags": [name, "modelyard"], "job_variables": asked, "state": {"type": "SCHEDULED"},
+                "parameters": {"folder": str(folder), "store": str(store)},
+            },
+        )  # fmt: skip
+        return str(run["id"])
+
+    def state(self, job: str, folder: Path) -> JobState:
+        """As `JobEngine.state`; a job without a sign of life is marked as crashed."""
+        run = self._client.request("GET", f"/flow_runs/{job}", missing_is_fine=True)
+        if run is None:
+            return JobState("GONE", False, "is gone")
+        kind = str(run["state_type"])
+        if kind == "RUNNING" and not self._is_alive(job, folder):
+            message = f"no sign of life for {ALIVE_SECONDS:g} s"
+            self._set(job, {"type": "CRASHED", "name": "Crashed", "message": message})
+            return JobState("CRASHED", False, message)
+        if kind in ("SCHEDULED", "PENDING"):
+            return JobState(kind, True, f"waits for a worker ({self._workers()})")
+        if kind == "RUNNING":
+            return JobState(kind, True, "runs", runs=True)
+        state = run.get("state") or {}
+        text = f"is {kind.lower()}" + (f": {state['message']}" if state.get("message") else "")
+        return JobState(kind, kind in OPEN, text)
+
+    def interrupt(self, job: str) -> None:
+        """As `JobEngine.interrupt`: the worker ends it, and the job passes that on to its stage."""
+        self._set(job, {"type": "CANCELLING", "name": "Cancelling"})
+
+    def cancel(self, job: str) -> None:
+        """As `JobEngine.cancel`; a run that no worker has begun, or whose worker is gone, ends at once."""
+        run = self._client.request("GET", f"/flow_runs/{job}", missing_is_fine=True)
+        if run is None:
+            return
+        if run["state_type"] == "RUNNING":
+            self.interrupt(job)
+        else:
+            self._set(job, {"type": "CANCELLED", "name": "Cancelled"})
+
+    def failure(self, job: str, stage: str, state: JobState, folder: Path) -> ModelyardError:
+        """As `JobEngine.failure`."""
+        where, kept = f"flow run {job} of {self.label}", "run again: it goes on from its checkpoint"
+        if state.name in ("CANCELLED", "CANCELLING"):
+            return ModelyardError(f"{stage} was cancelled in Prefect", where=where, next_step=kept)
+        if state.name == "FAILED":
+            asked = "look at the flow run's log: has the worker's interpreter Modelyard's requirements, and the folder?"
+            return ModelyardError(f"{stage} failed in {self.label}", where=where, got=state.text, next_step=asked)
+        return StageKilled(f"{stage} was killed", where=where, got=state.text, next_step=kept)
+
+    def _is_alive(self, job: str, folder: Path) -> bool:
+        """Whether the job's file was touched within `ALIVE_SECONDS` of this machine's clock."""
+        try:
+            sign: object = (folder / f"{job}.alive").stat().st_mtime_ns
+        except FileNotFoundError:
+            sign = None
+        seen = self._signs.setdefault(job, (sign, time.monotonic()))
+        if seen[0] != sign:
+            self._signs[job] = seen = (sign, time.monotonic())
+        return time.monotonic() - seen[1] < ALIVE_SECONDS
+
+    def _workers(self) -> str:
+        found = self._client.request("POST", f"/work_pools/{self._spec.pool}/workers/filter", {})
+        online = [worker for worker in found if worker.get("status") == "ONLINE"]
+        return f"{len(online)} online" if online else "none is online"
+
+    def _set(self, job: str, state: dict[str, Any]) -> None:
+        self._client.request("POST", f"/flow_runs/{job}/set_state", {"state": state, "force": True})
