@@ -9,8 +9,10 @@ from pathlib import Path
 from components.contracts import settings
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.runner_spec import LocalSpec, PoolSpec, RunnerSpec, SlurmSpec
+from components.contracts.stage_request import PlacedArtifact, StageRequest
 from components.core.log import Log
 from components.core.project import Project
+from components.identity import manifest as manifests
 from components.identity.artifact_store import LocalArtifactStore
 from flows.pipelines import fingerprints
 from flows.platform import connections
@@ -50,26 +52,52 @@ def elsewhere(project: Project, spec: PipelineSpec) -> frozenset[str]:
     return frozenset(stage for stage in NAMES.values() if of(project, spec, stage).runner != "local")
 
 
-def runner(project: Project, spec: PipelineSpec, room: str, log: Log) -> StageRunner:
-    """The runner of a stage.
+def cores(project: Project, spec: PipelineSpec) -> int | None:
+    """The processors that a training has on another machine; None if that is not said, or it runs here.
+
+    Raises:
+        SpecError: modelyard.toml is wrong.
+    """
+    placed = of(project, spec, "train")
+    return placed.cpus if isinstance(placed, SlurmSpec) else None
+
+
+def place(project: Project, spec: PipelineSpec, request: StageRequest, log: Log) -> tuple[StageRunner, StageRequest]:
+    """The runner of a request, and the request as that runner gets it.
+
+    A request that leaves nothing, as a trial of some batches, runs here. A training that was begun here goes on elsewhere:
+    its checkpoints travel with it.
 
     Args:
-        room: the stage's, as in `StageRequest.stage`.
         log: called with each message of the runner.
 
     Raises:
         SpecError: modelyard.toml is wrong.
     """
-    if room not in NAMES:
-        return LocalProcessRunner(project.root)
-    placed = of(project, spec, NAMES[room])
-    chosen: StageRunner = LocalProcessRunner(project.root)
+    here = LocalProcessRunner(project.root)
+    if request.stage not in NAMES or not request.outputs:
+        return here, request
+    placed = of(project, spec, NAMES[request.stage])
+    chosen: StageRunner = here
     if not isinstance(placed, LocalSpec):
         chosen = JobRunner(_place(project, spec, placed.folder), _engine(project, placed), log)
+        request = _with_checkpoints(project, request)
     shared = settings.read(project.root).connections
-    if shared.artifacts is None or not shared.share_results:
-        return chosen
-    return SharingRunner(chosen, project, LocalArtifactStore(connections.artifact_folder(project)), _who(), log)
+    is_shared = shared.artifacts is not None and shared.share_results
+    if not is_shared or all(output.kind == "report" for output in request.outputs):
+        return chosen, request
+    store = LocalArtifactStore(connections.artifact_folder(project))
+    return SharingRunner(chosen, project, store, _who(), log), request
+
+
+def _with_checkpoints(project: Project, request: StageRequest) -> StageRequest:
+    """A training's request with the checkpoints that it has here, unless it begins afresh."""
+    folder = Path(request.request_file).parent / "checkpoints"
+    if request.stage != "training" or request.discard or not any((project.root / folder).glob("*")):
+        return request
+    found = manifests.describe(project.root / folder, "report", {})
+    checkpoints = PlacedArtifact(kind="report", digest=found.digest, path=str(folder))
+    return request.model_copy(update={"inputs": (*request.inputs, checkpoints)})
 
 
 def _who() -> str:

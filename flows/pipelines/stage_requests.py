@@ -106,19 +106,22 @@ def trial_training(
     pretrained: Package | None,
     *,
     cores: int | None,
+    is_elsewhere: bool = False,
 ) -> StageRequest:
     """Train, or resume from the checkpoint, without the parts of a package; a later `training` goes on from there.
 
     Args:
         prepared: the folder of the prepared data.
         cores: processor cores for it.
+        is_elsewhere: another machine runs it: the run folder, with figures and checkpoint, is brought back.
     """
+    run_folder = _place(project, project.run_folder(train_fingerprint))
     document = TrainRequest(
         pipeline=spec.name,
         train_fingerprint=train_fingerprint,
         data_digest=data_digest,
         prepared=_place(project, prepared),
-        run_folder=_place(project, project.run_folder(train_fingerprint)),
+        run_folder=run_folder,
         package="",
         model=spec.model,
         train=spec.train,
@@ -127,7 +130,8 @@ def trial_training(
         parts=False,
         cores=cores,
     )
-    return trial(project, document, pretrained, afresh=False)
+    outputs = (StageOutput(kind="report", path=run_folder),) if is_elsewhere else ()
+    return trial(project, document, pretrained, outputs=outputs, afresh=False)
 
 
 def rate_range(

@@ -67,7 +67,9 @@ class RunContext:
             on_event: called with each of the stage's events; default: `log`.
             grace_seconds: time for a cancelled stage to save its work before it is killed.
         """
-        runner = self.runner or stage_placement.runner(self.project, self.spec, request.stage, self.log)
+        runner = self.runner
+        if runner is None:
+            runner, request = stage_placement.place(self.project, self.spec, request, self.log)
         return stage_runner.run(runner, request, on_event or self.log, self.log, grace_seconds)
 
 

@@ -32,6 +32,7 @@ POLL_SECONDS = 1.0
 READ_SECONDS = 0.2
 LATE_SECONDS = 15.0  # after which a line that a node has written is seen here, on a network file system
 UNREACHABLE_SECONDS = 600.0  # that the engine may be silent while a job is followed
+SAVE_SECONDS = 60.0  # for a job to save its work
 END_SECONDS = 90.0  # from the order to the end of a job
 _JOB = "job"  # the file with the id of the last job
 # Variables of this process that a job gets; no other leaves this machine, secrets least of all.
@@ -107,8 +108,8 @@ class JobRunner:
             reader.start()
         try:
             state = self._wait(handle.id, failed)
-            if failed.is_set():
-                self._end(handle.id)
+            if failed.is_set():  # whoever follows has had enough: what was done is kept
+                self.cancel(handle, grace_seconds=SAVE_SECONDS)
             else:
                 _wait_for(lambda: outcome.is_known or failed.is_set(), LATE_SECONDS)
         finally:

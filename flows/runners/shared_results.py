@@ -144,7 +144,8 @@ class SharingRunner:
 def key_of(request: StageRequest) -> str:
     """The key of a request's result."""
     document: dict[str, Any] = json.loads(request.document)
-    what = request.model_dump(mode="json", include={"stage", "inputs", "outputs", "request_file"})
+    what = request.model_dump(mode="json", include={"stage", "outputs", "request_file"})
+    what["inputs"] = [one.model_dump(mode="json") for one in request.inputs if one.kind != "report"]  # no checkpoints
     return digest.of_value([what, {name: value for name, value in document.items() if name not in _HOW}])
 
 

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from components.contracts.pipeline import PipelineSpec
+from components.contracts.stage_request import StageOutput, StageRequest
 from components.core import located_yaml
 from components.core.errors import SpecError
 from components.core.project import Project
+from components.identity.manifest import Kind
 from flows.pipelines import fingerprints, stage_placement
 from flows.runners.job_runner import JobRunner
 from flows.runners.local_runner import LocalProcessRunner
+from flows.runners.shared_results import SharingRunner
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = {"run.train.runner": "slurm"}
@@ -29,7 +32,12 @@ def project(tmp_path: Path) -> Project:
 
 def kinds(project: Project, spec: PipelineSpec) -> list[type]:
     rooms = ("training", "evaluation", "packaging", "comparison")
-    return [type(stage_placement.runner(project, spec, room, print)) for room in rooms]
+    return [type(stage_placement.place(project, spec, request(room), print)[0]) for room in rooms]
+
+
+def request(room: str, *kinds: Kind) -> StageRequest:
+    outputs = tuple(StageOutput(kind=kind, path=f"runs/{kind}") for kind in kinds or ("trained",))
+    return StageRequest(stage=room, document="{}", request_file="runs/a/request.json", outputs=outputs)
 
 
 def test_all_runs_here_unless_something_is_said(project: Project) -> None:
@@ -42,6 +50,29 @@ def test_a_pipeline_is_heard_before_the_settings(project: Project) -> None:
     (project.root / "modelyard.toml").write_text("[run.train]\nrunner = 'slurm'\n[run.evaluate]\nrunner = 'slurm'\n")
     assert stage_placement.elsewhere(project, spec()) == {"train", "evaluate"}
     assert stage_placement.elsewhere(project, spec(**{"run.train.runner": "local"})) == {"evaluate"}
+
+
+def test_what_leaves_nothing_runs_here_and_checkpoints_go_along(project: Project) -> None:
+    nothing = request("training").model_copy(update={"outputs": ()})
+    assert isinstance(stage_placement.place(project, spec(**SLURM), nothing, print)[0], LocalProcessRunner)
+    begun = project.root / "runs" / "a" / "checkpoints"
+    begun.mkdir(parents=True)
+    (begun / "1.json").write_text("{}")
+    _, sent = stage_placement.place(project, spec(**SLURM), request("training"), print)
+    assert [(one.kind, one.path) for one in sent.inputs] == [("report", "runs/a/checkpoints")]
+    afresh = request("training").model_copy(update={"discard": ("runs/a",)})
+    assert stage_placement.place(project, spec(**SLURM), afresh, print)[1] == afresh
+    assert stage_placement.place(project, spec(), request("training"), print)[1] == request("training")
+
+
+def test_results_are_shared_where_there_is_a_store_for_it(project: Project) -> None:
+    def kind(*kinds: Kind) -> type:
+        return type(stage_placement.place(project, spec(), request("training", *kinds), print)[0])
+
+    (project.root / "modelyard.toml").write_text("[connections]\nartifacts = 'store'\n")
+    assert (kind("trained", "report"), kind("report")) == (SharingRunner, LocalProcessRunner)
+    (project.root / "modelyard.toml").write_text("[connections]\nartifacts = 'store'\nshare_results = false\n")
+    assert kind("trained") is LocalProcessRunner
 
 
 def test_where_a_stage_runs_is_in_no_fingerprint_and_in_no_dump_that_says_nothing() -> None:

@@ -26,7 +26,7 @@ from components.tuning.record import StudyRecord, Told
 from components.tuning.view import TrialView
 from flows.comparisons.tuning import variants
 from flows.comparisons.tuning.variants import Variant
-from flows.pipelines import pretrained, stage_requests
+from flows.pipelines import pretrained, stage_placement, stage_requests
 from flows.pipelines.stages import RunContext
 from flows.runners.stage_runner import LineSink
 
@@ -216,7 +216,8 @@ def train(
         variant.data_digest,
         variant.prepared,
         start,
-        cores=setting.cores,
+        cores=stage_placement.cores(setting.project, variant.spec) or setting.cores,
+        is_elsewhere="train" in stage_placement.elsewhere(setting.project, variant.spec),
     )
     sink: LineSink = on_event
     replace(context, log=_silent).run(request, sink, GRACE_SECONDS)
