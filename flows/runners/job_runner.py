@@ -84,7 +84,7 @@ class JobRunner:
             shutil.rmtree(self._place.workspace / discarded, ignore_errors=True)
         name = f"modelyard-{digest.of_value(request.model_dump(mode='json'))[:24]}"
         folder = self._place.jobs / name
-        with file_lock.locked(self._place.jobs / f".{name}.lock", "another run that submits this stage", self._log):
+        with file_lock.locked(self._place.jobs / "locks" / name, "another run that submits this stage", self._log):
             job = self._engine.find(name)
             earlier = f"of {self._engine.label}, which an earlier run submitted,"
             if job is not None:

@@ -56,7 +56,7 @@ def run(request: StageRequest, workspace: Path, store: ArtifactStore) -> StageRe
 
 
 def fetch(artifact: PlacedArtifact, workspace: Path, store: ArtifactStore) -> None:
-    """Copy an artifact from the store into a workspace, unless it is there; checkpoints that are there are later ones."""
+    """Copy an artifact from the store into a workspace, unless it is there; checkpoints there are later ones."""
     if artifact.kind == "report":
         if not (workspace / artifact.path).is_dir():
             store.get(artifact.digest, workspace / artifact.path)

@@ -16,9 +16,10 @@ import pytest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.runner_spec import SlurmSpec
 from components.contracts.stage_request import StageRequest
+from components.contracts.training_request import FIGURES_FILE, TrainingFigures
 from components.core.errors import Interrupted, ModelyardError, NotFoundError, StackError, StageKilled
 from components.core.project import Project
-from flows.pipelines import fingerprints, stage_requests
+from flows.pipelines import fingerprints, stage_placement, stage_requests
 from flows.runners import slurm, stage_runner
 from flows.runners.job_runner import JobPlace, JobRunner
 from flows.runners.local_runner import LocalProcessRunner
@@ -28,7 +29,7 @@ from tests.runners.digits_requests import ROOT, keys_of, requests
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(500),
     pytest.mark.skipif(slurm_cluster.missing() is not None, reason=str(slurm_cluster.missing())),
 ]
 
@@ -186,6 +187,46 @@ def test_errors_of_a_stage_and_of_slurm_are_told_apart(project: Project, spec: P
     missing = request.model_copy(update={"inputs": (request.inputs[0].model_copy(update={"path": "data/none"}),)})
     with pytest.raises(NotFoundError):
         runner(project, spec, [], tmp_path / "d").submit(missing)
+
+
+def test_a_trial_brings_its_figures_and_its_training_goes_on_from_there(
+    project: Project, spec: PipelineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.root / "modelyard.toml").write_text(
+        f"[connections]\nartifacts = '{tmp_path}/store'\nshare_results = false\n[run.train]\nrunner = 'slurm'\n"
+    )
+    keys = keys_of(project, spec)
+    prepared = project.dataset("digits") / "prepared"
+    request = stage_requests.trial_training(
+        project, spec, keys.train.digest, keys.data_digest, prepared, None, cores=1, is_elsewhere=True
+    )
+    one, sent = stage_placement.place(project, spec, request, lambda _: None)
+    stage_runner.run(one, sent, lambda _: None, lambda _: None)
+    folder = project.run_folder(keys.train.digest)
+    figures = TrainingFigures.model_validate_json((folder / FIGURES_FILE).read_bytes())
+    assert figures.train_fingerprint == keys.train.digest
+    events: list[str] = []
+    whole, sent = stage_placement.place(
+        project, spec, stage_requests.training(project, spec, keys, None), lambda _: None
+    )
+    assert [artifact.kind for artifact in sent.inputs] == ["prepared", "report"]
+    stage_runner.run(whole, sent, events.append, lambda _: None)
+    kinds = [json.loads(line)["event"] for line in events]
+    assert "metrics" not in kinds
+    assert (folder / "trained" / "model.onnx").is_file()
+
+
+def test_the_time_limit_is_no_end(project: Project, spec: PipelineSpec, tmp_path: Path) -> None:
+    longer, request = long_training(project, spec, epochs=400)
+    messages: list[str] = []
+    events: list[str] = []
+    one = runner(project, longer, [], tmp_path / "shared", minutes=2)  # 60 s of work, and 60 s to save it
+    stage_runner.run(one, request, events.append, messages.append)
+    assert any("the time limit is near" in line for line in messages)
+    begun = [json.loads(line) for line in events if json.loads(line)["event"] == "started"]
+    assert [one["resumed"] for one in begun] == [False, *[True] * (len(begun) - 1)]
+    assert len(begun) > 1
+    assert json.loads(events[-1])["event"] == "finished"
 
 
 def test_slurm_may_be_silent_for_a_while(

@@ -30,7 +30,7 @@ from flows.comparisons.tuning.search import DEFAULT_TRIALS, Search, SearchBudget
 from flows.comparisons.tuning.study import Study
 from flows.comparisons.tuning.trial import FINISHES
 from flows.comparisons.tuning.winner import Applied
-from flows.pipelines import prewarm, selections, stage_requests
+from flows.pipelines import prewarm, selections, stage_placement, stage_requests
 from flows.pipelines.stages import RunContext
 from flows.platform.lifecycle import Endpoints
 from flows.platform.prefect_client import PrefectClient
@@ -130,7 +130,7 @@ def opened(project: Project, request: Request, api: Api, log: Log) -> Iterator[S
         compare.bring_data_up_to_date(RunContext(project, spec, api, log))
         study = studies.open_study(project, spec, tune, api, url, log, name=request.study, parallel=request.parallel)
         during.callback(study.record.close)
-        _say(study, url, log)
+        _say(project, study, url, log)
         yield study
 
 
@@ -226,7 +226,7 @@ def _budget(study: Study, request: Request) -> SearchBudget:
     return SearchBudget(trials, seconds)
 
 
-def _say(study: Study, url: str, log: Log) -> None:
+def _say(project: Project, study: Study, url: str, log: Log) -> None:
     done = sum(one.state.is_finished() for one in study.record.trials())
     if study.is_new:
         log(f"study {study.name}: {len(study.spec.space)} keys, sampler {study.spec.sampler}")
@@ -237,7 +237,10 @@ def _say(study: Study, url: str, log: Log) -> None:
     elif study.is_new and (earlier := studies.earlier_studies(url, study.pipeline.name, study.name)):
         log(f"earlier studies of this pipeline, for tune.from_studies: {', '.join(earlier[-3:])}")
     beside = "side by side, " if study.parallel > 1 else ""
-    log(f"{study.parallel} trials {beside}{study.cores} core{'s' if study.cores > 1 else ''} each")
+    placed = stage_placement.of(project, study.pipeline, "train")
+    cores = stage_placement.cores(project, study.pipeline) or study.cores
+    where = {"slurm": ", as jobs of Slurm", "pool": f", in the work pool {getattr(placed, 'pool', '')}"}
+    log(f"{study.parallel} trials {beside}{cores} core{'s' if cores > 1 else ''} each{where.get(placed.runner, '')}")
 
 
 def publish(endpoints: Endpoints, outcome: SearchOutcome, log: Log) -> None:
