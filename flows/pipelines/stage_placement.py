@@ -65,7 +65,7 @@ def cores(project: Project, spec: PipelineSpec) -> int | None:
 def place(project: Project, spec: PipelineSpec, request: StageRequest, log: Log) -> tuple[StageRunner, StageRequest]:
     """The runner of a request, and the request as that runner gets it.
 
-    A request that leaves nothing, as a trial of some batches, runs here. A training that was begun here goes on elsewhere:
+    A request that leaves nothing, as a trial of some batches, runs here. A training that was begun here goes on there:
     its checkpoints travel with it.
 
     Args:

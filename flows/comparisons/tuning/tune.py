@@ -96,7 +96,8 @@ def run(project: Project, request: Request, api: Api, server: str, log: Log) -> 
         parent = comparison_runs.parent(api, experiment(study), digest.of_value(study.name))
         status = "FAILED"
         try:
-            with _terminated_as_interrupted(), prewarm.prewarmed(["training"], project.root):
+            hosts = [] if "train" in stage_placement.elsewhere(project, study.pipeline) else ["training"]
+            with _terminated_as_interrupted(), prewarm.prewarmed(hosts, project.root):
                 budget = _budget(study, request)
                 search = Search(project, study, api, parent, budget, log, finish)
                 if not _only_applies(study, request):
