@@ -63,7 +63,7 @@ def _measured(folder: Path, pairs: int) -> list[Figure]:
     settings = {"train.epochs": 1, "train.threads": 1}
     spec = located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec, settings)
     modules = [*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)]
-    place = JobPlace(project.root, folder / "store", folder / "jobs", ROOT, modules)
+    place = JobPlace(project.root, str(folder / "store"), folder / "jobs", ROOT, modules)
     here, there = LocalProcessRunner(project.root), JobRunner(place, SlurmEngine(SlurmSpec(runner="slurm")), _quiet)
     stages = requests(project, spec)
     stage_runner.run(here, next(stages), _quiet, _quiet)

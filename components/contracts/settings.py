@@ -59,7 +59,7 @@ class ConnectionSettings(Strict):
     Args:
         prefect: URL of Prefect's REST API, as in PREFECT_API_URL; it ends in /api.
         mlflow: URL of the MLflow server, as in MLFLOW_TRACKING_URI.
-        artifacts: folder of the store through which artifacts reach other machines.
+        artifacts: the store through which artifacts reach other machines: a folder, or s3://BUCKET/FOLDER.
         share_results: whether trainings and evaluations that are in this store are taken from there, and put there.
     """
 

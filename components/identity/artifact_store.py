@@ -82,7 +82,7 @@ class LocalArtifactStore:
         for name, entry in sealed.files.items():
             blob = self._blob(entry.sha256)
             if not blob.exists():
-                _copy(_below(folder, name), blob, entry.sha256)
+                _copy(below(folder, name), blob, entry.sha256)
         manifests.write_json(self._manifest(sealed.digest), sealed.model_dump(mode="json"))
         return sealed
 
@@ -98,7 +98,7 @@ class LocalArtifactStore:
             )
         with atomic.folder(target) as fresh:
             for name, entry in sealed.files.items():
-                _copy(self._blob(entry.sha256), _below(fresh, name), entry.sha256)
+                _copy(self._blob(entry.sha256), below(fresh, name), entry.sha256)
             if sealed.kind != "report":
                 manifests.write_json(fresh / manifests.FILE_NAME, sealed.model_dump(mode="json"))
         return sealed
@@ -116,7 +116,7 @@ class LocalArtifactStore:
         return found
 
     def _entry(self, key: str) -> Path:
-        return self.root / "entries" / f"{_checked(key)}.json"
+        return self.root / "entries" / f"{checked(key)}.json"
 
     def remove(self, digest: str) -> None:
         """Remove an artifact, and those of its files that no other artifact of the store has."""
@@ -132,20 +132,20 @@ class LocalArtifactStore:
                 self._blob(entry.sha256).unlink(missing_ok=True)
 
     def _manifest(self, digest: str) -> Path:
-        return self.root / "manifests" / f"{_checked(digest)}.json"
+        return self.root / "manifests" / f"{checked(digest)}.json"
 
     def _blob(self, sha256: str) -> Path:
-        return self.root / "blobs" / _checked(sha256)[:2] / sha256
+        return self.root / "blobs" / checked(sha256)[:2] / sha256
 
 
-def _checked(digest: str) -> str:
+def checked(digest: str) -> str:
     """A digest that is safe as a file's name."""
     if not digests.is_sha256(digest):
         raise CorruptArtifactError("not a digest", got=repr(digest), expected="a sha256 digest, 64 hex digits")
     return digest
 
 
-def _below(folder: Path, name: str) -> Path:
+def below(folder: Path, name: str) -> Path:
     """A file of an artifact. A manifest comes from elsewhere: its names lead nowhere but into the folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:

@@ -10,10 +10,11 @@ from components.contracts import settings
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.runner_spec import LocalSpec, PoolSpec, RunnerSpec, SlurmSpec
 from components.contracts.stage_request import PlacedArtifact, StageRequest
+from components.core.errors import UsageError
 from components.core.log import Log
 from components.core.project import Project
 from components.identity import manifest as manifests
-from components.identity.artifact_store import LocalArtifactStore
+from components.identity import remote_artifact_store
 from flows.pipelines import fingerprints
 from flows.platform import connections
 from flows.platform.prefect_client import PrefectClient
@@ -86,7 +87,7 @@ def place(project: Project, spec: PipelineSpec, request: StageRequest, log: Log)
     is_shared = shared.artifacts is not None and shared.share_results
     if not is_shared or all(output.kind == "report" for output in request.outputs):
         return chosen, request
-    store = LocalArtifactStore(connections.artifact_folder(project))
+    store = connections.artifact_store(project)
     return SharingRunner(chosen, project, store, _who(), log), request
 
 
@@ -114,11 +115,16 @@ def _engine(project: Project, placed: SlurmSpec | PoolSpec) -> JobEngine:
 
 
 def _place(project: Project, spec: PipelineSpec, folder: str | None) -> JobPlace:
-    store = connections.artifact_folder(project)
+    store = connections.artifact_place(project)
+    if folder is None and remote_artifact_store.is_url(store):
+        raise UsageError(
+            "jobs need a folder that all machines see, and the artifact store is none",
+            where="run", got=store, next_step="name one: `folder` of `run:`, or of [run] in modelyard.toml",
+        )  # fmt: skip
     return JobPlace(
         workspace=project.root,
-        store=store.absolute(),
-        jobs=(project.root / Path(folder).expanduser() if folder else store / "jobs").absolute(),
+        store=store,
+        jobs=(project.root / Path(folder).expanduser() if folder else Path(store) / "jobs").absolute(),
         source_root=project.source_root,
         modules=[*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)],
     )

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from components.access import project_door
 from components.access.secret import Credentials
 from components.contracts import settings
-from components.contracts.settings import ConnectionSettings, CredentialSource
+from components.contracts.settings import CredentialSource
 from components.core.errors import Problem, SpecError, StackError
 from components.core.project import Project
-from components.identity.artifact_store import ArtifactStore, LocalArtifactStore
+from components.identity import remote_artifact_store
+from components.identity.artifact_store import ArtifactStore
 from flows.platform import health, state
 from flows.platform.ports import LOOPBACK
 from flows.platform.user_name import user_name
@@ -69,7 +70,16 @@ class Connections:
 
     prefect: Server
     mlflow: Server
-    artifacts: ArtifactStore
+    artifact_place: str
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """The artifact store.
+
+        Raises:
+            StackError: there is no library for its URL.
+        """
+        return remote_artifact_store.opened(self.artifact_place)
 
     def server(self, name: str) -> Server:
         """The server of that name."""
@@ -104,21 +114,43 @@ def of(project: Project) -> Connections:
     return Connections(
         _server(project, "prefect", config.prefect, config.prefect_credentials, file),
         _server(project, "mlflow", config.mlflow, config.mlflow_credentials, file),
-        LocalArtifactStore(_artifact_folder(project, config)),
+        artifact_place(project),
     )
 
 
-def artifact_folder(project: Project) -> Path:
-    """The folder of the artifact store.
+def artifact_place(project: Project) -> str:
+    """The place of the artifact store: an absolute folder, or a URL.
 
     Raises:
         SpecError: `modelyard.toml` is wrong.
     """
-    return _artifact_folder(project, settings.read(project.root).connections)
+    named = settings.read(project.root).connections.artifacts
+    if named is not None and remote_artifact_store.is_url(named):
+        return named
+    return str((project.root / Path(named).expanduser() if named else project.artifacts).absolute())
 
 
-def _artifact_folder(project: Project, config: ConnectionSettings) -> Path:
-    return project.root / Path(config.artifacts).expanduser() if config.artifacts else project.artifacts
+def artifact_store(project: Project) -> ArtifactStore:
+    """The artifact store.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+        StackError: there is no library for its URL.
+    """
+    return remote_artifact_store.opened(artifact_place(project))
+
+
+def artifact_folder(project: Project) -> Path:
+    """The folder of the artifact store, for what is kept in folders alone.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong, or the store is no folder.
+    """
+    place = artifact_place(project)
+    if remote_artifact_store.is_url(place):
+        problem = Problem("connections.artifacts", "sealed hours go to a folder, not to a URL", got=place)
+        raise SpecError(settings.FILE_NAME, (problem,))
+    return Path(place)
 
 
 def own_servers(project: Project) -> tuple[Name, ...]:

@@ -21,8 +21,7 @@ from components.core import atomic, file_lock
 from components.core.errors import ModelyardError, StackError
 from components.core.line_reader import LineReader
 from components.core.log import Log
-from components.identity import digest
-from components.identity.artifact_store import LocalArtifactStore
+from components.identity import digest, remote_artifact_store
 from flows.runners import node_job, source_archive, stage_job
 from flows.runners.job_engine import JobEngine, JobState
 from flows.runners.stage_outcome import StageOutcome
@@ -47,14 +46,14 @@ class JobPlace(NamedTuple):
 
     Args:
         workspace: the project's folder.
-        store: the folder of the artifact store.
+        store: the artifact store, a folder or a URL.
         jobs: the folder of jobs and of their code.
         source_root: the folder that holds our rooms.
         modules: that the pipeline names.
     """
 
     workspace: Path
-    store: Path
+    store: str
     jobs: Path
     source_root: Path
     modules: Sequence[str]
@@ -69,7 +68,7 @@ class JobRunner:
 
     def __init__(self, place: JobPlace, engine: JobEngine, log: Log) -> None:
         self._place, self._engine, self._log = place, engine, log
-        self._store = LocalArtifactStore(place.store)
+        self._store = remote_artifact_store.opened(place.store)
         self._folders: dict[str, Path] = {}
         self._results: dict[str, StageResult] = {}
 

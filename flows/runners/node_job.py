@@ -19,7 +19,7 @@ from components.contracts.stage_request import StageRequest
 from components.core.errors import Interrupted, ModelyardError, UsageError
 from components.core.stage_process import die_with_parent
 from components.identity import manifest as manifests
-from components.identity.artifact_store import LocalArtifactStore
+from components.identity import remote_artifact_store
 from flows.runners import slurm, stage_job
 
 REQUEST, WORKSPACE = "request.json", "workspace"
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     limit = _TimeLimit()
-    folder, store = Path(arguments[0]), LocalArtifactStore(Path(arguments[1]))
+    folder, store = Path(arguments[0]), remote_artifact_store.opened(arguments[1])
     try:
         manifests.verify(Path(__file__).resolve().parents[2], "source", frozenset({"__pycache__"}))
         request = StageRequest.model_validate_json((folder / REQUEST).read_bytes())

@@ -43,7 +43,7 @@ class PoolEngine:
         found = self._client.request("POST", "/flow_runs/filter", asked)
         return str(found[0]["id"]) if found else None
 
-    def submit(self, name: str, folder: Path, code: Path, variables: dict[str, str], store: Path) -> str:
+    def submit(self, name: str, folder: Path, code: Path, variables: dict[str, str], store: str) -> str:
         """As `JobEngine.submit`.
 
         Raises:

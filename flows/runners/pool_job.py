@@ -23,7 +23,7 @@ def stage(folder: str, store: str) -> State[Any]:
 
     Args:
         folder: of the job.
-        store: the folder of the artifact store.
+        store: the artifact store, a folder or a URL.
     """
     place = Path(folder)
     sign = place / f"{flow_run.id}.alive"

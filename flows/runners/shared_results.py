@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from components.contracts.stage_request import PlacedArtifact, StageHandle, StageRequest, StageResult
-from components.core.errors import ModelyardError
+from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, StackError
 from components.core.log import Log
 from components.core.project import Project
 from components.core.strict import Strict
@@ -71,7 +71,7 @@ class SharingRunner:
         """As `StageRunner.submit`; a stage that was asked for although its result is known runs."""
         key = key_of(request)
         shared = self._shared(key)
-        if shared is not None and not request.discard:
+        if shared is not None and not request.discard and self._place(shared):
             handle = StageHandle(stage=request.stage, id=f"{_TAKEN}{key}")
             self._log(f"{request.stage}: done by {shared.text()}, taken from the store")
         else:
@@ -103,15 +103,23 @@ class SharingRunner:
         """As `StageRunner.collect`; then the result is in the store."""
         running = self._running.pop(handle.id)
         if handle.id.startswith(_TAKEN) and running.shared is not None:
-            for artifact in running.shared.artifacts:
-                self._store.get(artifact.digest, self._project.root / artifact.path)
             return StageResult(artifacts=running.shared.artifacts)
         result = self._inner.collect(handle, request)
         try:
             self._keep(running, request, result)
-        except OSError as error:  # the store is full, or away: the result is here all the same
+        except (OSError, StackError) as error:  # the store is full, or away: the result is here all the same
             self._log(f"the result of {request.stage} is not in the store: {error}")
         return result
+
+    def _place(self, shared: SharedResult) -> bool:
+        """Copy a result from the store; returns whether it is whole."""
+        try:
+            for artifact in shared.artifacts:
+                self._store.get(artifact.digest, self._project.root / artifact.path)
+        except (OSError, NotFoundError, CorruptArtifactError, StackError) as error:
+            self._log(f"{shared.stage}: what {shared.text()} made cannot be taken from the store: {error}")
+            return False
+        return True
 
     def _keep(self, running: _Running, request: StageRequest, result: StageResult) -> None:
         if running.shared is not None:  # the first result stays: others may have built on it
@@ -133,12 +141,11 @@ class SharingRunner:
         try:
             document = self._store.read_entry(key)
             found = None if document is None else SharedResult.model_validate_json(json.dumps(document))
-        except (OSError, ValueError) as error:  # pydantic's error is one
+            is_whole = found is not None and all(self._store.has(one.digest) for one in found.artifacts)
+        except (OSError, ValueError, StackError) as error:  # pydantic's error is a ValueError
             self._log(f"an entry of the store cannot be read: {error}")
             return None
-        if found is None or not all(self._store.has(artifact.digest) for artifact in found.artifacts):
-            return None
-        return found
+        return found if is_whole else None
 
 
 def key_of(request: StageRequest) -> str:

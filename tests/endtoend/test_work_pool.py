@@ -115,7 +115,7 @@ def worker(house: House, client: PrefectClient, tmp_path_factory: pytest.TempPat
 
 def runner(project: Project, spec: PipelineSpec, client: PrefectClient, log: list[str], shared: Path) -> JobRunner:
     modules = [*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)]
-    place = JobPlace(project.root, shared / "store", shared / "jobs", ROOT, modules)
+    place = JobPlace(project.root, str(shared / "store"), shared / "jobs", ROOT, modules)
     return JobRunner(place, PoolEngine(PoolSpec(runner="pool", pool=POOL), client), log.append)
 
 
@@ -198,7 +198,7 @@ def test_a_pool_without_workers_and_no_pool(
 ) -> None:
     request = next(requests(project, spec))
     modules = fingerprints.training_modules(spec)
-    place = JobPlace(project.root, tmp_path / "store", tmp_path / "jobs", ROOT, modules)
+    place = JobPlace(project.root, str(tmp_path / "store"), tmp_path / "jobs", ROOT, modules)
     with pytest.raises(StackError, match="no such work pool"):
         JobRunner(place, PoolEngine(PoolSpec(runner="pool", pool="none"), client), print).submit(request)
     client.request("POST", "/work_pools/", {"name": "idle", "type": "process"})

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import CorruptArtifactError, NotFoundError
-from components.identity import digest, manifest
-from components.identity.artifact_store import LocalArtifactStore
+from components.core.errors import CorruptArtifactError, NotFoundError, StackError
+from components.identity import digest, manifest, remote_artifact_store
+from components.identity.artifact_store import ArtifactStore
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> LocalArtifactStore:
-    return LocalArtifactStore(tmp_path / "store")
+@pytest.fixture(params=["folder", "url"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    place = str(tmp_path / "store")
+    return remote_artifact_store.opened(place if request.param == "folder" else f"file://{place}")
 
 
 def sealed(folder: Path, **files: str) -> manifest.Manifest:
@@ -25,7 +26,7 @@ def sealed(folder: Path, **files: str) -> manifest.Manifest:
     return manifest.seal(folder, "prepared", {"a": 1})
 
 
-def test_an_artifact_comes_back_whole(store: LocalArtifactStore, tmp_path: Path) -> None:
+def test_an_artifact_comes_back_whole(store: ArtifactStore, tmp_path: Path) -> None:
     made = sealed(tmp_path / "made", one="1", two="2")
     assert not store.has(made.digest)
     assert store.put(tmp_path / "made", "prepared") == made
@@ -34,7 +35,7 @@ def test_an_artifact_comes_back_whole(store: LocalArtifactStore, tmp_path: Path)
     assert manifest.verify(tmp_path / "copy", "prepared") == made
 
 
-def test_the_folder_that_it_replaces_is_replaced_at_once(store: LocalArtifactStore, tmp_path: Path) -> None:
+def test_the_folder_that_it_replaces_is_replaced_at_once(store: ArtifactStore, tmp_path: Path) -> None:
     made = sealed(tmp_path / "made", one="1")
     store.put(tmp_path / "made", "prepared")
     sealed(tmp_path / "old", two="2")
@@ -42,7 +43,7 @@ def test_the_folder_that_it_replaces_is_replaced_at_once(store: LocalArtifactSto
     assert manifest.verify(tmp_path / "old", "prepared") == made
 
 
-def test_a_changed_file_does_not_enter(store: LocalArtifactStore, tmp_path: Path) -> None:
+def test_a_changed_file_does_not_enter(store: ArtifactStore, tmp_path: Path) -> None:
     made = sealed(tmp_path / "made", one="1")
     (tmp_path / "made" / "inner" / "one").write_text("other")
     with pytest.raises(CorruptArtifactError, match="not the one that was sealed"):
@@ -51,10 +52,10 @@ def test_a_changed_file_does_not_enter(store: LocalArtifactStore, tmp_path: Path
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing"])
-def test_a_damaged_store_gives_nothing(store: LocalArtifactStore, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_store_gives_nothing(store: ArtifactStore, tmp_path: Path, damage: str) -> None:
     made = sealed(tmp_path / "made", one="1", two="2")
     store.put(tmp_path / "made", "prepared")
-    blob = store.root / "blobs" / digest.of_file(tmp_path / "made/inner/two")[:2]
+    blob = tmp_path / "store" / "blobs" / digest.of_file(tmp_path / "made/inner/two")[:2]
     file = next(blob.iterdir())
     file.write_text("x") if damage == "changed" else file.unlink()
     before = sealed(tmp_path / "target", three="3")
@@ -64,10 +65,10 @@ def test_a_damaged_store_gives_nothing(store: LocalArtifactStore, tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "store", "target"]
 
 
-def test_a_manifest_leads_nowhere_but_into_its_folder(store: LocalArtifactStore, tmp_path: Path) -> None:
+def test_a_manifest_leads_nowhere_but_into_its_folder(store: ArtifactStore, tmp_path: Path) -> None:
     made = sealed(tmp_path / "made", one="1")
     store.put(tmp_path / "made", "prepared")
-    path = store.root / "manifests" / f"{made.digest}.json"
+    path = tmp_path / "store" / "manifests" / f"{made.digest}.json"
     document = json.loads(path.read_text())
     document["files"] = {"../../outside": document["files"]["inner/one"]}
     document["digest"] = digest.of_value({name: value for name, value in document.items() if name != "digest"})
@@ -79,7 +80,7 @@ def test_a_manifest_leads_nowhere_but_into_its_folder(store: LocalArtifactStore,
         store.has("../manifests/x")
 
 
-def test_a_report_needs_no_seal(store: LocalArtifactStore, tmp_path: Path) -> None:
+def test_a_report_needs_no_seal(store: ArtifactStore, tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "page.html").write_text("<p>")
     made = store.put(tmp_path / "report", "report")
@@ -88,8 +89,23 @@ def test_a_report_needs_no_seal(store: LocalArtifactStore, tmp_path: Path) -> No
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["page.html"]
 
 
+def test_an_entry_is_found_by_its_key(store: ArtifactStore) -> None:
+    assert store.read_entry("a" * 64) is None
+    store.write_entry("a" * 64, {"by": "ann"})
+    store.write_entry("a" * 64, {"by": "bob", "at": 1.5})
+    assert store.read_entry("a" * 64) == {"by": "bob", "at": 1.5}
+    with pytest.raises(CorruptArtifactError, match="not a digest"):
+        store.read_entry("../a")
+
+
+def test_a_url_without_a_library_says_what_it_needs() -> None:
+    with pytest.raises(StackError, match="no library for this kind of URL") as caught:
+        remote_artifact_store.opened("abfs://container/x")
+    assert "abfs" in str(caught.value)
+
+
 @pytest.mark.slow
-def test_memory_does_not_grow_with_a_file(store: LocalArtifactStore, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_a_file(store: ArtifactStore, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     with (tmp_path / "made" / "weights").open("wb") as stream:
         stream.truncate(64_000_000)

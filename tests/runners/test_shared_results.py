@@ -103,6 +103,11 @@ def test_a_store_that_is_not_whole_or_refuses_is_no_reason_to_fail(
     store = tmp_path / "store"
     request = next(requests(project, spec))
     work(project, spec, store, "ann", iter([request]))
+    blob = max((store / "blobs").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else 0)
+    blob.write_bytes(b"damaged")
+    damaged = work(colleague, spec, store, "bob", iter([request]))
+    assert damaged.stages == ["training"]
+    assert "cannot be taken from the store" in damaged.log[0]
     shutil.rmtree(store / "manifests")
     again = work(colleague, spec, store, "bob", iter([request]))
     assert again.stages == ["training"]

@@ -46,7 +46,7 @@ def cluster() -> Iterator[None]:
 
 def runner(project: Project, spec: PipelineSpec, log: list[str], shared: Path, **settings: object) -> JobRunner:
     modules = [*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)]
-    place = JobPlace(project.root, shared / "store", shared / "jobs", ROOT, modules)
+    place = JobPlace(project.root, str(shared / "store"), shared / "jobs", ROOT, modules)
     return JobRunner(place, SlurmEngine(SlurmSpec(runner="slurm", **settings)), log.append)
 
 
