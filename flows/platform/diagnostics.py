@@ -23,7 +23,7 @@ from components.contracts.runner_spec import SlurmSpec
 from components.core import git
 from components.core.errors import ModelyardError
 from components.core.project import Project
-from components.identity import lock_file
+from components.identity import lock_file, remote_artifact_store
 from flows.platform import connections, lifecycle, ports, state
 from flows.platform.programs import FIRST_PORT
 
@@ -53,6 +53,7 @@ def diagnose(project: Project) -> tuple[Finding, ...]:
         _dvc_remote,
         _databases,
         _connections,
+        _artifacts,
         _engines,
         _ports,
         _stack,
@@ -223,6 +224,23 @@ def _connections(project: Project) -> Finding:
         names = " and ".join(server.name for server in unreachable)
         return Finding("connections", "fail", f"{summary}; {names} does not answer", "correct its URL and credentials")
     return Finding("connections", "ok", summary)
+
+
+def _artifacts(project: Project) -> Finding:
+    """Check that the artifact store can be read, and a folder be written to."""
+    place = connections.artifact_place(project)
+    if settings.read(project.root).connections.artifacts is None:
+        return Finding("artifacts", "ok", "in the project's own folder")
+    try:
+        connections.artifact_store(project).has("0" * 64)
+    except OSError as error:
+        return Finding("artifacts", "fail", f"{place}: {error.strerror}", "correct connections.artifacts")
+    folder = Path(place)
+    if remote_artifact_store.is_url(place) or (folder.is_dir() and os.access(folder, os.W_OK)):
+        return Finding("artifacts", "ok", place)
+    if folder.exists():
+        return Finding("artifacts", "fail", f"{place} cannot be written to", "ask its owner for the right to write")
+    return Finding("artifacts", "warn", f"{place} is not there yet", "mount it, if it is to be a mount")
 
 
 def _engines(project: Project) -> Finding:

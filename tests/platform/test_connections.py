@@ -129,3 +129,16 @@ def test_a_wrong_file_fails_a_check_and_not_the_doctor(project: Project) -> None
     [finding] = [row for row in diagnostics.diagnose(project) if row.check == "connections"]
     assert finding.verdict == "fail"
     assert "connections.mlflow" in finding.what_to_do
+
+
+@pytest.mark.parametrize(
+    ("place", "verdict"),
+    [(None, "ok"), ("store", "warn"), ("there", "ok"), ("file:///tmp", "ok"), ("abfs://x/y", "fail")],
+)
+def test_the_artifact_store_is_looked_at(project: Project, place: str | None, verdict: str) -> None:
+    (project.root / "there").mkdir()
+    if place is not None:
+        name(project, f"artifacts = '{place}'")
+    [finding] = [row for row in diagnostics.diagnose(project) if row.check == "artifacts"]
+    assert finding.verdict == verdict
+    assert place is None or place in finding.found + finding.what_to_do
