@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -121,10 +122,11 @@ def _place(project: Project, spec: PipelineSpec, folder: str | None) -> JobPlace
             "jobs need a folder that all machines see, and the artifact store is none",
             where="run", got=store, next_step="name one: `folder` of `run:`, or of [run] in modelyard.toml",
         )  # fmt: skip
+    jobs = project.root / Path(folder).expanduser() if folder else Path(store) / "jobs"
     return JobPlace(
         workspace=project.root,
         store=store,
-        jobs=(project.root / Path(folder).expanduser() if folder else Path(store) / "jobs").absolute(),
+        jobs=jobs.absolute() / re.sub(r"[^\w.-]", "_", user_name()),
         source_root=project.source_root,
         modules=[*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)],
     )

@@ -47,7 +47,7 @@ class JobPlace(NamedTuple):
     Args:
         workspace: the project's folder.
         store: the artifact store, a folder or a URL.
-        jobs: the folder of jobs and of their code.
+        jobs: the folder of one person's jobs and of their code.
         source_root: the folder that holds our rooms.
         modules: that the pipeline names.
     """
@@ -81,7 +81,7 @@ class JobRunner:
         stage_job.push(request, self._place.workspace, self._store)
         for discarded in request.discard:
             shutil.rmtree(self._place.workspace / discarded, ignore_errors=True)
-        name = f"modelyard-{digest.of_value(request.model_dump(mode='json'))[:24]}"
+        name = self._name(request)
         folder = self._place.jobs / name
         with file_lock.locked(self._place.jobs / "locks" / name, "another run that submits this stage", self._log):
             job = self._engine.find(name)
@@ -142,6 +142,11 @@ class JobRunner:
         result = stage_job.pull(self._results.pop(handle.id), self._place.workspace, self._store)
         shutil.rmtree(self._folders.pop(handle.id), ignore_errors=True)
         return result
+
+    def _name(self, request: StageRequest) -> str:
+        """The name of a request's job: two projects with equal requests have a job each, as each removes its folder."""
+        place = [str(self._place.jobs), str(self._place.workspace)]
+        return f"modelyard-{digest.of_value([*place, request.model_dump(mode='json')])[:24]}"
 
     def _submit(self, request: StageRequest, folder: Path, name: str) -> str:
         if request.discard:
