@@ -56,8 +56,8 @@ def missing() -> str | None:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[None]:
-    """Run the cluster; SLURM_CONF names its configuration meanwhile.
+def running(folder: Path) -> Iterator[Path]:
+    """Run the cluster; its configuration, which SLURM_CONF names meanwhile.
 
     Args:
         folder: with a short path, as it has sockets.
@@ -94,7 +94,7 @@ def running(folder: Path) -> Iterator[None]:
             start(["slurmd", "-D", "-N", node, "-f", str(config)])
         os.environ["SLURM_CONF"] = str(config)
         _eventually(lambda: _idle() == 2)
-        yield
+        yield config
     finally:
         subprocess.run(["scancel", "--me"], env=environment, capture_output=True)
         for process in reversed(processes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,14 @@ from components.contracts.pipeline import PipelineSpec
 from components.contracts.training_request import FIGURES_FILE, TrainingFigures
 from components.contracts.tune_spec import TuneSpec
 from components.core import located_yaml
-from components.core.errors import NotFoundError, Problem, SpecError, UsageError
+from components.core.errors import CorruptArtifactError, NotFoundError, Problem, SpecError, UsageError
 from components.core.log import Log
 from components.core.project import Project
 from components.identity import manifest as manifests
 from components.registry.api import Api
 from components.tasks import compatibility
 from flows.comparisons.tuning import applicable, input_variants
-from flows.pipelines import fingerprints, pretrained
+from flows.pipelines import fingerprints, pretrained, training_duration
 from flows.pipelines.fingerprints import Fingerprint
 
 CODE = "function "  # begins the names of a fingerprint's inputs that are digests of code
@@ -112,12 +113,29 @@ def check_unchanged(recipe: Variant, variant: Variant) -> None:
 
 
 def figures(run_folder: Path, fingerprint: str) -> TrainingFigures | None:
-    """What a training came to; None if it has not ended."""
+    """What a training came to; None if it has not ended. One that another machine did has its parts here, no more."""
+    found: TrainingFigures | None
     try:
         found = TrainingFigures.model_validate_json((run_folder / FIGURES_FILE).read_bytes())
     except (OSError, ValueError):
+        found = _of_parts(run_folder)
+    return found if found is not None and found.train_fingerprint == fingerprint else None
+
+
+def _of_parts(run_folder: Path) -> TrainingFigures | None:
+    """The figures as the sealed parts of a package and the stopwatch have them."""
+    seconds = training_duration.seconds(run_folder)
+    try:
+        facts = manifests.load(run_folder / "trained", "trained").facts
+        history = json.loads((run_folder / "trained" / "history.json").read_bytes())["epochs"]
+        if seconds is None:
+            return None
+        return TrainingFigures(
+            train_fingerprint=facts["train_fingerprint"], history=history, kept_epoch=facts["kept_epoch"],
+            parameters=facts["parameters"], seconds=seconds,
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, NotFoundError, CorruptArtifactError):
         return None
-    return found if found.train_fingerprint == fingerprint else None
 
 
 def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
