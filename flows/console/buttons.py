@@ -28,8 +28,10 @@ async def press(request: Request) -> Response:
     The answer is 303 to the page of the action; with `Accept: application/json`, 202 and the action.
     """
     length = request.headers.get("content-length", "")
-    if not length.isdecimal() or int(length) > MAX_BYTES:
-        return await run_in_threadpool(_refused, request, 413, "the form is too large, or says no length")
+    if not length.isdecimal():
+        return await run_in_threadpool(_refused, request, 411, "the request has no form, or does not say its length")
+    if int(length) > MAX_BYTES:
+        return await run_in_threadpool(_refused, request, 413, f"the form has more than {MAX_BYTES:,} bytes")
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind != "application/x-www-form-urlencoded":
         return await run_in_threadpool(_refused, request, 415, "a form is expected (application/x-www-form-urlencoded)")

@@ -100,6 +100,10 @@ def test_a_form_that_asks_for_nothing_known(client: TestClient, button: str, fie
 def test_other_methods_and_kinds_of_body_are_refused(client: TestClient) -> None:
     assert client.post(ROLLBACK, json={"token": token(client)}).status_code == 415
     assert client.post(ROLLBACK, data={"token": "x" * 30_000}).status_code == 413
+    assert client.post(ROLLBACK).status_code == 415
+    headerless = client.build_request("POST", ROLLBACK)
+    headerless.headers.pop("content-length", None)
+    assert client.send(headerless).status_code == 411
     assert client.get(ROLLBACK).status_code == 405
     assert client.post("/models").status_code == 405
 
