@@ -23,7 +23,7 @@ from flows.cli.shell import modelyard
 from tests.docs.snippets import ROOT, CommandLine, Snippet, commands, of_pages
 
 # Programs beside ours that pages name; the commands of `make` are looked up in the Makefile.
-OTHER_PROGRAMS = {".", "git", "tensorboard"}
+OTHER_PROGRAMS = {".", "git", "prefect", "tensorboard"}
 LANGUAGES = {"console", "yaml", "toml", "json", "python", "mermaid", "sh", "text"}
 
 

@@ -18,8 +18,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from components.inference.difference import difference
-from components.inference.predictor import Arrays, Predictor
-from components.tasks.task import Prediction
+from components.inference.predictor import Arrays, EmbeddedPredictions, Predictor
 from serving.app import ModelApp
 from serving.worker import Worker
 from tests import small_package
@@ -261,9 +260,9 @@ def test_requests_of_one_moment_are_answered_as_if_alone(tmp_path: Path) -> None
     assert slot.batcher
     compute = slot.batcher._compute
 
-    def noting(samples: Sequence[Arrays]) -> list[Prediction]:
+    def noting(samples: Sequence[Arrays], embeds: bool) -> EmbeddedPredictions:
         sizes.append(len(samples))
-        return compute(samples)
+        return compute(samples, embeds)
 
     slot.batcher._compute = noting
 
