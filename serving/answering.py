@@ -163,7 +163,7 @@ class Answerer:
                 )  # fmt: skip
 
         def embeds() -> bool:
-            return log is not None and log.describes(beside, role="shadow")
+            return log is not None and beside.is_described
 
         return lambda: shadow.offer(
             self._slot_manager, beside, parsed, found, lambda: self.waiting > 0, answered, embeds
@@ -181,7 +181,7 @@ class Answerer:
                 samples, judgement = await loop.run_in_executor(slot.threads, slot.accept, parsed)
             reading = time.perf_counter() - begin
             compared = self._slot_manager.current.challenger is not None
-            embeds = self.log is not None and self.log.describes(slot, judgement)
+            embeds = self.log is not None and (slot.is_described or judgement is not None)
             done = await slot.batcher.answer(samples, context.until, context.is_gone, compared=compared, embeds=embeds)
             alone = None if done.alone_seconds is None else reading + done.alone_seconds
             predictions, embeddings = done.answers
@@ -203,7 +203,7 @@ class Answerer:
             check()
             if time.monotonic() > context.until:
                 raise RefusedRequest(504, "deadline", "the request waited too long")
-            return slot.answer(parsed, check, embeds=self.log is not None and self.log.describes(slot))
+            return slot.answer(parsed, check, embeds=self.log is not None and slot.is_described)
 
         return await asyncio.get_running_loop().run_in_executor(slot.threads, compute)
 
@@ -213,7 +213,7 @@ class Answerer:
         """The challenger's answer, or the code of its failure."""
         ratio = policy.limits.max_latency_ratio if policy else 1.0
         timeout = max(ANSWER_SECONDS, ANSWER_RATIO * ratio * champion.recorder.medians()[0])
-        embeds = self.log is not None and self.log.describes(challenger)
+        embeds = self.log is not None and challenger.is_described
         work = partial(challenger.answer, parsed, embeds=embeds)
         answer = asyncio.get_running_loop().run_in_executor(challenger.threads, work)
         try:

@@ -178,14 +178,6 @@ class PredictionLog:
                 continue
             self._closed.append(self._encoded(block) if self._is_cheap(block) else block)
 
-    def describes(self, slot: ModelSlot, judgement: Judgement | None = None, role: str | None = None) -> bool:
-        """Whether the next answer of a slot gets a row, as far as that is known: only then are embeddings of use.
-
-        Args: as of `offer`.
-        """
-        block = self._open.get((id(slot), role or slot.role))
-        return block is None or block.has_rows or judgement is not None
-
     def feedback(self, told: Sequence[Feedback]) -> None:
         """Write truths at once.
 
@@ -209,6 +201,7 @@ class PredictionLog:
         if share < 1 and self._to_describe:  # what that takes is not known yet
             has_rows = False
         self._to_describe += has_rows
+        slot.is_described = has_rows
         return AnswerBlock(slot, role, (now // HOUR_SECONDS + 1) * HOUR_SECONDS, has_rows)
 
     def _is_full(self, block: AnswerBlock, now: float) -> bool:

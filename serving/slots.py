@@ -60,10 +60,15 @@ class ModelSlot:
     Args:
         threads: the pool that runs inference; a challenger has its own, so that a hanging challenger blocks no other.
         count: threads in the pool.
+
+    Attributes:
+        is_described: whether the log describes the inputs of its answers now, as far as that is known: only then are
+            embeddings of use. The log sets it.
     """
 
     def __init__(self, role: SlotName, loaded: LoadedPackage, threads: Executor, count: int) -> None:
         self.role, self.loaded, self.threads = role, loaded, threads
+        self.is_described = True
         # Parameters of a request hold for all its samples, and a sampled answer for its place among them.
         batches = role != "challenger" and loaded.predictor.endpoint.parameters is None
         size = loaded.settings.batch_size or loaded.settings.max_batch_size
