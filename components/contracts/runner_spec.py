@@ -9,8 +9,6 @@ from pydantic import AfterValidator, Field
 
 from components.core.strict import Strict
 
-StageName = Literal["train", "evaluate"]  # the stages that can run elsewhere; the others need what is on this machine
-
 
 class LocalSpec(Strict):
     """The stage runs as a process of this machine."""
@@ -83,10 +81,10 @@ RunnerSpec = Annotated[LocalSpec | SlurmSpec | PoolSpec, Field(discriminator="ru
 
 
 class RunSpec(Strict):
-    """Which engine runs a stage; a stage without an entry runs here.
+    """Which engine runs a stage; a stage without an entry runs on this machine.
 
     Args:
-        train, evaluate: the stages that can run elsewhere.
+        train, evaluate: the stages that can run elsewhere; the others need what is on this machine.
     """
 
     train: RunnerSpec | None = None

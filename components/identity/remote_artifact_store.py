@@ -26,7 +26,7 @@ def is_url(place: str) -> bool:
     return "://" in place
 
 
-def opened(place: str) -> ArtifactStore:
+def open_store(place: str) -> ArtifactStore:
     """The store at a place: a folder, or a URL.
 
     Raises:
@@ -61,7 +61,7 @@ class RemoteArtifactStore:
     def has(self, digest: str) -> bool:
         """As `ArtifactStore.has`."""
         path = self._manifest(digest)
-        with self._asked():
+        with self._store_errors():
             return bool(self._files.exists(path))
 
     def put(self, folder: Path, kind: Kind) -> Manifest:
@@ -108,7 +108,7 @@ class RemoteArtifactStore:
         hashed = hashlib.sha256()
         try:
             _check(source, digests.of_file(source), sha256)
-            with self._asked(), source.open("rb") as read, self._files.open(blob, "wb") as written:
+            with self._store_errors(), source.open("rb") as read, self._files.open(blob, "wb") as written:
                 while piece := read.read(CHUNK_BYTES):
                     hashed.update(piece)
                     written.write(piece)
@@ -117,7 +117,7 @@ class RemoteArtifactStore:
         try:
             _check(source, hashed.hexdigest(), sha256)
         except CorruptArtifactError:  # it changed meanwhile
-            with self._asked():
+            with self._store_errors():
                 self._files.rm_file(blob)
             raise
 
@@ -125,7 +125,7 @@ class RemoteArtifactStore:
         target.parent.mkdir(parents=True, exist_ok=True)
         hashed = hashlib.sha256()
         try:
-            with self._asked(), self._files.open(blob, "rb") as read, target.open("wb") as written:
+            with self._store_errors(), self._files.open(blob, "rb") as read, target.open("wb") as written:
                 while piece := read.read(CHUNK_BYTES):
                     hashed.update(piece)
                     written.write(piece)
@@ -134,25 +134,25 @@ class RemoteArtifactStore:
         _check(blob, hashed.hexdigest(), sha256)
 
     def _write(self, path: str, document: dict[str, Any]) -> None:
-        with self._asked():
+        with self._store_errors():
             self._files.pipe_file(path, json.dumps(document, indent=1, sort_keys=True).encode())
 
     def _read(self, path: str) -> bytes | None:
         try:
-            with self._asked():
+            with self._store_errors():
                 return bytes(self._files.cat_file(path))
         except FileNotFoundError:
             return None
 
     def _size(self, path: str) -> int | None:
         try:
-            with self._asked():
+            with self._store_errors():
                 return int(self._files.info(path)["size"])
         except FileNotFoundError:
             return None
 
     @contextmanager
-    def _asked(self) -> Iterator[None]:
+    def _store_errors(self) -> Iterator[None]:
         """What a file system raises but for a file that is not there becomes an error of the store."""
         try:
             yield

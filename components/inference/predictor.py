@@ -1,4 +1,4 @@
-"""EmbeddedPredictions requests with a package's graphs and its task's preprocessing and postprocessing."""
+"""Answers requests with a package's graphs and its task's preprocessing and postprocessing."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _run_flow(
     os.environ["MODELYARD_TERMINAL"] = "1"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with ExitStack() as during:
-        hosts = prewarm.stages_to_prewarm(planned, stage_placement.elsewhere(project, spec))
+        hosts = prewarm.stages_to_prewarm(planned, stage_placement.remote_stages(project, spec))
         during.enter_context(prewarm.prewarmed(hosts, project.root))
         during.enter_context(server_watch.watched(project, log))
         from flows.pipelines.flow import pipeline as flow

@@ -202,7 +202,7 @@ def pipeline(
             context.log(f"an earlier run was killed; flow run {crashed_run[:8]} is marked as crashed")
         pretrained.fetch(spec, context.log)
         planned = plan.make(project, spec, api, forced)
-        elsewhere = stage_placement.elsewhere(project, spec)
+        elsewhere = stage_placement.remote_stages(project, spec)
         during.enter_context(prewarm.prewarmed(prewarm.stages_to_prewarm(planned, elsewhere), project.root))
         data_changed = False
         for stage in DATA_STAGES:

@@ -45,7 +45,7 @@ def of(project: Project, spec: PipelineSpec, stage: str) -> RunnerSpec:
     return named or default or LocalSpec(runner="local")
 
 
-def elsewhere(project: Project, spec: PipelineSpec) -> frozenset[str]:
+def remote_stages(project: Project, spec: PipelineSpec) -> frozenset[str]:
     """The stages of a pipeline that another machine runs.
 
     Raises:

@@ -106,14 +106,14 @@ def trial_training(
     pretrained: Package | None,
     *,
     cores: int | None,
-    is_elsewhere: bool = False,
+    is_remote: bool = False,
 ) -> StageRequest:
     """Train, or resume from the checkpoint, without the parts of a package; a later `training` goes on from there.
 
     Args:
         prepared: the folder of the prepared data.
         cores: processor cores for it.
-        is_elsewhere: another machine runs it: the run folder, with figures and checkpoint, is brought back.
+        is_remote: another machine runs it: the run folder, with figures and checkpoint, is brought back.
     """
     run_folder = _place(project, project.run_folder(train_fingerprint))
     document = TrainRequest(
@@ -130,7 +130,7 @@ def trial_training(
         parts=False,
         cores=cores,
     )
-    outputs = (StageOutput(kind="report", path=run_folder),) if is_elsewhere else ()
+    outputs = (StageOutput(kind="report", path=run_folder),) if is_remote else ()
     return trial(project, document, pretrained, outputs=outputs, afresh=False)
 
 

@@ -79,7 +79,7 @@ class Connections:
         Raises:
             StackError: there is no library for its URL.
         """
-        return remote_artifact_store.opened(self.artifact_place)
+        return remote_artifact_store.open_store(self.artifact_place)
 
     def server(self, name: str) -> Server:
         """The server of that name."""
@@ -137,7 +137,7 @@ def artifact_store(project: Project) -> ArtifactStore:
         SpecError: `modelyard.toml` is wrong.
         StackError: there is no library for its URL.
     """
-    return remote_artifact_store.opened(artifact_place(project))
+    return remote_artifact_store.open_store(artifact_place(project))
 
 
 def artifact_folder(project: Project) -> Path:

@@ -40,12 +40,11 @@ class JobEngine(Protocol):
         """The id of the job of a name that is still to run, or runs; None if there is none."""
         ...
 
-    def submit(self, name: str, folder: Path, code: Path, variables: dict[str, str], store: str) -> str:
+    def submit(self, name: str, folder: Path, variables: dict[str, str], store: str) -> str:
         """Submit a job; returns its id.
 
         Args:
             folder: of the job.
-            code: the folder that holds our rooms.
             variables: of its environment, PYTHONPATH among them.
             store: the artifact store, a folder or a URL.
         """

@@ -1,7 +1,7 @@
 """Runs stages as jobs of an engine, on a file system that its machines share with this one.
 
 A stage has a folder, named after its request: `request.json`, the workspace, and the output of each job. So a job that
-outlived whoever submitted it is found again by the next run of the same stage, which follows it or takes its result;
+outlived its submitter is found again by the next run of the same stage, which follows it or takes its result;
 and a job that was killed, or that ran into a time limit, goes on from the checkpoint in the workspace.
 """
 
@@ -35,7 +35,7 @@ SAVE_SECONDS = 60.0  # for a job to save its work
 END_SECONDS = 90.0  # from the order to the end of a job
 _JOB = "job"  # the file with the id of the last job
 # Variables of this process that a job gets; no other leaves this machine, secrets least of all.
-HANDED_ON = (
+EXPORTED_VARIABLES = (
     "PATH", "HOME", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "MODELYARD_MIRROR", "HF_HOME",
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY", "CUBLAS_WORKSPACE_CONFIG",
 )  # fmt: skip
@@ -68,7 +68,7 @@ class JobRunner:
 
     def __init__(self, place: JobPlace, engine: JobEngine, log: Log) -> None:
         self._place, self._engine, self._log = place, engine, log
-        self._store = remote_artifact_store.opened(place.store)
+        self._store = remote_artifact_store.open_store(place.store)
         self._folders: dict[str, Path] = {}
         self._results: dict[str, StageResult] = {}
 
@@ -107,7 +107,7 @@ class JobRunner:
             reader.start()
         try:
             state = self._wait(handle.id, failed)
-            if failed.is_set():  # whoever follows has had enough: what was done is kept
+            if failed.is_set():  # a sink raised: the job saves its work and ends
                 self.cancel(handle, grace_seconds=SAVE_SECONDS)
             else:
                 _wait_for(lambda: outcome.is_known or failed.is_set(), LATE_SECONDS)
@@ -154,8 +154,10 @@ class JobRunner:
         code = source_archive.ensure(self._place.jobs / "code", self._place.source_root, self._place.modules)
         # The job itself discards nothing: queued again, it goes on from what it left.
         atomic.write_text(folder / node_job.REQUEST, request.model_copy(update={"discard": ()}).model_dump_json())
-        variables = {name: os.environ[name] for name in HANDED_ON if name in os.environ} | {"PYTHONPATH": str(code)}
-        job = self._engine.submit(name, folder, code, variables, self._place.store)
+        variables = {name: os.environ[name] for name in EXPORTED_VARIABLES if name in os.environ} | {
+            "PYTHONPATH": str(code)
+        }
+        job = self._engine.submit(name, folder, variables, self._place.store)
         atomic.write_text(folder / _JOB, job)
         self._log(f"{request.stage} is job {job} of {self._engine.label}")
         return job
@@ -202,21 +204,20 @@ def _finished(folder: Path) -> str | None:
 
 def _lines(path: Path, ended: threading.Event) -> Iterator[str]:
     """The lines of a file that another machine writes, as they come; after the end, what is left of them."""
-    rest, position = "", 0
+    rest, position = b"", 0  # bytes: a character may be half written
     while True:
         is_last = ended.is_set()
         try:
-            with path.open(encoding="utf-8", errors="replace", newline="") as stream:
+            with path.open("rb") as stream:
                 stream.seek(position)
-                rest += stream.read()
-                position = stream.tell()
+                content = stream.read()
         except FileNotFoundError:
-            pass
-        *lines, rest = rest.split("\n")
-        yield from lines
+            content = b""
+        position += len(content)
+        *lines, rest = (rest + content).split(b"\n")
+        for line in [*lines, rest] if is_last and rest else lines:
+            yield line.decode(errors="replace")
         if is_last:
-            if rest:
-                yield rest
             return
         ended.wait(READ_SECONDS)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from components.contracts.stage_request import StageRequest
+from components.core import disk_space
 from components.core.errors import Interrupted, ModelyardError, UsageError
 from components.core.stage_process import die_with_parent
 from components.identity import manifest as manifests
@@ -46,11 +47,13 @@ def main(arguments: list[str]) -> int:
         die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     limit = _TimeLimit()
-    folder, store = Path(arguments[0]), remote_artifact_store.opened(arguments[1])
+    folder = Path(arguments[0])
     try:
+        store = remote_artifact_store.open_store(arguments[1])
         manifests.verify(Path(__file__).resolve().parents[2], "source", frozenset({"__pycache__"}))
         request = StageRequest.model_validate_json((folder / REQUEST).read_bytes())
-        result = stage_job.run(request, folder / WORKSPACE, store)
+        with disk_space.reported(folder):
+            result = stage_job.run(request, folder / WORKSPACE, store)
     except (ModelyardError, KeyboardInterrupt) as error:
         if limit.is_near and isinstance(error, Interrupted | KeyboardInterrupt):
             _say("the time limit is near: the job goes back into the queue, and on from its checkpoint")

@@ -14,8 +14,8 @@ from flows.runners.job_engine import JobState
 FLOW, ENTRYPOINT = "modelyard-stage", "flows.runners.pool_job.stage"
 OPEN = ("SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "PAUSED")
 # A job touches a file every few seconds. Without it for so long, as seen from here, its worker or machine is gone:
-# Prefect itself leaves such a run RUNNING for good.
-ALIVE_SECONDS = 60.0
+# Prefect itself leaves such a run RUNNING for good. A network file system may show a time a minute late.
+ALIVE_SECONDS = 180.0
 
 
 class PoolEngine:
@@ -43,7 +43,7 @@ class PoolEngine:
         found = self._client.request("POST", "/flow_runs/filter", asked)
         return str(found[0]["id"]) if found else None
 
-    def submit(self, name: str, folder: Path, code: Path, variables: dict[str, str], store: str) -> str:
+    def submit(self, name: str, folder: Path, variables: dict[str, str], store: str) -> str:
         """As `JobEngine.submit`.
 
         Raises:

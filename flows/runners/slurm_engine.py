@@ -26,7 +26,7 @@ class SlurmEngine:
         """As `JobEngine.find`."""
         return slurm.open_job(name)
 
-    def submit(self, name: str, folder: Path, code: Path, variables: dict[str, str], store: str) -> str:
+    def submit(self, name: str, folder: Path, variables: dict[str, str], store: str) -> str:
         """As `JobEngine.submit`."""
         exports = [f"export {key}={shlex.quote(value)}" for key, value in variables.items()]
         command = [self._spec.python or sys.executable, "-u", "-m", "flows.runners.node_job", str(folder), str(store)]

@@ -16,7 +16,7 @@ from components.identity.artifact_store import ArtifactStore
 @pytest.fixture(params=["folder", "url"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
     place = str(tmp_path / "store")
-    return remote_artifact_store.opened(place if request.param == "folder" else f"file://{place}")
+    return remote_artifact_store.open_store(place if request.param == "folder" else f"file://{place}")
 
 
 def sealed(folder: Path, **files: str) -> manifest.Manifest:
@@ -100,7 +100,7 @@ def test_an_entry_is_found_by_its_key(store: ArtifactStore) -> None:
 
 def test_a_url_without_a_library_says_what_it_needs() -> None:
     with pytest.raises(StackError, match="no library for this kind of URL") as caught:
-        remote_artifact_store.opened("abfs://container/x")
+        remote_artifact_store.open_store("abfs://container/x")
     assert "abfs" in str(caught.value)
 
 

@@ -81,7 +81,7 @@ def store(server: str, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
     files = s3fs.S3FileSystem(skip_instance_cache=True)
     if not files.exists("bucket"):
         files.mkdir("bucket")
-    return remote_artifact_store.opened("s3://bucket/team")
+    return remote_artifact_store.open_store("s3://bucket/team")
 
 
 def sealed(folder: Path, size: int = 10) -> manifest.Manifest:
@@ -117,4 +117,4 @@ def test_a_wrong_key_is_refused(store: ArtifactStore, tmp_path: Path, monkeypatc
     sealed(tmp_path / "made", 99)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(StackError, match="does not answer, or refuses"):
-        remote_artifact_store.opened("s3://bucket/team").put(tmp_path / "made", "trained")
+        remote_artifact_store.open_store("s3://bucket/team").put(tmp_path / "made", "trained")

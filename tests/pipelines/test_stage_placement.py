@@ -42,14 +42,14 @@ def request(room: str, *kinds: Kind) -> StageRequest:
 
 def test_all_runs_here_unless_something_is_said(project: Project) -> None:
     assert kinds(project, spec()) == [LocalProcessRunner] * 4
-    assert stage_placement.elsewhere(project, spec()) == frozenset()
+    assert stage_placement.remote_stages(project, spec()) == frozenset()
 
 
 def test_a_pipeline_is_heard_before_the_settings(project: Project) -> None:
     assert kinds(project, spec(**SLURM)) == [JobRunner, *[LocalProcessRunner] * 3]
     (project.root / "modelyard.toml").write_text("[run.train]\nrunner = 'slurm'\n[run.evaluate]\nrunner = 'slurm'\n")
-    assert stage_placement.elsewhere(project, spec()) == {"train", "evaluate"}
-    assert stage_placement.elsewhere(project, spec(**{"run.train.runner": "local"})) == {"evaluate"}
+    assert stage_placement.remote_stages(project, spec()) == {"train", "evaluate"}
+    assert stage_placement.remote_stages(project, spec(**{"run.train.runner": "local"})) == {"evaluate"}
 
 
 def test_what_leaves_nothing_runs_here_and_checkpoints_go_along(project: Project) -> None:

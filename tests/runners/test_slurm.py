@@ -198,7 +198,7 @@ def test_a_trial_brings_its_figures_and_its_training_goes_on_from_there(
     keys = keys_of(project, spec)
     prepared = project.dataset("digits") / "prepared"
     request = stage_requests.trial_training(
-        project, spec, keys.train.digest, keys.data_digest, prepared, None, cores=1, is_elsewhere=True
+        project, spec, keys.train.digest, keys.data_digest, prepared, None, cores=1, is_remote=True
     )
     one, sent = stage_placement.place(project, spec, request, lambda _: None)
     stage_runner.run(one, sent, lambda _: None, lambda _: None)

@@ -217,7 +217,7 @@ def train(
         variant.prepared,
         start,
         cores=stage_placement.cores(setting.project, variant.spec) or setting.cores,
-        is_elsewhere="train" in stage_placement.elsewhere(setting.project, variant.spec),
+        is_remote="train" in stage_placement.remote_stages(setting.project, variant.spec),
     )
     sink: LineSink = on_event
     replace(context, log=_silent).run(request, sink, GRACE_SECONDS)

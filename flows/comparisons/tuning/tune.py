@@ -96,7 +96,7 @@ def run(project: Project, request: Request, api: Api, server: str, log: Log) -> 
         parent = comparison_runs.parent(api, experiment(study), digest.of_value(study.name))
         status = "FAILED"
         try:
-            hosts = [] if "train" in stage_placement.elsewhere(project, study.pipeline) else ["training"]
+            hosts = [] if "train" in stage_placement.remote_stages(project, study.pipeline) else ["training"]
             with _terminated_as_interrupted(), prewarm.prewarmed(hosts, project.root):
                 budget = _budget(study, request)
                 search = Search(project, study, api, parent, budget, log, finish)
