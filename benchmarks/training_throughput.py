@@ -1,11 +1,15 @@
-"""Samples/s of the training loop, as the stage runs it, against a bare hand-written loop.
+"""Samples/s of the training loop, as the stage runs it, against a bare hand-written loop and Hugging Face's Trainer.
 
 The bare loop: the same network, the same fused optimizer of torch, the very same batches, which lie ready as tensors in
 memory; no augmentation, metrics, checkpoints or events. Ours: memory-mapped arrays, gathered and padded batch by batch,
 metrics of every batch, an event stream, TensorBoard, a checkpoint an epoch. Both in this process, in turns; the
 validation pass is not counted. digits and fashion on invented images; any other pipeline on its prepared dataset.
 
-    python -m benchmarks.training_throughput [--pipeline digits] [--rounds 7]
+The Trainer: the same network, loss, fused optimizer and rate, no logging and no checkpoints. It gets its batches from
+our arrays, which is faster than a dataset of single samples, in an order that does not look at lengths, as is its
+default.
+
+    python -m benchmarks.training_throughput [--pipeline digits] [--rounds 7] [--trainer]
 """
 
 from __future__ import annotations
@@ -67,8 +71,8 @@ class First(StoredSplit):
         return self._samples
 
 
-def measure(pipeline: str = "digits", rounds: int = 7, samples: int = 0) -> list[Figure]:
-    """Samples/s of both and the median of the rounds' ratios; 0 samples: 5120 of digits, else 1280 an epoch."""
+def measure(pipeline: str = "digits", rounds: int = 7, samples: int = 0, *, trainer: bool = False) -> list[Figure]:
+    """Samples/s of each and the median of the rounds' ratios; 0 samples: 5120 of digits, else 1280 an epoch."""
     spec = read(ROOT / "pipelines" / f"{pipeline}.yaml", PipelineSpec)
     samples = samples or SAMPLES.get(pipeline, 1280)
     train = spec.train.model_copy(update={"augment": AugmentSpec(), "epochs": 10_000})
@@ -83,23 +87,33 @@ def measure(pipeline: str = "digits", rounds: int = 7, samples: int = 0) -> list
             place = ROOT / "data" / spec.dataset / "prepared"
             prepared = open_prepared(place, manifest.load(place, "prepared").digest)
         split = First(prepared.train, samples)
-        ours, bare = _ours(spec, train, prepared, split, folder), _bare(spec, train, prepared, split)
-        for run in (ours, bare):
+        runs = {"ours": _ours(spec, train, prepared, split, folder), "bare": _bare(spec, train, prepared, split)}
+        if trainer:
+            runs["trainer"] = _trainer(spec, train, prepared, split, folder)
+        for run in runs.values():
             run()
-        seconds: dict[str, list[float]] = {"ours": [], "bare": []}
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
         for turn in range(rounds):
-            pair = [("ours", ours), ("bare", bare)]
-            for name, run in pair if turn % 2 else reversed(pair):
+            for name in runs if turn % 2 else reversed(runs):
                 begin = time.perf_counter()
-                run()
+                runs[name]()
                 seconds[name].append(time.perf_counter() - begin)
-    ratio = statistics.median(b / o for o, b in zip(seconds["ours"], seconds["bare"], strict=True))
     speed = {name: round(len(split) / statistics.median(values)) for name, values in seconds.items()}
-    return [
+    figures = [
         Figure(NAME, f"bare loop, {pipeline}, batches of {spec.train.batch_size}", speed["bare"], "samples/s"),
         Figure(NAME, "our training loop", speed["ours"], "samples/s"),
-        Figure(NAME, "ratio", round(ratio, 3), "x", at_least=0.97),
+        Figure(NAME, "ratio", _ratio(seconds, "bare"), "x", at_least=0.97),
     ]
+    if trainer:
+        figures += [
+            Figure(NAME, f"Hugging Face's Trainer, {pipeline}", speed["trainer"], "samples/s"),
+            Figure(NAME, "ratio to it", _ratio(seconds, "trainer"), "x", at_least=1.2),
+        ]
+    return figures
+
+
+def _ratio(seconds: dict[str, list[float]], other: str) -> float:
+    return round(statistics.median(b / o for o, b in zip(seconds["ours"], seconds[other], strict=True)), 3)
 
 
 def _invent(folder: Path, shape: tuple[int, int, int], samples: int) -> str:
@@ -169,19 +183,7 @@ def _bare(spec: PipelineSpec, train: TrainSpec, prepared: Prepared, split: Store
     batches = [on_device(split.batch(epoch.batch(number)), CPU) for number in range(len(epoch))]
     objective = open_objective(prepared.task.objective, train, prepared)
     generator = torch.Generator()
-    rate = train.learning_rate
-    optimizer: torch.optim.Optimizer
-    if train.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=train.weight_decay, fused=True)
-    else:
-        optimizer = torch.optim.SGD(
-            network.parameters(),
-            lr=rate,
-            momentum=train.momentum,
-            nesterov=train.momentum > 0,
-            weight_decay=train.weight_decay,
-            fused=True,
-        )
+    optimizer = _optimizer(train, network)
 
     def run() -> None:
         network.train()
@@ -191,6 +193,83 @@ def _bare(spec: PipelineSpec, train: TrainSpec, prepared: Prepared, split: Store
             if train.clip_norm is not None:
                 nn.utils.clip_grad_norm_(network.parameters(), train.clip_norm)
             optimizer.step()
+
+    return run
+
+
+def _optimizer(train: TrainSpec, network: nn.Module) -> torch.optim.Optimizer:
+    if train.optimizer == "adamw":
+        return torch.optim.AdamW(
+            network.parameters(), lr=train.learning_rate, weight_decay=train.weight_decay, fused=True
+        )
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=train.learning_rate,
+        momentum=train.momentum,
+        nesterov=train.momentum > 0,
+        weight_decay=train.weight_decay,
+        fused=True,
+    )
+
+
+class _WithLoss(nn.Module):
+    """What the Trainer trains: a network whose output begins with its loss."""
+
+    def __init__(self, network: nn.Module, objective: Objective, inputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network, self._objective, self._inputs = network, objective, inputs
+        self._generator = torch.Generator()
+
+    def forward(self, **batch: Tensor) -> tuple[Tensor]:
+        return (_loss(self.network, self._objective, batch, self._inputs, self._generator),)
+
+
+class _Numbers(torch.utils.data.Dataset[int]):
+    """The numbers of samples, of which the collator makes batches."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+def _trainer(
+    spec: PipelineSpec, train: TrainSpec, prepared: Prepared, split: StoredSplit, folder: Path
+) -> Callable[[], None]:
+    from transformers import Trainer, TrainingArguments
+
+    network = _network(spec, prepared)
+    objective = open_objective(prepared.task.objective, train, prepared)
+    model = _WithLoss(network, objective, prepared.processor.inputs())
+    optimizer = _optimizer(train, network)
+    arguments = TrainingArguments(
+        output_dir=str(folder / "trainer"),
+        per_device_train_batch_size=train.batch_size,
+        num_train_epochs=1,
+        max_grad_norm=train.clip_norm or 0.0,
+        lr_scheduler_type="constant",
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        use_cpu=True,
+        dataloader_pin_memory=False,
+    )
+
+    def run() -> None:
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=_Numbers(len(split)),
+            data_collator=lambda numbers: on_device(split.batch(np.asarray(numbers)), CPU),
+            optimizers=(optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)),
+        )
+        trainer.train()
 
     return run
 
@@ -214,4 +293,5 @@ if __name__ == "__main__":
     options.add_argument("--pipeline", default="digits", choices=names)
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--samples", type=int, default=0, help="samples an epoch (default: digits 5120, others 1280)")
+    options.add_argument("--trainer", action="store_true", help="measure Hugging Face's Trainer too")
     sys.exit(figure.command(measure, options))

@@ -25,8 +25,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, eps: float, total: Total) -> Any:
-        axes = [axis for axis in range(features.ndim) if axis != 1]
-        own_variance, own_mean = torch.var_mean(features.float(), dim=axes, correction=0)  # (C,), (C,)
+        own_mean, own_variance = torch.batch_norm_update_stats(features.float(), None, None, 0.0)  # (C,), (C,)
         places = features.numel() // features.shape[1]
         mean, variance = own_mean.double(), own_variance.double()
         sums = torch.stack([mean * places, (variance + mean.square()) * places, torch.full_like(mean, places)])
@@ -43,19 +42,20 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         features, weight, mean, variance = ctx.saved_tensors
-        gradient = gradients[0]
-        shape = (1, -1, *([1] * (features.ndim - 2)))
-        axes = [axis for axis in range(features.ndim) if axis != 1]
-        inverse = torch.rsqrt(variance + ctx.eps)  # (C,)
-        sum_ = gradient.float().sum(dim=axes)  # (C,)
-        product = (gradient.float() * (features.float() - mean.view(shape))).sum(dim=axes) * inverse  # (C,)
-        sums = ctx.total(torch.stack([sum_, product]).double()) / ctx.count  # (2, C)
-        mean_gradient, mean_product = sums.to(weight.dtype).unbind()  # (C,) each
-        # dx = w / s (dy - mean(dy) - xhat mean(dy xhat)): section 3 of the paper, with the means over all ranks.
-        slope = -weight * inverse.square() * mean_product  # (C,)
-        offset = -weight * inverse * mean_gradient - slope * mean  # (C,)
-        inner = gradient * (weight * inverse).view(shape) + features * slope.view(shape) + offset.view(shape)
-        return inner.to(features.dtype), product.to(weight.dtype), sum_.to(weight.dtype), None, None
+        gradient, inverse = gradients[0], torch.rsqrt(variance + ctx.eps)  # inverse: (C,)
+        # torch's own backward pass, which with the mean and deviation of all ranks in place of this one's gives
+        # dx = w / s (dy - sum(dy) / m - xhat sum(dy xhat) / m), section 3 of the paper, with the sums and the number
+        # of values m of this rank.
+        own, product, sum_ = torch.ops.aten.native_batch_norm_backward(
+            gradient, features, weight, None, None, mean, inverse, True, ctx.eps, [True, True, True]
+        )  # (N, C, ...), (C,), (C,)
+        places = features.numel() // features.shape[1]
+        means = ctx.total(torch.stack([sum_, product]).double()) / ctx.count  # (2, C)
+        # What the means over all ranks change in it: w / s (own mean(dy) - mean(dy) + xhat (the same of dy xhat)).
+        changes = (torch.stack([sum_, product]) / places - means).to(weight.dtype) * (weight * inverse)  # (2, C)
+        offset, slope = changes.unbind()
+        correction = functional.batch_norm(features, mean, variance, slope, offset, training=False, eps=ctx.eps)
+        return own.add_(correction), product.to(weight.dtype), sum_.to(weight.dtype), None, None
 
 
 class _Synced(nn.modules.batchnorm._BatchNorm):

@@ -41,6 +41,9 @@ class StackState:
         return replace(self, ports={**self.ports, program: port})
 
 
+_known: dict[Path, tuple[tuple[int, int, int], StackState]] = {}  # by file: what it was when it was read last
+
+
 def folder(project: Project) -> Path:
     """The stack's folder: state, configuration, logs."""
     return project.state / "stack"
@@ -96,10 +99,18 @@ def is_there(root: str) -> bool:
 
 def _read(project: Project) -> StackState | None:
     try:
-        document = json.loads((folder(project) / "state.json").read_text())
-        return StackState(str(document["root"]), bool(document["wanted"]), dict(document["ports"]))
+        path = folder(project) / "state.json"
+        about = path.stat()
+        stamp = (about.st_ino, about.st_mtime_ns, about.st_size)  # each state is a new file
+        known = _known.get(path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        document = json.loads(path.read_text())
+        found = StackState(str(document["root"]), bool(document["wanted"]), dict(document["ports"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+    _known[path] = (stamp, found)
+    return found
 
 
 def save(project: Project, state: StackState) -> None:

@@ -105,12 +105,14 @@ class Controller:
             self._log("registry", f"the registry does not answer ({why}); what is pinned goes on")
         else:
             self._log("registry", "the registry answers")
+        heads = self._heads()
         for name in sorted(path.stem for path in self.project.pipelines.glob("*.yaml")):
             memory = self.models.setdefault(name, Memory(Observer(self.project, name)))
-            known = memory.observer.service.url is not None or memory.worker is not None
-            if known or memory.observer.has_history() or name in (aliases or {}):
+            url = memory.observer.service.url
+            if url is not None or memory.worker is not None or memory.observer.has_history() or name in (aliases or {}):
                 try:
-                    self._reconcile(name, memory, None if aliases is None else aliases.get(name, {}))
+                    named = None if aliases is None else aliases.get(name, {})
+                    self._reconcile(name, memory, named, url, heads.get(name))
                 except (ModelyardError, OSError) as error:
                     self._log(name, f"{name}: {error}")
                     self._write(name, "waiting", str(error))
@@ -121,10 +123,24 @@ class Controller:
                 self._log("prediction logs", f"prediction logs: {error}")
         lifecycle.controller_heartbeat(self.project).touch()
 
-    def _reconcile(self, name: str, memory: Memory, aliases: Mapping[str, str] | None) -> None:
+    def _heads(self) -> dict[str, tuple[int, str]]:
+        """The end of each model's ledger in one query; where that fails, each model's own look says why."""
+        try:
+            return ledgers.heads(self.project)
+        except (ModelyardError, OSError):
+            return {}
+
+    def _reconcile(
+        self,
+        name: str,
+        memory: Memory,
+        aliases: Mapping[str, str] | None,
+        url: str | None,
+        head: tuple[int, str] | None = None,
+    ) -> None:
         now = time.monotonic()
         desired = DesiredState.of(aliases) if aliases is not None else None
-        seen = (desired, memory.observer.stamps(), memory.observer.service.url)
+        seen = (desired, memory.observer.stamps(), url)
         if memory.at_rest == seen:  # nothing serves, nothing is asked for, and nothing has changed
             return
         memory.at_rest = None
@@ -135,11 +151,13 @@ class Controller:
             memory.failure, memory.failed_at, memory.refused = "", None, None
         if now < memory.not_before:
             return
-        situation = memory.observer.situation(aliases, champion_gone=self._is_champion_gone(memory, desired, now))
+        situation = memory.observer.situation(
+            aliases, champion_gone=self._is_champion_gone(memory, desired, now), head=head
+        )
         decision = decide(situation)
         if decision is None:
             memory.refused, memory.failures = None, 0
-            memory.at_rest = seen if memory.observer.service.url is None else None
+            memory.at_rest = seen if url is None else None
             self._write(name, "idle", "")
         elif decision.step == "wait":
             reason = decision.reason if desired is not None else f"{decision.reason} ({self.registry.error()})"

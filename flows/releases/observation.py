@@ -18,12 +18,42 @@ from components.release import history
 from components.release import ledger as ledgers
 from components.release import production as productions
 from components.release.decision import ROLES, DesiredState, ObservedState, Situation
-from components.release.ledger import Entry
+from components.release.history import Release
+from components.release.ledger import Entry, Role
+from components.release.production import Production
 from flows.releases import telling
 from flows.releases.serving_target import ServingTarget, target_of
 
 SETTLE_SECONDS = 5.0  # after a new spec, before workers that hold something else are told to try again
 STATUS_SECONDS = 2.0
+Head = tuple[int, str]  # sequence number and digest of a ledger's last entry
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a model's ledger says.
+
+    Args:
+        open: the unfinished release of each role.
+        untold, unregistered: as in `Situation`.
+    """
+
+    entries: list[Entry]
+    production: Production
+    open: Mapping[Role, Release]
+    untold: Release | None
+    unregistered: bool
+
+    @staticmethod
+    def of(entries: list[Entry]) -> Recorded:
+        """From checked entries."""
+        return Recorded(
+            entries,
+            productions.decided(entries).production,
+            {role: left for role in ROLES if (left := history.unfinished(entries, role)) is not None},
+            history.untold(entries),
+            history.is_unregistered(entries),
+        )
 
 
 @dataclass
@@ -34,6 +64,7 @@ class Observer:
     name: str
     _release: tuple[tuple[int, int] | None, ReleaseSpec | None] = (None, None)
     _has_history: bool = False
+    _recorded: tuple[Head, Recorded] | None = None
 
     @cached_property
     def service(self) -> ServingTarget:
@@ -66,41 +97,60 @@ class Observer:
             return None
         return self._release[1]
 
-    def situation(self, aliases: Mapping[str, str] | None, *, champion_gone: bool = False) -> Situation:
+    def recorded(self, head: Head | None = None) -> Recorded:
+        """What the ledger says.
+
+        Args:
+            head: the ledger's end, as the caller has just read it: without a newer entry than at the last look, nothing
+                is read. None: read the ledger.
+
+        Raises:
+            CorruptArtifactError: the ledger cannot be read.
+        """
+        if head is not None and self._recorded is not None and self._recorded[0] == head:
+            return self._recorded[1]
+        entries = self.ledger.entries()
+        found = Recorded.of(entries)
+        self._recorded = ((entries[-1].sequence, entries[-1].digest), found) if entries else None
+        return found
+
+    def situation(
+        self, aliases: Mapping[str, str] | None, *, champion_gone: bool = False, head: Head | None = None
+    ) -> Situation:
         """What is desired, pinned and observed now.
 
         Args:
             aliases: of the model; None: the registry does not answer.
             champion_gone: whether no version was champion for longer than the grace period.
+            head: as in `recorded`.
 
         Raises:
             CorruptArtifactError: the ledger cannot be read.
         """
-        entries = self.ledger.entries()
-        pinned = productions.decided(entries)
+        recorded = self.recorded(head)
+        untold = recorded.untold
         desired = DesiredState.of(aliases) if aliases is not None else None
         status = self.service.status(STATUS_SECONDS)
-        untold = history.untold(entries)
         release = self.release_spec()
         state = self.service.state() if status is None else "running"
         return Situation(
-            production=pinned.production,
-            open={role: left for role in ROLES if (left := history.unfinished(entries, role)) is not None},
+            production=recorded.production,
+            open=recorded.open,
             untold=untold,
             desired=desired,
             alias_is_stale=untold is not None
             and desired is not None
             and telling.alias_precedes(
-                self.project, self.name, untold, desired.champion, telling.handled_by(untold, entries)
+                self.project, self.name, untold, desired.champion, telling.handled_by(untold, recorded.entries)
             ),
             observed=ObservedState.of(status) if status is not None else None,
             service=state,
-            spec_is_pinned=self.service.is_applied(pinned.production),
+            spec_is_pinned=self.service.is_applied(recorded.production),
             staged=self._is_staged(),
             policy=release.policy() if release is not None else None,
-            going_back=self._goes_back(entries, desired),
+            going_back=self._goes_back(recorded, desired),
             champion_gone=champion_gone,
-            unregistered=history.is_unregistered(entries),
+            unregistered=recorded.unregistered,
             settling=state == "starting" or self._is_fresh(),
         )
 
@@ -115,13 +165,13 @@ class Observer:
         age = self.service.age_seconds()
         return age is not None and age < SETTLE_SECONDS
 
-    def _goes_back(self, entries: list[Entry], desired: DesiredState | None) -> bool:
-        """Whether the desired champion served well before what serves now, and its bundle is there."""
-        champion = productions.decided(entries).production.champion
-        if desired is None or desired.champion is None or champion is None:
+    def _goes_back(self, recorded: Recorded, desired: DesiredState | None) -> bool:
+        """Whether the desired champion is not what serves, served well before, and its bundle is there."""
+        champion = recorded.production.champion
+        if desired is None or desired.champion is None or champion is None or desired.champion == champion.version:
             return False
         try:
-            pin = history.rollback_target(entries, self.name, desired.champion)
+            pin = history.rollback_target(recorded.entries, self.name, desired.champion)
             return pin.package_digest != champion.package_digest and self.service.bundle(pin).exists()
         except ModelyardError:
             return False
