@@ -30,6 +30,18 @@ def server_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def database_url(text: str) -> str:
+    """The URL of a PostgreSQL database.
+
+    Raises:
+        ValueError: it is none, or holds credentials.
+    """
+    if re.fullmatch(r"postgres(ql)?://[^\s/@?#]+/[^\s/@?#]+(\?[^\s@#]*)?", text) is None or "password" in text.lower():
+        raise ValueError("expected postgresql://HOST[:PORT]/DATABASE, without credentials")
+    return text
+
+
+DatabaseUrl = Annotated[str, AfterValidator(database_url)]
 ServerUrl = Annotated[str, AfterValidator(server_url)]
 
 
@@ -59,6 +71,8 @@ class ConnectionSettings(Strict):
     Args:
         prefect: URL of Prefect's REST API, as in PREFECT_API_URL; it ends in /api.
         mlflow: URL of the MLflow server, as in MLFLOW_TRACKING_URI.
+        ledger: PostgreSQL database of the release ledger, in place of the project's file, for controllers on several
+            machines.
         artifacts: the store through which artifacts reach other machines: a folder, or s3://BUCKET/FOLDER.
         share_results: whether trainings and evaluations that are in this store are taken from there, and put there.
     """
@@ -67,6 +81,8 @@ class ConnectionSettings(Strict):
     prefect_credentials: CredentialSource | None = None
     mlflow: ServerUrl | None = None
     mlflow_credentials: CredentialSource | None = None
+    ledger: DatabaseUrl | None = None
+    ledger_credentials: CredentialSource | None = None
     artifacts: str | None = None
     share_results: bool = True
 

@@ -1,8 +1,9 @@
 """The ledger: what was asked of production and what became of it. Append-only, chained by digest, signed.
 
-One SQLite database a project (`ledger.db`), one chain a model. Each entry names the digest of the entry before it and
-is signed with the project's ledger key (`key`, a file of its own, mode 600). The end of each chain is signed too, in a
-row of its own and in the file `<model>.head`, so that entries cut off the end are missed.
+One database a project, one chain a model: `ledger.db` of SQLite, or a database of PostgreSQL for several machines. Each
+entry names the digest of the entry before it and is signed with the project's ledger key (`key`, a file of its own,
+mode 600). The end of each chain is signed too, in a row of its own and in the file `<model>.head`, so that entries cut
+off the end are missed.
 
 What a signature proves: the entry was written by a process that could read the key file. Whoever can only write the
 database, put back an earlier copy of it, or edit an exported file, cannot change, reorder, add or remove an entry
@@ -13,7 +14,6 @@ stands only what is remembered elsewhere: the last entry's digest in a tag of th
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -26,9 +26,9 @@ from components.core import disk_space
 from components.core.errors import CorruptArtifactError
 from components.core.project import Project
 from components.release import entry as entries_
-from components.release import ledger_file
+from components.release import ledger_database, ledger_file, ledger_place
 from components.release.entry import CLOSING, FIRST, NOTES, Document, Entry, Event, Role, VersionRef
-from components.release.ledger_database import LedgerDatabase
+from components.release.ledger_store import LedgerStore, Statements
 
 __all__ = [
     "CLOSING",
@@ -44,7 +44,7 @@ __all__ = [
     "sign_anew",
 ]
 
-DATABASE, KEY = "ledger.db", "key"
+KEY = "key"
 
 
 class MovedOnError(Exception):
@@ -58,21 +58,22 @@ class Ledger:
     Reading makes no file; the first append makes the database and the key.
     """
 
-    def __init__(self, folder: Path, model: str) -> None:
-        self.path = folder / DATABASE
+    def __init__(self, folder: Path, model: str, store: LedgerStore | None = None) -> None:
+        """A model's ledger.
+
+        Args:
+            folder: of the key and of what this machine remembers.
+            store: of the entries; None: the database in this folder.
+        """
+        self.path = folder / ledger_place.DATABASE
         self.model = model
         self.key_file = folder / KEY
         self._head_file = folder / f"{model}.head"
         self._old_file = folder / f"{model}.jsonl"
-        self._database = LedgerDatabase(self.path)
+        self._database = store or ledger_database.at(self.path)
         self._lock = threading.RLock()
         self._documents: list[Document] = []
         self._entries: list[Entry] = []
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Files of which one changes with each append."""
-        return (self.path, self.path.with_name(f"{DATABASE}-wal"), self._head_file, self._old_file)
 
     def entries(self) -> list[Entry]:
         """All entries, chain and signatures checked.
@@ -151,7 +152,7 @@ class Ledger:
         )
         with self._lock:
             self._take_over()
-            if not self.path.exists():  # the key of a ledger that is there is never made anew without being asked
+            if not self._database.exists():  # the key of a ledger that is there is never made anew without being asked
                 with disk_space.reported(self.key_file):
                     secret.create_once(self.key_file)
             least = self._least_head()
@@ -205,7 +206,7 @@ class Ledger:
         """
         with self._lock:
             self._take_over()
-            if not self.path.exists():
+            if not self._database.exists():
                 return None
             secret.create_once(self.key_file)
             with self._database.writing() as connection:
@@ -264,7 +265,7 @@ class Ledger:
             entries_.check(document, before, self._where(document["sequence"]), model=self.model, key=key)
         return key, documents
 
-    def _end(self, connection: sqlite3.Connection, least: Document | None) -> tuple[str, Document | None]:
+    def _end(self, connection: Statements, least: Document | None) -> tuple[str, Document | None]:
         """The key and the last entry, checked against the signed end of the chain."""
         head = connection.execute(
             "SELECT sequence, digest, signature FROM head WHERE model = ?", (self.model,)
@@ -274,13 +275,13 @@ class Ledger:
         ).fetchone()
         if head is None and row is None:
             self._check_least(None, least)
-            return self._key(needed=self.path.exists()), None
+            return self._key(needed=self._database.exists()), None
         key = self._key(needed=True)
         sequence, digest, signature = head if head is not None else (0, FIRST, "")
         if not entries_.is_signature(signature, entries_.signature_of_head(key, self.model, sequence, digest)):
             raise CorruptArtifactError(
                 f"the end of the ledger of {self.model} was not signed with the ledger key",
-                where=str(self.path),
+                where=self._database.where,
                 got=f"entry {sequence} with digest {digest}",
                 next_step="it was forged, or the key is another one: restore the database or the key from a backup",
             )
@@ -310,7 +311,7 @@ class Ledger:
             )
         return head
 
-    def _check_least(self, connection: sqlite3.Connection | None, least: Document | None) -> None:
+    def _check_least(self, connection: Statements | None, least: Document | None) -> None:
         if least is None:
             return
         row = None
@@ -323,14 +324,14 @@ class Ledger:
     def _cut_off(self, got: str, sequence: int, digest: str) -> CorruptArtifactError:
         return CorruptArtifactError(
             f"the ledger of {self.model} is not the one that was written: entries were cut off or replaced",
-            where=str(self.path),
+            where=self._database.where,
             got=got,
             expected=f"entry {sequence} with digest {digest}",
             next_step=f"put the ledger of that time back; to go on with this one all the same, remove "
             f"{self._head_file.name} beside it, if that is what differs",
         )
 
-    def _rows(self, connection: sqlite3.Connection, first: int) -> list[Document]:
+    def _rows(self, connection: Statements, first: int) -> list[Document]:
         statement = "SELECT sequence, document FROM entry WHERE model = ? AND sequence >= ? ORDER BY sequence"
         return [self._parsed(*row) for row in connection.execute(statement, (self.model, first))]
 
@@ -400,18 +401,17 @@ class Ledger:
             self._old_file.replace(kept)
 
     def _where(self, sequence: int) -> str:
-        return f"{self.path}, {self.model} entry {sequence}"
+        return f"{self._database.where}, {self.model} entry {sequence}"
 
 
 def of(project: Project, name: str) -> Ledger:
     """The ledger of a project's model."""
-    return Ledger(project.ledger, name)
+    return Ledger(project.ledger, name, ledger_place.store(project))
 
 
-def stamps(project: Project) -> tuple[int, ...]:
-    """When the project's ledger was written last, in nanoseconds since 1970; one of them changes with each append."""
-    path = project.ledger / DATABASE
-    return tuple(_modified(file) for file in (path, path.with_name(f"{DATABASE}-wal")))
+def stamp(project: Project) -> tuple[int, ...]:
+    """Another value after each append to a ledger of the project."""
+    return ledger_place.store(project).stamp()
 
 
 def heads(project: Project) -> dict[str, tuple[int, str]]:
@@ -420,7 +420,7 @@ def heads(project: Project) -> dict[str, tuple[int, str]]:
     A file of before that was not imported yet counts as entry 0.
     """
     found = {path.stem: (0, FIRST) for path in project.ledger.glob("*.jsonl")}
-    with LedgerDatabase(project.ledger / DATABASE).reading() as connection:
+    with ledger_place.store(project).reading() as connection:
         if connection is not None:
             rows = connection.execute("SELECT model, sequence, digest FROM head")
             found |= {str(model): (int(sequence), str(digest)) for model, sequence, digest in rows}
@@ -430,7 +430,7 @@ def heads(project: Project) -> dict[str, tuple[int, str]]:
 def models(project: Project) -> list[str]:
     """The models that have a ledger, in the database or in a file of before."""
     found = {path.stem for path in project.ledger.glob("*.jsonl")}
-    with LedgerDatabase(project.ledger / DATABASE).reading() as connection:
+    with ledger_place.store(project).reading() as connection:
         if connection is not None:
             found |= {name for (name,) in connection.execute("SELECT DISTINCT model FROM entry")}
     return sorted(found)
@@ -443,13 +443,6 @@ def sign_anew(project: Project, reason: str) -> list[Entry]:
         CorruptArtifactError: a chain is broken; the models before it are signed.
     """
     return [entry for name in models(project) if (entry := of(project, name).sign_anew(reason)) is not None]
-
-
-def _modified(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _note(event: Event, last: Document, facts: dict[str, Any]) -> Document:
@@ -471,7 +464,7 @@ def _note(event: Event, last: Document, facts: dict[str, Any]) -> Document:
 
 
 def _write(
-    connection: sqlite3.Connection, model: str, key: str, last: Document | None, drafts: Iterable[Document]
+    connection: Statements, model: str, key: str, last: Document | None, drafts: Iterable[Document]
 ) -> list[Document]:
     """Chain drafts to the last entry and insert them."""
     written = []
@@ -484,7 +477,7 @@ def _write(
     return [_signed(key, model, document) for document in written]
 
 
-def _insert(connection: sqlite3.Connection, model: str, key: str, documents: list[Document]) -> Document:
+def _insert(connection: Statements, model: str, key: str, documents: list[Document]) -> Document:
     """Insert chained entries, signed, and sign the last one as the end of the chain. Returns it."""
     signed = [_signed(key, model, document) for document in documents]
     connection.executemany(
@@ -494,7 +487,8 @@ def _insert(connection: sqlite3.Connection, model: str, key: str, documents: lis
     last = signed[-1]
     signature = entries_.signature_of_head(key, model, last["sequence"], last["digest"])
     connection.execute(
-        "INSERT OR REPLACE INTO head (model, sequence, digest, signature) VALUES (?, ?, ?, ?)",
+        "INSERT INTO head (model, sequence, digest, signature) VALUES (?, ?, ?, ?) ON CONFLICT (model) DO UPDATE SET"
+        " sequence = excluded.sequence, digest = excluded.digest, signature = excluded.signature",
         (model, last["sequence"], last["digest"], signature),
     )
     return last

@@ -1,4 +1,4 @@
-"""The ledger's SQLite database: its tables, its transactions, and its errors as ours.
+"""The ledgers in an SQLite database of this machine: tables, transactions, and errors as ours.
 
 One database a project, in WAL mode with `synchronous=FULL`: a committed entry is on the disk, a reader never waits for
 a writer, and a kill at any line leaves the state before a transaction or after it.
@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from components.core import atomic_database, disk_space, file_lock
 from components.core.errors import CorruptArtifactError, ModelyardError, StackError
+from components.release.ledger_store import Statements
 
 BUSY_SECONDS = 30.0
 _NEARLY_FULL_BYTES = 1 << 18
@@ -28,53 +30,73 @@ CREATE TABLE head (
 _abandoned: list[sqlite3.Connection] = []  # of the parent, in a process that was forked: never closed here
 
 
+_known: dict[Path, LedgerDatabase] = {}
+
+
+def at(path: Path) -> LedgerDatabase:
+    """The database of a file. A process has one object of each, so that a thousand models need two connections."""
+    return _known.setdefault(path, LedgerDatabase(path))
+
+
 class LedgerDatabase:
-    """A connection that is opened when it is needed, and again after a fork or when the file was replaced."""
+    """A `LedgerStore` in a file. Threads may share it: one of them reads at a time, and one writes."""
+
+    pause_seconds = 0.05
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._connection: sqlite3.Connection | None = None
-        self._opened: tuple[int, int, int] | None = None
+        self._reader, self._writer = _Link(path), _Link(path)
+
+    @property
+    def where(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists()
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection | None]:
-        """One state of the database, however many statements read it; None where there is no database.
+    def reading(self) -> Iterator[Statements | None]:
+        """As `LedgerStore.reading`.
 
         Raises:
             CorruptArtifactError: the file is damaged.
             StackError: this user cannot read it, or another process keeps it locked.
             DiskFullError: there is no space for the index of the write-ahead log.
         """
-        with self._errors():
+        with self._errors(), self._reader.lock:
             if not self.path.exists():
-                self.close()
+                self._reader.close()
                 yield None
                 return
-            with self._transaction("BEGIN") as connection:
+            with self._reader.transaction("BEGIN") as connection:
                 yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """The only writer for as long as the block lasts; all of what it does, or nothing. Makes the database.
-
-        Raises:
-            CorruptArtifactError, StackError, DiskFullError: as `reading`; nothing was written.
-        """
-        with self._errors():
+    def writing(self) -> Iterator[Statements]:
+        """As `LedgerStore.writing`."""
+        with self._errors(), self._writer.lock:
             self._create()
-            with self._transaction("BEGIN IMMEDIATE") as connection:
+            with self._writer.transaction("BEGIN IMMEDIATE") as connection:
                 yield connection
 
     def close(self) -> None:
-        """Close the connection; the next transaction opens another one."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if self._opened is not None and self._opened[0] != os.getpid():
-            _abandoned.append(connection)  # its locks and its log are the parent's
-            return
-        with suppress(sqlite3.Error):
-            connection.close()
+        """Close the connections, which puts what the log holds into the file; the next transaction opens another."""
+        self._reader.close()
+        self._writer.close()
+
+    def stamp(self) -> tuple[int, ...]:
+        """When the file and its log were written last, in nanoseconds since 1970."""
+        return tuple(_modified(file) for file in (self.path, self.path.with_name(f"{self.path.name}-wal")))
+
+    def hold(self, name: str) -> OwnHold:
+        """This machine's lock files hold its other processes off; there is no other machine."""
+        return OwnHold()
+
+    def is_held(self, name: str) -> bool:
+        """Never, as `hold`."""
+        return False
 
     def _create(self) -> None:
         if self.path.exists():
@@ -83,42 +105,6 @@ class LedgerDatabase:
         with file_lock.locked(self.path.with_name(f"{self.path.name}.lock"), "another process that makes the ledger"):
             if atomic_database.create(self.path, _make_tables):
                 self.path.chmod(0o600)
-
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        connection = self._connected()
-        try:
-            connection.execute(begin)
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            self.close()
-            raise
-
-    def _connected(self) -> sqlite3.Connection:
-        about = self.path.stat()
-        if about.st_uid != os.geteuid():
-            raise StackError(
-                "the ledger belongs to another user",
-                where=str(self.path),
-                got=f"user id {about.st_uid}",
-                expected=f"user id {os.geteuid()}",
-                next_step="run Modelyard as the user who started the stack",
-            )
-        opened = (os.getpid(), about.st_dev, about.st_ino)
-        if self._connection is None or self._opened != opened:
-            self.close()
-            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            try:
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.execute("PRAGMA trusted_schema=OFF")
-            except BaseException:
-                connection.close()
-                raise
-            self._connection, self._opened = connection, opened
-        return self._connection
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -132,6 +118,76 @@ class LedgerDatabase:
             if disk_space.is_full(error):
                 raise disk_space.as_error(error, self.path) from error
             raise
+
+
+class OwnHold:
+    """A `Hold` where there is no other machine."""
+
+    def take(self) -> bool:
+        """Always."""
+        return True
+
+    def leave(self) -> None:
+        """Nothing is held."""
+
+
+class _Link:
+    """A connection that is opened when it is needed, and again after a fork or when the file was replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self.lock = threading.RLock()
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int, int] | None = None
+
+    @contextmanager
+    def transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        connection = self.connected()
+        try:
+            connection.execute(begin)
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            self.close()
+            raise
+
+    def connected(self) -> sqlite3.Connection:
+        about = self._path.stat()
+        if about.st_uid != os.geteuid():
+            raise StackError(
+                "the ledger belongs to another user",
+                where=str(self._path),
+                got=f"user id {about.st_uid}",
+                expected=f"user id {os.geteuid()}",
+                next_step="run Modelyard as the user who started the stack",
+            )
+        opened = (os.getpid(), about.st_dev, about.st_ino)
+        if self._connection is None or self._opened != opened:
+            self.close()
+            connection = sqlite3.connect(
+                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            try:
+                connection.execute("PRAGMA synchronous=FULL")
+                connection.execute("PRAGMA trusted_schema=OFF")
+            except BaseException:
+                connection.close()
+                raise
+            self._connection, self._opened = connection, opened
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection; the next transaction opens another one."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._opened is not None and self._opened[0] != os.getpid():
+            _abandoned.append(connection)  # its locks and its log are the parent's
+            return
+        with suppress(sqlite3.Error):
+            connection.close()
 
 
 def _make_tables(path: Path) -> None:
@@ -171,6 +227,13 @@ def _not_ours(path: Path, got: str) -> StackError:
         got=got,
         next_step=f"run Modelyard as the owner of {path.parent}, and let that user write there",
     )
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _is_nearly_full(path: Path) -> bool:

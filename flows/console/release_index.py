@@ -160,7 +160,7 @@ class ReleaseIndex:
         return found
 
     def _current_heads(self) -> dict[str, tuple[int, str]]:
-        stamps = ledgers.stamps(self._project)
+        stamps = ledgers.stamp(self._project)
         if stamps != self._stamps:
             self._heads = ledgers.heads(self._project)
             self._stamps = stamps

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from components.access import project_door
+from components.access import named_credentials, project_door
 from components.access.secret import Credentials
 from components.contracts import settings
 from components.contracts.settings import CredentialSource
@@ -339,36 +339,8 @@ def _server(project: Project, name: Name, url: str | None, source: CredentialSou
     if name == "prefect" and not url.endswith("/api"):
         problem = Problem(f"connections.{name}", "the URL of Prefect's API ends in /api", got=url)
         raise SpecError(named_by, (problem,))
-    return Server(name, url, _named_credentials(project, name, source), named_by)
-
-
-def _named_credentials(project: Project, name: Name, source: CredentialSource | None) -> Credentials | None:
-    variable = CREDENTIAL_VARIABLES[name]
-    text = os.environ.get(variable)
-    if text is None and source is not None and source.env is not None:
-        variable, text = source.env, os.environ.get(source.env)
-        if text is None:
-            raise StackError(
-                f"the environment variable with the credentials of {name} is not set",
-                where=f"{settings.FILE_NAME}, connections.{name}_credentials",
-                expected=source.env,
-                next_step=f"export {source.env}=USER:PASSWORD, or a token",
-            )
-    if text is None and source is not None and source.file is not None:
-        path = project.root / Path(source.file).expanduser()
-        try:
-            text = path.read_text().strip()
-        except OSError as error:
-            raise StackError(
-                f"the file with the credentials of {name} cannot be read",
-                where=str(path),
-                got=error.strerror,
-                next_step=f"correct connections.{name}_credentials in {settings.FILE_NAME}",
-            ) from error
-    if not text:
-        return None
-    user, colon, password = text.partition(":")
-    return Credentials(user, password) if colon else Credentials("", text, bearer=True)
+    known = named_credentials.read(project.root, name, source, CREDENTIAL_VARIABLES[name])
+    return Server(name, url, known, named_by)
 
 
 def _basic_auth(credentials: Credentials) -> str:

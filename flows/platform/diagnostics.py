@@ -24,10 +24,13 @@ from components.core import git
 from components.core.errors import ModelyardError
 from components.core.project import Project
 from components.identity import lock_file, remote_artifact_store
+from components.release import ledger as ledgers
+from components.release import ledger_place
 from flows.platform import connections, lifecycle, ports, state
 from flows.platform.programs import FIRST_PORT
 
 GIGABYTE = 10**9
+CLOCK_SECONDS = 2.0  # beyond which times of two machines mislead people
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def diagnose(project: Project) -> tuple[Finding, ...]:
         _dvc_remote,
         _databases,
         _connections,
+        _ledger,
         _artifacts,
         _engines,
         _ports,
@@ -224,6 +228,27 @@ def _connections(project: Project) -> Finding:
         names = " and ".join(server.name for server in unreachable)
         return Finding("connections", "fail", f"{summary}; {names} does not answer", "correct its URL and credentials")
     return Finding("connections", "ok", summary)
+
+
+def _ledger(project: Project) -> Finding:
+    """Check the server of the release ledger: that it answers, may be written to, and has the same time."""
+    url = ledger_place.url(project)
+    if url is None:
+        return Finding("ledger", "ok", "in the project's own file")
+    from components.release.ledger_postgres import PostgresLedgerDatabase
+
+    store = ledger_place.store(project)
+    assert isinstance(store, PostgresLedgerDatabase)  # noqa: S101  # what a URL names
+    state = store.examine()
+    store.close()
+    found = f"{store.where}, PostgreSQL {state.version}"
+    if not state.may_write:
+        return Finding("ledger", "fail", f"{found}: this user may not write there", "grant it, or name another user")
+    if (store.exists() and ledgers.heads(project)) and not (project.ledger / ledgers.KEY).exists():
+        return Finding("ledger", "fail", f"{found}: this machine has no ledger key", "copy the key of another machine")
+    if abs(state.ahead_seconds) > CLOCK_SECONDS:
+        return Finding("ledger", "warn", f"{found}: its clock is {state.ahead_seconds:+.1f} s off", "set both clocks")
+    return Finding("ledger", "ok", found)
 
 
 def _artifacts(project: Project) -> Finding:

@@ -21,15 +21,17 @@ from components.core.errors import ModelyardError
 from components.core.project import Project
 from components.registry import alias_notes
 from components.registry.api import Api
-from components.release import history
+from components.release import history, ledger_place
 from components.release import ledger as ledgers
 from components.release.decision import Decision, DesiredState, Situation, decide, is_superseded
+from components.release.ledger_database import OwnHold
+from components.release.ledger_store import Hold
 from flows.platform import connections, environment, lifecycle
 from flows.platform.log_upkeep import LogUpkeep
 from flows.releases import activity as activities
 from flows.releases import observation, rollback, telling
 from flows.releases.activity import Activity, Doing
-from flows.releases.observation import Observer
+from flows.releases.observation import Head, Observer
 from flows.releases.preemption import PREEMPT
 from flows.releases.registry_poll import OWN_PERIOD_SECONDS, RegistryPoll
 from flows.releases.worker import Ending, Order
@@ -40,6 +42,7 @@ WAKE_SECONDS = 0.05  # between two looks at whether anything has changed
 LONGEST_PAUSE_SECONDS = 60.0
 COMING_UP_SECONDS = 60.0
 DEFAULT_GRACE_SECONDS = 30.0
+NO_ENTRY: Head = (0, ledgers.FIRST)
 MOST_RELEASES = 100  # of one worker process, then a fresh one takes its place
 
 
@@ -77,7 +80,7 @@ class Memory:
     decision: Decision | None = None
     refused: Decision | None = None
     step: Future[None] | None = None
-    at_rest: tuple[DesiredState | None, tuple[int, ...], str | None] | None = None
+    at_rest: tuple[DesiredState | None, Head | None, int, str | None] | None = None
 
 
 @dataclass
@@ -90,12 +93,19 @@ class Controller:
     idle: list[WorkerProcess] = field(default_factory=list)
     logged: dict[str, str] = field(default_factory=dict)
     written: dict[str, Activity] = field(default_factory=dict)
-    ledger_stamps: tuple[int, ...] = ()
+    ledger_stamp: tuple[int, ...] = ()
+    next_stamp: float = 0.0
+    leadership: Hold = field(default_factory=OwnHold)
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "step"))
     upkeep: LogUpkeep | None = None
 
     def reconcile_all(self) -> None:
-        """One look at every model."""
+        """One look at every model; none where another machine's controller leads."""
+        if self._leads():
+            self._look()
+        lifecycle.controller_heartbeat(self.project).touch()
+
+    def _look(self) -> None:
         self.idle = [worker for worker in self.idle if worker.is_alive()]
         if not self.idle and not any(memory.worker for memory in self.models.values()):
             self.idle.append(WorkerProcess())
@@ -109,10 +119,12 @@ class Controller:
         for name in sorted(path.stem for path in self.project.pipelines.glob("*.yaml")):
             memory = self.models.setdefault(name, Memory(Observer(self.project, name)))
             url = memory.observer.service.url
-            if url is not None or memory.worker is not None or memory.observer.has_history() or name in (aliases or {}):
+            head = heads.get(name, NO_ENTRY) if heads is not None else None
+            has_history = head != NO_ENTRY if head is not None else memory.observer.has_history()
+            if url is not None or memory.worker is not None or has_history or name in (aliases or {}):
                 try:
                     named = None if aliases is None else aliases.get(name, {})
-                    self._reconcile(name, memory, named, url, heads.get(name))
+                    self._reconcile(name, memory, named, url, head)
                 except (ModelyardError, OSError) as error:
                     self._log(name, f"{name}: {error}")
                     self._write(name, "waiting", str(error))
@@ -121,14 +133,27 @@ class Controller:
                 self.upkeep.look()
             except (ModelyardError, OSError) as error:
                 self._log("prediction logs", f"prediction logs: {error}")
-        lifecycle.controller_heartbeat(self.project).touch()
 
-    def _heads(self) -> dict[str, tuple[int, str]]:
-        """The end of each model's ledger in one query; where that fails, each model's own look says why."""
+    def _leads(self) -> bool:
+        """Whether this controller is the one of all machines that acts; a release of one that lost that ends."""
+        try:
+            leads, why = self.leadership.take(), "another machine's controller leads; this one waits"
+        except ModelyardError as error:
+            leads, why = False, f"nobody knows whether this controller leads, so it waits ({error.got})"
+        self._log("leadership", "this controller leads" if leads else why)
+        for memory in self.models.values() if not leads else ():
+            if memory.worker is not None and memory.worker.ending() is None:
+                memory.worker.preempt()
+            else:
+                memory.worker = None
+        return leads
+
+    def _heads(self) -> dict[str, Head] | None:
+        """The end of each model's ledger in one query; None where that fails: each model's own look says why."""
         try:
             return ledgers.heads(self.project)
         except (ModelyardError, OSError):
-            return {}
+            return None
 
     def _reconcile(
         self,
@@ -136,12 +161,12 @@ class Controller:
         memory: Memory,
         aliases: Mapping[str, str] | None,
         url: str | None,
-        head: tuple[int, str] | None = None,
+        head: Head | None,
     ) -> None:
         now = time.monotonic()
         desired = DesiredState.of(aliases) if aliases is not None else None
-        seen = (desired, memory.observer.stamps(), url)
-        if memory.at_rest == seen:  # nothing serves, nothing is asked for, and nothing has changed
+        seen = (desired, head, memory.observer.pipeline_stamp(), url)
+        if head is not None and memory.at_rest == seen:  # nothing serves, nothing is asked for, and nothing has changed
             return
         memory.at_rest = None
         if self._is_busy(name, memory, desired, now):
@@ -343,12 +368,22 @@ class Controller:
         while time.monotonic() < end:
             if self.registry.changed.is_set() or any(self._has_ended(name) for name in busy):
                 break
-            stamps = ledgers.stamps(self.project)
-            if stamps != self.ledger_stamps:
-                self.ledger_stamps = stamps
+            if self._ledger_has_changed():
                 break
             time.sleep(WAKE_SECONDS)
         self.registry.changed.clear()
+
+    def _ledger_has_changed(self) -> bool:
+        now = time.monotonic()
+        if now < self.next_stamp:
+            return False
+        store = ledger_place.store(self.project)
+        self.next_stamp = now + store.pause_seconds
+        try:
+            before, self.ledger_stamp = self.ledger_stamp, store.stamp()
+        except ModelyardError:  # the next look says so
+            return False
+        return before != self.ledger_stamp
 
     def _has_ended(self, name: str) -> bool:
         memory = self.models[name]
@@ -372,7 +407,8 @@ def main() -> None:
         is_own = connections.of(project).mlflow.is_own
         registry = RegistryPoll(api, project, OWN_PERIOD_SECONDS if is_own else PERIOD_SECONDS)
         registry.start()
-        controller = Controller(project, registry, upkeep=LogUpkeep(project))
+        leadership = ledger_place.store(project).hold("controller")
+        controller = Controller(project, registry, upkeep=LogUpkeep(project), leadership=leadership)
         while True:
             controller.reconcile_all()
             controller.wait()

@@ -14,12 +14,12 @@ from components.contracts.serving_spec import UnreadableSpecError
 from components.core import file_lock, located_yaml
 from components.core.errors import ModelyardError, NotFoundError, SpecError
 from components.core.project import Project
-from components.release import history
+from components.release import history, ledger_place
 from components.release import ledger as ledgers
 from components.release import production as productions
 from components.release.decision import ROLES, DesiredState, ObservedState, Situation
 from components.release.history import Release
-from components.release.ledger import Entry, Role
+from components.release.ledger import FIRST, Entry, Role
 from components.release.production import Production
 from flows.releases import telling
 from flows.releases.serving_target import ServingTarget, target_of
@@ -81,9 +81,9 @@ class Observer:
         self._has_history = self._has_history or bool(self.ledger.entries())
         return self._has_history
 
-    def stamps(self) -> tuple[int, ...]:
-        """When ledger and pipeline file were written last."""
-        return tuple(_stamp(path) for path in (*self.ledger.files, self.project.pipeline_file(self.name)))
+    def pipeline_stamp(self) -> int:
+        """When the pipeline's file was written last."""
+        return _stamp(self.project.pipeline_file(self.name))
 
     def release_spec(self) -> ReleaseSpec | None:
         """The section `release:` of the pipeline's file; None where the file cannot be read."""
@@ -111,7 +111,8 @@ class Observer:
             return self._recorded[1]
         entries = self.ledger.entries()
         found = Recorded.of(entries)
-        self._recorded = ((entries[-1].sequence, entries[-1].digest), found) if entries else None
+        end = (entries[-1].sequence, entries[-1].digest) if entries else (0, FIRST)
+        self._recorded = (end, found)
         return found
 
     def situation(
@@ -179,12 +180,20 @@ class Observer:
 
 @contextmanager
 def alone(project: Project, name: str) -> Iterator[bool]:
-    """Whether this process is the one that releases this model now; it is, for as long as the block lasts."""
+    """Whether this process is the one that releases this model now, of all machines that share the ledger.
+
+    It is, for as long as the block lasts.
+    """
     path = _lock(project, name)
+    hold = ledger_place.store(project).hold(f"release {name}")
     with ExitStack() as lock:
         try:
             lock.enter_context(file_lock.locked(path, "another release", timeout_seconds=0))
         except TimeoutError:  # only of the lock: one that the block raises goes through
+            yield False
+            return
+        lock.callback(hold.leave)
+        if not hold.take():
             yield False
             return
         pid = path.with_suffix(".pid")
@@ -194,8 +203,8 @@ def alone(project: Project, name: str) -> Iterator[bool]:
 
 
 def is_at_work(project: Project, name: str) -> bool:
-    """Whether a process releases this model now."""
-    return file_lock.is_locked(_lock(project, name))
+    """Whether a process releases this model now, here or on another machine that shares the ledger."""
+    return file_lock.is_locked(_lock(project, name)) or ledger_place.store(project).is_held(f"release {name}")
 
 
 def worker(project: Project, name: str) -> int | None:

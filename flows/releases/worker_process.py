@@ -55,7 +55,9 @@ class WorkerProcess:
     def has_answered(self) -> bool:
         """Whether its answer, or its end, can be read."""
         assert self._process.stdout is not None  # noqa: S101  # a pipe
-        return bool(select.select([self._process.stdout], [], [], 0)[0])
+        waiting = select.poll()  # `select` refuses descriptors over 1,023
+        waiting.register(self._process.stdout, select.POLLIN | select.POLLHUP)
+        return bool(waiting.poll(0))
 
     def preempt(self) -> None:
         """End what it is doing; kill it where that takes too long."""

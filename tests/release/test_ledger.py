@@ -289,13 +289,16 @@ def _steps(ledger: Ledger) -> tuple[int, int]:
     def statement(_: str) -> None:
         statements[0] += 1
 
-    connection = ledger._database._connected()
-    connection.set_progress_handler(step, 1)
-    connection.set_trace_callback(statement)
+    database = ledger_database.at(ledger.path)
+    connections = [link.connected() for link in (database._reader, database._writer)]
+    for connection in connections:
+        connection.set_progress_handler(step, 1)
+        connection.set_trace_callback(statement)
     append(ledger)
     ledger.head()
-    connection.set_progress_handler(None, 0)
-    connection.set_trace_callback(None)
+    for connection in connections:
+        connection.set_progress_handler(None, 0)
+        connection.set_trace_callback(None)
     return steps[0], statements[0]
 
 
@@ -676,7 +679,7 @@ def test_a_database_that_is_damaged_says_what_to_do(ledger: Ledger) -> None:
 def test_a_database_of_another_user_is_refused(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(StackError, match="the ledger belongs to another user"):
-        ledger_database.LedgerDatabase(ledger.path)._connected()
+        ledger_database._Link(ledger.path).connected()
 
 
 def test_a_writer_that_never_ends_is_named(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,259 @@
+"""The ledger on a real PostgreSQL server: the same chain, shared by machines."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from components.access.secret import Credentials
+from components.core.errors import CorruptArtifactError, SpecError, StackError
+from components.core.project import Project
+from components.release import ledger as ledgers
+from components.release import ledger_place
+from components.release.ledger import Entry, Ledger, MovedOnError
+from components.release.ledger_postgres import PostgresLedgerDatabase
+from flows.platform import diagnostics
+from tests import postgres_server
+from tests.postgres_server import PASSWORD, USER, PostgresServer
+from tests.release.small_ledger import two_releases
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing())),
+]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server.running() as found:
+        yield found
+
+
+@pytest.fixture
+def machine(server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A project whose `modelyard.toml` names the server; its database is empty."""
+    with closing(_connect(server)) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS modelyard CASCADE")
+    monkeypatch.setenv("LEDGER_LOGIN", server.credentials)
+    yield _machine(tmp_path / "one", server)
+    for root in tmp_path.iterdir():
+        ledger_place.forget(Project(root))
+
+
+def _machine(root: Path, server: PostgresServer, other: Project | None = None) -> Project:
+    """A machine with a project; with the key of another one, if that is named."""
+    project = Project(root)
+    project.pipelines.mkdir(parents=True)
+    (root / "modelyard.toml").write_text(
+        f'[connections]\nledger = "{server.url}"\nledger_credentials = {{env = "LEDGER_LOGIN"}}\n'
+    )
+    if other is not None:
+        project.ledger.mkdir(parents=True)
+        shutil.copy(other.ledger / "key", project.ledger / "key")
+    return project
+
+
+def _connect(server: PostgresServer) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(server.url, user=USER, password=PASSWORD, autocommit=True)
+
+
+def _append(project: Project, model: str = "digits", if_last: int | None = None, **facts: object) -> Entry:
+    return ledgers.of(project, model).append(
+        "compared", release="r", role="champion", before=None, after=None, asked_by="a test", facts=facts,
+        if_last=if_last,
+    )  # fmt: skip
+
+
+def test_machines_with_the_same_key_share_one_chain(machine: Project, server: PostgresServer, tmp_path: Path) -> None:
+    assert (ledgers.of(machine, "digits").entries(), ledgers.heads(machine), ledgers.models(machine)) == ([], {}, [])
+    first = _append(machine, words="naïve \u0000 'quoted' ?")
+    second = _append(_machine(tmp_path / "two", server, machine))
+    assert (second.sequence, second.previous) == (2, first.digest)
+    assert ledgers.of(machine, "digits").entries() == [first, second]
+    assert ledgers.heads(machine) == {"digits": (2, second.digest)}
+    assert not (machine.ledger / "ledger.db").exists()
+    with pytest.raises(MovedOnError):
+        _append(machine, if_last=1)
+    assert ledgers.of(machine, "digits").head() == second
+
+
+def test_a_machine_without_the_key_says_so_and_writes_nothing(
+    machine: Project, server: PostgresServer, tmp_path: Path
+) -> None:
+    entry = _append(machine)
+    stranger = _machine(tmp_path / "two", server)
+    with pytest.raises(CorruptArtifactError, match="the ledger key is missing"):
+        _append(stranger)
+    stranger.ledger.mkdir(parents=True, exist_ok=True)
+    (stranger.ledger / "key").write_text("another")
+    (stranger.ledger / "key").chmod(0o600)
+    with pytest.raises(CorruptArtifactError, match="not signed with the ledger key"):
+        _append(stranger)
+    assert ledgers.of(machine, "digits").entries() == [entry]
+
+
+def test_a_row_that_was_changed_or_cut_off_on_the_server_is_noticed(machine: Project, server: PostgresServer) -> None:
+    for _ in range(3):
+        _append(machine)
+    with closing(_connect(server)) as connection:
+        connection.execute("UPDATE modelyard.entry SET document = replace(document, 'a test', 'b test')"
+                           " WHERE sequence = 2")  # fmt: skip
+        with pytest.raises(CorruptArtifactError) as caught:
+            ledgers.of(machine, "digits").entries()
+        assert caught.value.where == f"{server.url}, digits entry 2"
+        connection.execute("UPDATE modelyard.entry SET document = replace(document, 'b test', 'a test')"
+                           " WHERE sequence = 2")  # fmt: skip
+        assert len(ledgers.of(machine, "digits").entries()) == 3
+        connection.execute("DELETE FROM modelyard.entry WHERE sequence = 3")
+        with pytest.raises(CorruptArtifactError, match="cut off"):
+            ledgers.of(machine, "digits").entries()
+
+
+def test_writers_of_several_machines_follow_one_another(
+    machine: Project, server: PostgresServer, tmp_path: Path
+) -> None:
+    _append(machine)
+    program = (
+        "import sys; from pathlib import Path; from components.core.project import Project\n"
+        "from tests.release.test_ledger_postgres import _append\n"
+        "for _ in range(20): _append(Project(Path(sys.argv[1])))"
+    )
+    folders = [_machine(tmp_path / f"machine-{number}", server, machine).root for number in range(4)]
+    writers = [subprocess.Popen([sys.executable, "-c", program, str(folder)], cwd=ROOT) for folder in folders]
+    assert [writer.wait(120) for writer in writers] == [0] * 4
+    assert [entry.sequence for entry in ledgers.of(machine, "digits").entries()] == list(range(1, 82))
+
+
+def test_a_server_that_was_killed_is_found_again_and_has_every_entry(machine: Project, server: PostgresServer) -> None:
+    _append(machine)
+    server.stop()
+    with pytest.raises(StackError, match="does not answer") as caught:
+        _append(machine)
+    assert PASSWORD not in str(caught.value)
+    with pytest.raises(StackError, match="does not answer"):
+        ledgers.heads(machine)
+    server.start()
+    assert len(ledgers.of(machine, "digits").entries()) == 1
+    assert _append(machine).sequence == 2
+
+
+def test_entries_of_the_file_move_to_the_server(
+    machine: Project, server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = two_releases(machine.ledger).entries()
+    fashion = two_releases(machine.ledger, "fashion").entries()
+    assert ledgers.of(machine, "digits").entries() == before
+    assert ledgers.models(machine) == ["digits", "fashion"]
+    assert not (machine.ledger / "ledger.db").exists()
+    assert (machine.ledger / "ledger.db.moved").exists()
+    assert _append(machine).previous == before[-1].digest
+    assert ledgers.of(machine, "fashion").entries() == fashion
+    # The same file once more, as after a kill between the two: nothing is there twice.
+    shutil.copy(machine.ledger / "ledger.db.moved", machine.ledger / "ledger.db")
+    assert len(ledgers.of(machine, "digits").entries()) == len(before) + 1
+    # Another ledger of the same model is not mixed with it.
+    other = Project(tmp_path / "other")
+    two_releases(other.ledger)
+    _append_other = Ledger(other.ledger, "digits")
+    _append_other._database.close()  # type: ignore[attr-defined]  # what its log holds goes into the file
+    shutil.copy(other.ledger / "ledger.db", machine.ledger / "ledger.db")
+    with pytest.raises(CorruptArtifactError, match="two ledgers of digits"):
+        ledgers.of(machine, "digits")
+    assert (machine.ledger / "ledger.db").exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://ann:secret@db/ledger", "postgresql://db/ledger?password=secret", "https://db/ledger", "db/ledger"],
+)
+def test_a_url_with_a_password_or_of_another_kind_is_refused(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ledger_place.URL, url)
+    with pytest.raises(SpecError) as caught:
+        ledger_place.store(Project(tmp_path))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_wrong_password_is_an_error_without_the_password(
+    machine: Project, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ledger_place.CREDENTIALS, f"{USER}:not-the-password")
+    with pytest.raises(StackError) as caught:
+        ledgers.heads(machine)
+    assert "not-the-password" not in str(caught.value)
+
+
+def test_doctor_asks_for_version_rights_and_key(machine: Project, server: PostgresServer, tmp_path: Path) -> None:
+    def said(project: Project) -> tuple[str, str]:
+        found = diagnostics._run_check(diagnostics._ledger, project)
+        return found.verdict, found.found
+
+    assert said(machine)[0] == "ok"
+    _append(machine)
+    assert said(machine) == ("ok", f"{server.url}, PostgreSQL {_version(server)}")
+    assert said(_machine(tmp_path / "two", server)) == ("fail", f"{said(machine)[1]}: this machine has no ledger key")
+    with closing(_connect(server)) as connection:
+        connection.execute("DROP ROLE IF EXISTS reader")
+        connection.execute("CREATE ROLE reader LOGIN PASSWORD 'only-reads'")
+        connection.execute("GRANT USAGE ON SCHEMA modelyard TO reader")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA modelyard TO reader")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ledger_place.CREDENTIALS, "reader:only-reads")
+        assert said(machine) == ("fail", f"{server.url}, PostgreSQL {_version(server)}: this user may not write there")
+        assert len(ledgers.of(machine, "digits").entries()) == 1
+        with pytest.raises(StackError, match="may not write"):
+            _append(machine)
+        patch.setenv(ledger_place.CREDENTIALS, "reader:wrong")
+        assert said(machine)[0] == "fail"
+    assert _append(machine).sequence == 2
+
+
+def _version(server: PostgresServer) -> str:
+    with closing(_connect(server)) as connection:
+        row = connection.execute("SHOW server_version").fetchone()
+    assert row is not None
+    return str(row[0]).split()[0]
+
+
+def test_a_name_is_held_by_one_process_and_is_free_when_it_is_killed(machine: Project, server: PostgresServer) -> None:
+    store = PostgresLedgerDatabase(server.url, Credentials(USER, PASSWORD))
+    program = (
+        "import sys; from components.access.secret import Credentials\n"
+        "from components.release.ledger_postgres import PostgresLedgerDatabase\n"
+        "hold = PostgresLedgerDatabase(sys.argv[1], Credentials(sys.argv[2], sys.argv[3])).hold('controller')\n"
+        "print(hold.take(), flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", program, server.url, USER, PASSWORD]
+    holder = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline().strip() == "True"
+    hold, other = store.hold("controller"), store.hold("release digits")
+    assert (store.is_held("controller"), hold.take(), other.take()) == (True, False, True)
+    holder.send_signal(signal.SIGKILL)
+    holder.communicate()
+    begun = time.monotonic()
+    while not hold.take():
+        assert time.monotonic() < begun + 5
+        time.sleep(0.05)
+    assert hold.take()
+    server.stop()
+    with pytest.raises(StackError):
+        hold.take()
+    server.start()
+    assert hold.take()
+    assert store.is_held("release digits") is False  # its session ended with the server
+    hold.leave()
+    other.leave()
+    assert store.is_held("controller") is False
+    store.close()
