@@ -27,7 +27,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install reinstall demo check types lint quick test tests test-long test-gpu browser containers bench bench-serving docs screenshots lock \
+.PHONY: help install reinstall demo check types lint quick test tests test-long test-team test-gpu browser containers bench bench-serving docs screenshots lock \
 	format down clean
 
 help:  ## list these commands
@@ -97,6 +97,9 @@ tests: $(STAMP) browser
 
 test-long: $(STAMP)  ## further cases of what `make test` shows on others (minutes)
 	$(BIN)/pytest -m long --durations 15 --numprocesses 2
+
+test-team: $(STAMP)  ## the end-to-end tests with registry, flow runs and ledger on a real PostgreSQL
+	$(BIN)/python -m tests.team_servers tests/endtoend --durations 15 --numprocesses 2
 
 # The tests of the registry's pages need Chromium, the one that counts packets needs `ip`; where these cannot be had, the
 # tests are skipped and say so.

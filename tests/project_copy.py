@@ -14,6 +14,7 @@ from flows.pipelines import prewarm
 from flows.platform import state
 from flows.platform.programs import FIRST_PORT
 from flows.platform.state import StackState
+from tests import team_servers
 from tests.house import House
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +47,7 @@ def running_copy(root: Path, change: Callable[[Path], None] = lambda _: None) ->
         change: changes the copy before anything of it is started.
     """
     copy_project(root)
+    team_servers.settle(root)
     change(root)
     with ExitStack() as running:
 

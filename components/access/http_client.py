@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 from typing import Any, Protocol
 
 import httpx
@@ -32,6 +33,29 @@ def client(credentials: Credentials | None, url: str, **settings: Any) -> httpx.
     with outward.restored():  # a client reads proxies and certificates when it is made
         # A file .netrc is not read: it would replace the credentials.
         return httpx.Client(base_url=url, headers=headers, verify=is_secure(url), auth=_sent_as_they_are, **settings)
+
+
+def get_here(credentials: Credentials | None, url: str, path: str, timeout_seconds: float) -> tuple[int, bytes]:
+    """Ask a server on this machine once, by the standard library: a fifth of the time that an httpx client takes.
+
+    The connection is closed: a kept one would stay with a worker process that ends.
+
+    Args:
+        url: http://HOST:PORT.
+
+    Returns:
+        The status of the response, and its body.
+
+    Raises:
+        OSError, http.client.HTTPException: no response.
+    """
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=timeout_seconds)
+    try:
+        connection.request("GET", path, headers=credentials.headers if credentials is not None else {})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
 
 
 def _sent_as_they_are(request: httpx.Request) -> httpx.Request:

@@ -16,20 +16,21 @@ def read(root: Path, name: str, source: CredentialSource | None, variable: str) 
 
     Args:
         root: of the project.
-        name: of the server, as in `[connections]`.
+        name: of the server, as in `[connections]`, or `servers`.
         source: what `modelyard.toml` says.
         variable: the environment variable that goes before it.
 
     Raises:
         StackError: the environment variable is not set, or the file cannot be read.
     """
+    key = "servers.credentials" if name == "servers" else f"connections.{name}_credentials"
     text = os.environ.get(variable)
     if text is None and source is not None and source.env is not None:
         text = os.environ.get(source.env)
         if text is None:
             raise StackError(
                 f"the environment variable with the credentials of {name} is not set",
-                where=f"{settings.FILE_NAME}, connections.{name}_credentials",
+                where=f"{settings.FILE_NAME}, {key}",
                 expected=source.env,
                 next_step=f"export {source.env}=USER:PASSWORD, or a token",
             )
@@ -42,7 +43,7 @@ def read(root: Path, name: str, source: CredentialSource | None, variable: str) 
                 f"the file with the credentials of {name} cannot be read",
                 where=str(path),
                 got=error.strerror,
-                next_step=f"correct connections.{name}_credentials in {settings.FILE_NAME}",
+                next_step=f"correct {key} in {settings.FILE_NAME}",
             ) from error
     if not text:
         return None

@@ -87,6 +87,25 @@ class ConnectionSettings(Strict):
     share_results: bool = True
 
 
+class OwnServerSettings(Strict):
+    """`[servers]`: databases of PostgreSQL in which the project's own servers keep what they know.
+
+    Args:
+        prefect, mlflow: the databases, each server's its own; None: a file in `.modelyard`.
+        credentials: of both databases.
+    """
+
+    prefect: DatabaseUrl | None = None
+    mlflow: DatabaseUrl | None = None
+    credentials: CredentialSource | None = None
+
+    @model_validator(mode="after")
+    def _two(self) -> Self:
+        if self.prefect is not None and self.prefect == self.mlflow:
+            raise ValueError("Prefect and MLflow need a database each: their tables have the same names")
+        return self
+
+
 class RetentionSettings(Strict):
     """`[retention]`: what `modelyard gc` keeps, and when it runs by itself.
 
@@ -162,6 +181,7 @@ class Settings(Strict):
     """The file."""
 
     connections: ConnectionSettings = ConnectionSettings()
+    servers: OwnServerSettings = OwnServerSettings()
     retention: RetentionSettings = RetentionSettings()
     signing: SigningSettings = SigningSettings()
     predictions: PredictionSettings = PredictionSettings()

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
-from components.access import project_door
+from components.access import project_door, server_database
 from components.access.door import ACTOR, Actor, Application, Receive, Scope, Send
+from components.contracts import settings
 from components.core import atomic_database
 from components.core.project import Project
 from components.registry import alias_notes
@@ -35,22 +37,43 @@ def create_app() -> Application:
     Reads MODELYARD_PROJECT, and the variables that `flows.platform.programs` sets for MLflow.
     """
     project = Project.find()
-    # Relative to the project's folder, in which this process runs: its path may have characters special to URLs.
-    folder = project.state.relative_to(project.root) / "mlflow"
-    atomic_database.create(folder / DATABASE, _make_tables, atomic_database.template_of("mlflow"))
+    store = _postgres(project) if server_database.is_named(project, "mlflow") else _file(project)
     from mlflow.server.fastapi_app import app as application
 
-    _create_stores(f"sqlite:///{folder / DATABASE}")
+    _create_stores(store)
     middleware = AliasNoteMiddleware(application, project)
     return project_door.before(middleware, project, opened_by="modelyard open mlflow", settings=PAGE_SETTINGS)
 
 
+def _file(project: Project) -> str:
+    """The URL of the database in the project, which is made where there is none."""
+    # Relative to the project's folder, in which this process runs: its path may have characters special to URLs.
+    folder = project.state.relative_to(project.root) / "mlflow"
+    atomic_database.create(folder / DATABASE, _make_tables, atomic_database.template_of("mlflow"))
+    return f"sqlite:///{folder / DATABASE}"
+
+
+def _postgres(project: Project) -> str:
+    """The URL of the database that `[servers]` names; tables are made where there are none."""
+    store = server_database.url(project, "mlflow", "postgresql+psycopg")
+    where = str(settings.read(project.root).servers.mlflow)
+    with server_database.first_start(server_database.url(project, "mlflow", "postgresql"), where) as is_empty:
+        if is_empty:
+            _make_tables_in(store)
+    os.environ["_MLFLOW_SERVER_FILE_STORE"] = os.environ["_MLFLOW_SERVER_REGISTRY_STORE"] = store
+    return store
+
+
 def _make_tables(path: Path) -> None:
+    _make_tables_in(f"sqlite:///{path}")
+
+
+def _make_tables_in(store: str) -> None:
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
 
-    Tracking(f"sqlite:///{path}", ARTIFACTS)
-    Registry(f"sqlite:///{path}")
+    Tracking(store, ARTIFACTS)
+    Registry(store)
 
 
 def _create_stores(store: str) -> None:

@@ -20,7 +20,7 @@ import psycopg
 
 from components.access.secret import Credentials
 from components.core.errors import ModelyardError, StackError
-from components.release.ledger_store import Rows, Statements
+from components.release.ledger_store import StatementRows, Statements
 
 CONNECT_SECONDS, SILENT_SECONDS = 5, 5
 BUSY_SECONDS = 30
@@ -225,7 +225,7 @@ class _Translated:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
-    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> StatementRows:
         return self._connection.execute(statement.replace("?", "%s").encode(), values)
 
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> object:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 
-class Rows(Protocol):
+class StatementRows(Protocol):
     """The result of a statement."""
 
     def fetchone(self) -> Any:
@@ -24,7 +24,7 @@ class Rows(Protocol):
 class Statements(Protocol):
     """A transaction in which statements are executed."""
 
-    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> StatementRows:
         """Execute a statement."""
         ...
 

@@ -18,6 +18,7 @@ from typing import Literal
 
 import psutil
 
+from components.access import server_database
 from components.contracts import settings
 from components.contracts.runner_spec import SlurmSpec
 from components.core import git
@@ -188,12 +189,19 @@ def _dvc_remote(project: Project) -> Finding:
 def _databases(project: Project) -> Finding:
     """Check the databases of both servers: an earlier version of Modelyard could be killed during a migration."""
     damaged = {}
+    servers: tuple[connections.Name, ...] = connections.SERVERS
+    named = [name for name in servers if server_database.is_named(project, name)]
+    for server in named:
+        where = str(getattr(settings.read(project.root).servers, server))
+        with server_database.first_start(server_database.url(project, server, "postgresql"), where):
+            pass  # it answers
     for name in FIRST_PORT:
         path = project.state / name / f"{name}.db"
         if path.exists() and (damage := _schema_damage(path)):
             damaged[path] = damage
     if not damaged:
-        return Finding("databases", "ok", "whole, or not made yet")
+        found = f"{' and '.join(named)} on PostgreSQL, which answers" if named else "whole, or not made yet"
+        return Finding("databases", "ok", found)
     first = next(iter(damaged))
     repair = f"modelyard down; mv {first} {first}.broken; modelyard up makes a new one"
     return Finding("databases", "fail", "; ".join(f"{path}: {damage}" for path, damage in damaged.items()), repair)

@@ -12,8 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.access import project_door
+from components.access import project_door, server_database
 from components.access.door import Application
+from components.contracts import settings
 from components.core import atomic_database
 from components.core.errors import StackError
 from components.core.project import Project
@@ -29,15 +30,31 @@ def database(project: Project) -> Path:
 def create_app() -> Application:
     """The ASGI application; creates a missing database first. Reads MODELYARD_PROJECT and Prefect's settings."""
     project = Project.find()
-    atomic_database.create(database(project), _make_tables, atomic_database.template_of("prefect"))
+    if server_database.is_named(project, "prefect"):
+        _use_postgres(project)
+    else:
+        atomic_database.create(database(project), _make_tables, atomic_database.template_of("prefect"))
     from prefect.server.api.server import create_app as create_prefect
 
     return project_door.before(create_prefect(), project, opened_by="modelyard open prefect", handshake="prefect")
 
 
+def _use_postgres(project: Project) -> None:
+    """Let the server keep what it knows where `[servers]` says; tables are made where there are none."""
+    url = server_database.url(project, "prefect", "postgresql+asyncpg")
+    where = str(settings.read(project.root).servers.prefect)
+    os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = url  # before Prefect is imported, which reads it once
+    with server_database.first_start(server_database.url(project, "prefect", "postgresql"), where) as is_empty:
+        if is_empty:
+            _upgrade(url, where)
+
+
 def _make_tables(path: Path) -> None:
+    _upgrade(f"sqlite+aiosqlite:///{path}", str(path))
+
+
+def _upgrade(url: str, where: str) -> None:
     """Create the tables with Prefect's command in a child process, while this process imports the server."""
-    url = f"sqlite+aiosqlite:///{path}"
     migration = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
         env={**os.environ, "PREFECT_SERVER_DATABASE_CONNECTION_URL": url},
@@ -48,7 +65,7 @@ def _make_tables(path: Path) -> None:
     if migration.wait() != 0:
         raise StackError(
             "Prefect's database could not be created",
-            where=str(path),
+            where=where,
             got=f"`prefect server database upgrade` ended with exit code {migration.returncode}",
             next_step="read the error in the lines above; `modelyard doctor` looks for causes",
         )

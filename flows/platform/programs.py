@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.contracts import settings as settings_file
 from components.core import atomic
 from components.core.project import Project
 from components.identity import digest
 from flows.platform import connections, environment, state
-from flows.platform.connections import own_url
+from flows.platform.connections import Name, own_url
 from flows.platform.ports import LOOPBACK
 from flows.platform.process_mark import PROGRAM
 from flows.platform.state import StackState
@@ -176,6 +177,7 @@ def _prefect(project: Project, stack_state: StackState) -> Program:
         "PREFECT_UI_API_URL": "/api",  # relative to the page's origin, for any host name of this machine
         "PREFECT_API_URL": own_url("prefect", port),
         "PREFECT__SERVER_FINAL": "1",
+        **_database(project, "prefect"),
     }
     return Program("prefect", _uvicorn_command("flows.platform.prefect_server:create_app", port), settings)
 
@@ -194,8 +196,15 @@ def _mlflow(project: Project, stack_state: StackState) -> Program:
         "_MLFLOW_SGI_NAME": "uvicorn",
         "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,localhost:*,[[]::1]:*",
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
+        **_database(project, "mlflow"),
     }
     return Program("mlflow", _uvicorn_command("components.registry.server:create_app", port), settings)
+
+
+def _database(project: Project, server: Name) -> dict[str, str]:
+    """The database that `[servers]` names, so that `up` restarts a server that is to have another one."""
+    named = getattr(settings_file.read(project.root).servers, server)
+    return {} if named is None else {"MODELYARD_SERVER_DATABASE": named}
 
 
 def _runner(project: Project, stack_state: StackState) -> Program:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from components.access import server_database
 from components.contracts import settings as settings_file
 from components.contracts.settings import RetentionSettings
 from components.core.errors import ModelyardError
@@ -140,7 +141,10 @@ class Collection:
         return inventory.of_cache(unused_cache.unused(self.project, self.settings.data_cache, self.log))
 
     def _mlflow(self) -> list[Item]:
-        if self.api is None or not (self.project.state / "mlflow" / "mlflow.db").is_file():
+        was_started = (
+            server_database.is_named(self.project, "mlflow") or (self.project.state / "mlflow" / "mlflow.db").is_file()
+        )
+        if self.api is None or not was_started:
             return []
         if not connections.of(self.project).mlflow.is_own:  # a shared registry has an owner of its own
             return []

@@ -1,0 +1,80 @@
+"""The PostgreSQL databases of a project's own servers, where `[servers]` of `modelyard.toml` names them.
+
+The URL with its password is made in the process that needs it, and stands in no file and in no command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from components.access import named_credentials
+from components.access.secret import Credentials
+from components.contracts import settings
+from components.core.errors import StackError
+from components.core.project import Project
+
+CREDENTIALS = "MODELYARD_SERVERS_CREDENTIALS"
+TABLES_LOCK = 7_263_448_120_951  # of who makes the tables of an empty database: two at once would break them
+CONNECT_SECONDS = 10
+
+
+def is_named(project: Project, server: Literal["mlflow", "prefect"]) -> bool:
+    """Whether a server keeps what it knows in a database of PostgreSQL.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+    """
+    return getattr(settings.read(project.root).servers, server) is not None
+
+
+def url(project: Project, server: Literal["mlflow", "prefect"], driver: str) -> str:
+    """The URL of a server's database for SQLAlchemy, with user and password.
+
+    Args:
+        driver: as in `postgresql+psycopg`.
+
+    Raises:
+        SpecError, StackError: `modelyard.toml` or the credentials cannot be read.
+    """
+    found = settings.read(project.root).servers
+    named = getattr(found, server)
+    known = named_credentials.read(project.root, "servers", found.credentials, CREDENTIALS)
+    return with_credentials(named, driver, known)
+
+
+def with_credentials(named: str, driver: str, known: Credentials | None) -> str:
+    """A URL with another driver, and with user and password."""
+    _, place, path, query, _ = urlsplit(named)
+    login = f"{quote(known.user, safe='')}:{quote(known.secret, safe='')}@" if known is not None else ""
+    return urlunsplit((driver, login + place, path, query, ""))
+
+
+@contextmanager
+def first_start(address: str, where: str) -> Iterator[bool]:
+    """Whether the database has no tables yet; no other server makes them for as long as the block lasts.
+
+    Args:
+        address: the URL for libpq.
+        where: the URL without credentials.
+
+    Raises:
+        StackError: the database does not answer.
+    """
+    import psycopg
+
+    try:
+        connection = psycopg.connect(address, autocommit=True, connect_timeout=CONNECT_SECONDS)
+    except psycopg.Error as error:
+        raise StackError(
+            "the server's database does not answer",
+            where=where,
+            got=" ".join(str(error).split()),
+            next_step="correct [servers] in modelyard.toml, or start PostgreSQL; the database itself has to be there",
+        ) from error
+    with connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (TABLES_LOCK,))
+        row = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+        yield row is None or row[0] is None
