@@ -61,7 +61,7 @@ def cores(project: Project, spec: PipelineSpec) -> int | None:
         SpecError: modelyard.toml is wrong.
     """
     placed = of(project, spec, "train")
-    return placed.cpus if isinstance(placed, SlurmSpec) else None
+    return None if isinstance(placed, LocalSpec) else placed.cpus
 
 
 def place(project: Project, spec: PipelineSpec, request: StageRequest, log: Log) -> tuple[StageRunner, StageRequest]:
