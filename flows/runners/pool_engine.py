@@ -9,6 +9,7 @@ from typing import Any
 
 from components.contracts.runner_spec import PoolSpec
 from components.core.errors import ModelyardError, StackError, StageKilled
+from components.core.log import Log
 from flows.platform.prefect_client import PrefectClient
 from flows.runners import pool_variables
 from flows.runners.job_engine import JobState
@@ -26,10 +27,11 @@ class PoolEngine:
 
     Args:
         client: of the Prefect server whose work pool it is.
+        log: called with each message for the user.
     """
 
-    def __init__(self, spec: PoolSpec, client: PrefectClient) -> None:
-        self._spec, self._client = spec, client
+    def __init__(self, spec: PoolSpec, client: PrefectClient, log: Log) -> None:
+        self._spec, self._client, self._log = spec, client, log
         self._signs: dict[str, tuple[object, float]] = {}  # of life, and when they were first seen
 
     @property
@@ -113,8 +115,10 @@ class PoolEngine:
             return
         if run["state_type"] == "RUNNING":
             self.interrupt(job)
-        else:
-            self._set(job, {"type": "CANCELLED", "name": "Cancelled"})
+            return
+        if run["state_name"] == WAITING_POD:  # Prefect's worker leaves it there: once started, it ends by itself
+            self._log(f"its pod still waits; `kubectl delete job -l prefect.io/flow-run-id={job}` takes it away")
+        self._set(job, {"type": "CANCELLED", "name": "Cancelled"})
 
     def failure(self, job: str, stage: str, state: JobState, folder: Path) -> ModelyardError:
         """As `JobEngine.failure`."""

@@ -15,7 +15,8 @@ _OF_THIS_MACHINE = ("PATH", "HOME", "USER", "LD_LIBRARY_PATH", "TMPDIR", "MODELY
 # A worker writes its own settings into a job, where all may read them who may read jobs. None takes them out again: in
 # our template a secret's entries are the job's environment.
 _CREDENTIALS = ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "PREFECT_CLIENT_CUSTOM_HEADERS")
-_WRITABLE = {"HOME": TEMPORARY_FOLDER, "PREFECT_HOME": f"{TEMPORARY_FOLDER}/prefect"}
+# Of a user whose number has no name and no folder in the image.
+_USER = {"USER": "modelyard", "HOME": TEMPORARY_FOLDER, "PREFECT_HOME": f"{TEMPORARY_FOLDER}/prefect"}
 
 
 def of_job(spec: PoolSpec, pool: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def of_job(spec: PoolSpec, pool: dict[str, Any], variables: dict[str, str]) -> d
     if kind != "process":  # an image
         environment = {name: value for name, value in environment.items() if name not in _OF_THIS_MACHINE}
     if kind == "kubernetes":
-        environment |= _WRITABLE
+        environment |= _USER
         if spec.cpus is not None:  # a limit that the libraries do not see: they would start a thread for each core
             environment["OMP_NUM_THREADS"] = str(spec.cpus)
         if all(name in known for name in OWN_VARIABLES):

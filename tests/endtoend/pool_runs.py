@@ -102,7 +102,7 @@ def runner(
 ) -> JobRunner:
     modules = [*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)]
     place = JobPlace(project.root, str(shared / "store"), shared / "jobs", ROOT, modules)
-    return JobRunner(place, PoolEngine(pool, client), log.append)
+    return JobRunner(place, PoolEngine(pool, client, log.append), log.append)
 
 
 def eventually(done: Callable[[], bool], seconds: float = 90) -> None:

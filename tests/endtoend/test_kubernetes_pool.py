@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import kubernetes_validate
 import pytest
 
@@ -118,9 +119,9 @@ def test_a_job_makes_the_artifacts_that_this_machine_makes_and_holds_no_secret(
         for secret in connections.variables(house.root).values():
             assert secret not in json.dumps(job)
         check_job(job)
-    assert all(
-        one["status"]["conditions"][0]["type"] == "Complete" for one in cluster.jobs.values()
-    )  # Prefect saw the same
+    pod = cluster.pods[last_job(cluster)]
+    assert pod.environment.items() >= connections.variables(house.root).items()  # by the secret
+    assert [one["status"]["conditions"][0]["type"] for one in cluster.jobs.values()] == ["Complete", "Complete"]
 
 
 def check_job(job: dict[str, Any]) -> None:
@@ -154,18 +155,23 @@ def test_a_killed_job_is_crashed_and_the_next_goes_on_from_its_checkpoint(
     assert json.loads(events[0])["resumed"]
 
 
-def test_an_evicted_job_is_begun_again_by_prefect_and_the_run_goes_on(
-    worker: Worker, client: PrefectClient, cluster: FakeCluster, project: Project, spec: PipelineSpec, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("how", ["evicted", "deleted"])
+def test_a_job_that_the_cluster_ends_is_begun_again_by_prefect_and_the_run_goes_on(
+    worker: Worker, client: PrefectClient, cluster: FakeCluster, project: Project, spec: PipelineSpec, tmp_path: Path,
+    how: str,
+) -> None:  # fmt: skip
     longer, request = long_training(project, spec)
     one = runner(project, longer, client, [], tmp_path / "shared")
     handle = one.submit(request)
     eventually(has_begun(tmp_path / "shared"))
-    evicted = last_job(cluster)
-    cluster.pods[evicted].evict()
+    ended = last_job(cluster)
+    if how == "evicted":
+        cluster.pods[ended].evict()
+    else:
+        httpx.delete(f"{cluster.url}/apis/batch/v1/namespaces/default/jobs/{ended}", timeout=60).raise_for_status()
     events: list[str] = []
     one.follow(handle, events.append, lambda _: None)
-    assert last_job(cluster) != evicted
+    assert last_job(cluster) != ended
     assert [json.loads(line)["resumed"] for line in events if json.loads(line)["event"] == "started"] == [False, True]
     assert state(client, handle.id) == "COMPLETED"
 
@@ -191,14 +197,16 @@ def test_an_image_that_cannot_be_pulled_is_named(
     house: House, client: PrefectClient, cluster: FakeCluster, project: Project, spec: PipelineSpec, tmp_path: Path
 ) -> None:
     pool = PoolSpec(runner="pool", pool="absent")
-    one = runner(project, spec, client, [], tmp_path / "shared", pool)
-    engine = PoolEngine(pool, client)
+    log: list[str] = []
+    one = runner(project, spec, client, log, tmp_path / "shared", pool)
+    engine = PoolEngine(pool, client, print)
     with started(house, cluster, tmp_path / "worker", pool.pool):
         handle = one.submit(next(requests(project, spec)))
         eventually(lambda: "Image pull failed" in engine.state(handle.id, tmp_path).text)
         assert f"{ABSENT}: not found" in engine.state(handle.id, tmp_path).text
         assert one.cancel(handle, grace_seconds=20) is None
         assert state(client, handle.id) == "CANCELLED"
+        assert f"kubectl delete job -l prefect.io/flow-run-id={handle.id}" in log[-1]
 
 
 def test_a_pool_of_another_template_has_no_processors_to_give(

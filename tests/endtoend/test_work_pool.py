@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,22 @@ def test_ctrl_c_saves_a_checkpoint_and_a_killed_submitter_loses_nothing(
     assert json.loads(events[-1])["event"] == "finished"
 
 
+def test_a_run_that_waited_between_two_attempts_is_not_taken_for_dead(
+    client: PrefectClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_engine, "ALIVE_SECONDS", 1.0)
+    client.request("POST", "/work_pools/", {"name": "waiting", "type": "process"})
+    engine = PoolEngine(PoolSpec(runner="pool", pool="waiting"), client, print)
+    job = engine.submit("modelyard-waiting", tmp_path, {"PYTHONPATH": "/code"}, "/store")
+    for kind, seconds in (("RUNNING", 0.0), ("SCHEDULED", 1.5), ("RUNNING", 0.0)):
+        state = {"state": {"type": kind}, "force": True}
+        client.request("POST", f"/flow_runs/{job}/set_state", state)
+        assert engine.state(job, tmp_path).name == kind
+        time.sleep(seconds)
+    time.sleep(1.1)
+    assert engine.state(job, tmp_path).name == "CRASHED"
+
+
 def test_a_pool_without_workers_and_no_pool(
     client: PrefectClient, project: Project, spec: PipelineSpec, tmp_path: Path
 ) -> None:
@@ -111,11 +128,11 @@ def test_a_pool_without_workers_and_no_pool(
     modules = fingerprints.training_modules(spec)
     place = JobPlace(project.root, str(tmp_path / "store"), tmp_path / "jobs", ROOT, modules)
     with pytest.raises(StackError, match="no such work pool"):
-        JobRunner(place, PoolEngine(PoolSpec(runner="pool", pool="none"), client), print).submit(request)
+        JobRunner(place, PoolEngine(PoolSpec(runner="pool", pool="none"), client, print), print).submit(request)
     client.request("POST", "/work_pools/", {"name": "idle", "type": "process"})
-    idle = JobRunner(place, PoolEngine(PoolSpec(runner="pool", pool="idle"), client), print)
+    idle = JobRunner(place, PoolEngine(PoolSpec(runner="pool", pool="idle"), client, print), print)
     handle = idle.submit(request)
-    state = PoolEngine(PoolSpec(runner="pool", pool="idle"), client).state(handle.id, tmp_path)
+    state = PoolEngine(PoolSpec(runner="pool", pool="idle"), client, print).state(handle.id, tmp_path)
     assert "none is online" in state.text
     assert idle.cancel(handle, grace_seconds=20) is None
     assert client.request("GET", f"/flow_runs/{handle.id}")["state_type"] == "CANCELLED"

@@ -56,11 +56,16 @@ class FakeCluster:
         self._objects: dict[tuple[str, str], Manifest] = {}  # by resource and name
         self._version = 100
         self._watchers: list[asyncio.Queue[tuple[str, str, Manifest]]] = []
-        self._loop = asyncio.new_event_loop()
-        self._ended = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._ended: asyncio.Event
         self._port: int | None = None
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Of the API."""
+        return f"http://127.0.0.1:{self._port}"
 
     @property
     def kubeconfig(self) -> Path:
@@ -76,7 +81,7 @@ class FakeCluster:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._thread.start()
         assert self._ready.wait(20)
-        named = {"name": "fake", "cluster": {"server": f"http://127.0.0.1:{self._port}"}}
+        named = {"name": "fake", "cluster": {"server": self.url}}
         context = {"name": "fake", "context": {"cluster": "fake", "user": "fake", "namespace": "default"}}
         self.kubeconfig.write_text(yaml.safe_dump({
             "apiVersion": "v1", "kind": "Config", "current-context": "fake", "clusters": [named],
@@ -90,9 +95,9 @@ class FakeCluster:
             pod.join()
         self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join(20)
-        self._loop.close()
 
     async def _serve(self) -> None:
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
         application = web.Application(client_max_size=1 << 24)
         application.add_routes(self._routes())
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
