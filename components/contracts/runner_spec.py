@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from components.core.strict import Strict
 
@@ -67,14 +67,31 @@ class PoolSpec(Strict):
 
     Args:
         pool: name of the work pool, which exists; of any type whose jobs see the folder.
+        cpus, memory_mb, gpus: of the job, in a pool whose job template has them (`modelyard pool create`).
         folder: as of Slurm.
         variables: job variables of the pool's type, as in `prefect work-pool inspect`.
     """
 
     runner: Literal["pool"]
     pool: str = Field(pattern=r"^[^/%&><]+$")
+    cpus: int | None = Field(default=None, ge=1)
+    memory_mb: int | None = Field(default=None, ge=1)
+    gpus: int = Field(default=0, ge=0)
     folder: str | None = None
     variables: dict[str, Any] = Field(default={})
+
+    @property
+    def resources(self) -> dict[str, str]:
+        """What is asked for, as job variables."""
+        memory = self.memory_mb and f"{self.memory_mb}Mi"
+        asked = {"cpus": self.cpus, "memory": memory, "gpus": self.gpus or None}
+        return {name: str(value) for name, value in asked.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        if twice := sorted(self.resources.keys() & self.variables.keys()):
+            raise ValueError(f"{', '.join(twice)}: said twice, as a key and in `variables`")
+        return self
 
 
 RunnerSpec = Annotated[LocalSpec | SlurmSpec | PoolSpec, Field(discriminator="runner")]

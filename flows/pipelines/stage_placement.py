@@ -61,7 +61,7 @@ def cores(project: Project, spec: PipelineSpec) -> int | None:
         SpecError: modelyard.toml is wrong.
     """
     placed = of(project, spec, "train")
-    return placed.cpus if isinstance(placed, SlurmSpec) else None
+    return None if isinstance(placed, LocalSpec) else placed.cpus
 
 
 def place(project: Project, spec: PipelineSpec, request: StageRequest, log: Log) -> tuple[StageRunner, StageRequest]:
@@ -82,7 +82,7 @@ def place(project: Project, spec: PipelineSpec, request: StageRequest, log: Log)
     placed = of(project, spec, NAMES[request.stage])
     chosen: StageRunner = here
     if not isinstance(placed, LocalSpec):
-        chosen = JobRunner(_place(project, spec, placed.folder), _engine(project, placed), log)
+        chosen = JobRunner(_place(project, spec, placed.folder), _engine(project, placed, log), log)
         request = _with_checkpoints(project, request)
     shared = settings.read(project.root).connections
     is_shared = shared.artifacts is not None and shared.share_results
@@ -108,11 +108,11 @@ def _who() -> str:
     return f"CI ({name})" if os.environ.get("CI") else name
 
 
-def _engine(project: Project, placed: SlurmSpec | PoolSpec) -> JobEngine:
+def _engine(project: Project, placed: SlurmSpec | PoolSpec, log: Log) -> JobEngine:
     if isinstance(placed, SlurmSpec):
         return SlurmEngine(placed)
     server = connections.configured(project)
-    return PoolEngine(placed, PrefectClient(server.prefect_credentials, server.prefect_api))
+    return PoolEngine(placed, PrefectClient(server.prefect_credentials, server.prefect_api), log)
 
 
 def _place(project: Project, spec: PipelineSpec, folder: str | None) -> JobPlace:
