@@ -30,12 +30,17 @@ NAME = "fleet"
 
 
 def measure(
-    models: int = 1000, hosts: int = 200, hours: float = 24.0, seed: int = 0, broken: list[str] | None = None
+    models: int = 1000,
+    hosts: int = 200,
+    hours: float = 24.0,
+    seed: int = 0,
+    calls: float = 0.05,
+    broken: list[str] | None = None,
 ) -> list[Figure]:
     """The same fleet without failures and with them; with a protection off, with failures alone."""
     figures = []
     for failures in (True,) if broken else (False, True):
-        settings = Settings(models, hosts, hours, seed, failures, frozenset(broken or ()))
+        settings = Settings(models, hosts, hours, seed, failures, calls, frozenset(broken or ()))
         begin = time.perf_counter()
         watch = World(settings).run()
         spent = time.perf_counter() - begin
@@ -52,9 +57,10 @@ def _figures(watch: Watch, settings: Settings, spent: float) -> list[Figure]:
     served = [one for one in asked if one.outcome == "served" and one.converged is not None]
     spans = sorted(one.converged - one.at for one in served if one.converged is not None)
     begun = sorted(one.begun - one.at for one in asked if one.begun is not None)
+    take_overs = sorted(watch.take_overs)
     found = [
         (f"{which}: promotions", len(asked), "", None),
-        ("... served, refused", len(served), "", None),
+        ("... served", len(served), "", None),
         ("... refused", sum(one.outcome == "refused" for one in asked), "", None),
         ("... overtaken by a later one or a rollback", sum(one.outcome == "overtaken" for one in asked), "", None),
         ("... from a promotion to the begin of its release, p50", _at(begun, 0.5), "s", None),
@@ -69,8 +75,11 @@ def _figures(watch: Watch, settings: Settings, spent: float) -> list[Figure]:
         ("... by a host that is cut off, of the version that it had", watch.requests[STALE], "", None),
         ("... such a host answers so at most", max(watch.stale_seconds, default=0.0), "s", None),
         ("... by the version before, where the pinned one cannot be loaded", watch.requests[INSTEAD], "", None),
-        ("... leaders killed, and taken over from after, at most", max(watch.take_overs, default=0.0), "s", None),
+        ("... leaders killed, that had a successor", len(watch.take_overs), "", None),
+        ("... after, p50", _at(take_overs, 0.5), "s", None),
+        ("... at most (the database is away, or both are dead)", _at(take_overs, 1.0), "s", None),
         ("... appends of an old leader refused", watch.world.database.refused_appends, "", None),
+        ("... specs of an earlier decision refused that arrive late", watch.late_refused, "", None),
         ("... violations", sum(watch.kinds.values()), "", 0.0),
         ("... simulated days a second", settings.hours * HOUR / DAY / spent, "", None),
     ]
@@ -87,5 +96,6 @@ if __name__ == "__main__":
     options.add_argument("--hosts", type=int, default=200)
     options.add_argument("--hours", type=float, default=24.0)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--calls", type=float, default=0.05, help="longest call of database and registry, in seconds")
     options.add_argument("--break", dest="broken", action="append", choices=sorted(BREAKS))
     sys.exit(figure.command(measure, options))

@@ -278,14 +278,14 @@ class Controller:
     def _step(self, model: str, actor: Actor, decision: Decision, situation: Situation) -> Generator[Any, Any, bool]:
         service, step = self.world.services[model], decision.step
         left = situation.open.get(decision.role)
-        yield from actor.wait(*releases.CALL_SECONDS)
+        yield from actor.call()
         if step in ("release", "withdraw", "tell"):
             refused = yield from releases.carry_out(actor, model, decision.role, step, decision.broken)
             return bool(refused)
         if step == "apply":
-            releases.apply(self.world, model)
+            yield from releases.apply(actor, model)
         elif step == "start":
-            releases.apply(self.world, model)
+            yield from releases.apply(actor, model)
             service.start()
         elif step == "stop":
             service.stop()

@@ -22,6 +22,7 @@ from components.release.history import Release
 from components.release.ledger import MovedOnError
 from components.release.production import PRODUCTION, Pin, Production
 from flows.releases import telling
+from flows.releases.observation import Recorded
 
 if TYPE_CHECKING:
     from benchmarks.fleet.world import World
@@ -30,7 +31,8 @@ Steps = Generator[Any, Any, Any]
 WATCH_SECONDS = 30.0
 WAIT_SECONDS = 60.0
 GATES_SECONDS = (60.0, 400.0)
-CALL_SECONDS = (0.005, 0.05)  # of the registry or the database
+LATE_SHARE, CLIENT_SECONDS = 0.005, 10.0  # of the writes of a spec hang, and how long a client waits
+REPORT_SECONDS = (0.5, 4.0)  # the gates' report goes to the registry
 LIMITS = ChallengerLimits(max_error_rate=0.01, max_latency_ratio=2.0, min_requests=100)
 POLICIES = tuple(RolloutPolicy(canary_percent=percent, limits=LIMITS) for percent in (0.0, 10.0, 50.0))
 PREEMPT, KILL, LOST = "preempt", "kill", "lost"
@@ -70,6 +72,11 @@ class Actor:
         while env.now < self.stalled_until():
             yield env.timeout(self.stalled_until() - env.now)
 
+    def call(self) -> Steps:
+        """As long as a call of the registry, the database or the store of specs takes."""
+        longest = self.world.settings.call_seconds
+        yield from self.wait(longest / 10, longest)
+
 
 @dataclass
 class Rollout:
@@ -101,7 +108,7 @@ class Rollout:
             own = tuple(entry for entry in entries if entry.release == self.id)
             if own and Release(own).end is not None:
                 raise SupersededError
-            yield from self.actor.wait(*CALL_SECONDS)
+            yield from self.actor.call()
             try:
                 self.world.database.append(
                     self.model,
@@ -128,9 +135,9 @@ class Rollout:
 
         yield from self.record(event, with_production)
 
-    def apply(self, staged: Pin | None = None) -> Production:
-        """As `Rollout.apply`."""
-        return apply(self.world, self.model, staged)
+    def apply(self, staged: Pin | None = None) -> Steps:
+        """As `Rollout.apply`; returns what is pinned."""
+        return (yield from apply(self.actor, self.model, staged))
 
     def entry(self, event: Event) -> Entry | None:
         """As `Rollout.entry`."""
@@ -152,16 +159,30 @@ class Rollout:
             yield from self.actor.wait(0.25)
 
 
-def apply(world: World, model: str, staged: Pin | None = None) -> Production:
-    """The spec names what the ledger pins."""
+def apply(actor: Actor, model: str, staged: Pin | None = None) -> Steps:
+    """The spec names what the ledger pins; returns that. Between reading and writing others may decide and write."""
+    world = actor.world
     while True:
         recorded = world.database.recorded(model)
-        sequence = pinned_by(recorded.entries)
+        yield from actor.call()
+        if world.settings.failures and world.chance(LATE_SHARE):
+            world.env.process(_arrive_late(world, model, recorded, staged))
+            yield from actor.wait(CLIENT_SECONDS)
+            raise FailedError("the specs' store does not answer")
         try:
-            world.services[model].apply(recorded.production, sequence, staged)
+            world.services[model].apply(recorded.production, pinned_by(recorded.entries), staged)
         except OvertakenError:
             continue
         return recorded.production
+
+
+def _arrive_late(world: World, model: str, recorded: Recorded, staged: Pin | None) -> Steps:
+    """A write that its client has given up arrives all the same."""
+    yield world.env.timeout(world.between(1.0, 120.0))
+    try:
+        world.services[model].apply(recorded.production, pinned_by(recorded.entries), staged)
+    except OvertakenError:
+        world.watch.late_refused += 1
 
 
 def pinned_by(entries: Sequence[Entry]) -> int:
@@ -189,7 +210,7 @@ def carry_out(actor: Actor, model: str, role: Role, step: str, broken: str | Non
         except SupersededError:
             yield from _superseded(rollout)
             return False
-        _leave(rollout)
+        yield from _leave(rollout)
         return True
     except SupersededError:
         yield from _superseded(rollout)
@@ -203,7 +224,7 @@ def carry_out(actor: Actor, model: str, role: Role, step: str, broken: str | Non
 def _begin(actor: Actor, model: str, role: Role, withdraws: bool, broken: str | None) -> Steps:
     """As `rollout.begin` and `_resumed`."""
     world = actor.world
-    yield from actor.wait(*CALL_SECONDS)
+    yield from actor.call()
     recorded = world.database.recorded(model)
     aliases = world.registry.aliases(model)
     desired = DesiredState.of(aliases).of_role(role)
@@ -274,7 +295,7 @@ def _steps(rollout: Rollout, withdraws: bool) -> Steps:
     if "switched" not in rollout.done:
         yield from _switch(rollout, version.pin)
     yield from _watch(rollout, version.serves_well)
-    yield from actor.wait(*CALL_SECONDS)
+    yield from actor.call()
     aliases = world.registry.aliases(rollout.model)  # the registry must answer: `refusal.accept` tags the version
     if rollout.role == "champion" and aliases.get("challenger") == rollout.target.version:
         world.registry.set(rollout.model, "challenger", None, "platform")
@@ -287,9 +308,9 @@ def _remove_challenger(rollout: Rollout) -> Steps:
     asked = rollout.entry("asked")
     broken = asked.facts.get("broken") if asked is not None else None
     yield from rollout.pin("removing", lambda now: now.without_challenger())
-    rollout.apply()
+    yield from rollout.apply()
     if broken is not None and rollout.current is not None:
-        yield from rollout.actor.wait(*CALL_SECONDS)
+        yield from rollout.actor.call()
         if DesiredState.of(world.registry.aliases(model)).challenger == rollout.current.version:
             world.registry.set(model, "challenger", None, "platform")
     if world.services[model].status() is not None:
@@ -300,7 +321,7 @@ def _remove_challenger(rollout: Rollout) -> Steps:
 def _stage(rollout: Rollout, pin: Pin) -> Steps:
     """As `steps.stage`."""
     service = rollout.world.services[rollout.model]
-    rollout.apply(pin)
+    yield from rollout.apply(pin)
     service.start()
 
     def settled(one: Replica) -> bool:
@@ -315,19 +336,19 @@ def _stage(rollout: Rollout, pin: Pin) -> Steps:
 
 def _switch(rollout: Rollout, pin: Pin) -> Steps:
     """As `steps.switch`."""
-    yield from rollout.actor.wait(*CALL_SECONDS)
+    yield from rollout.actor.call()
     if "switching" not in rollout.done and not rollout.is_still_desired():
         raise SupersededError
     proves = "no-prove" not in rollout.world.settings.broken
     if rollout.role == "champion":
         yield from rollout.pin("switching", lambda now: now.with_champion(pin))
-        rollout.apply()
+        yield from rollout.apply()
         if proves:
             yield from rollout.converge(lambda one: one.champion == pin, f"serve version {pin.version}")
     else:
         policy = rollout.world.policies[rollout.model]
         yield from rollout.pin("switching", lambda now: now.with_challenger(pin, policy))
-        rollout.apply()
+        yield from rollout.apply()
         if proves:
             yield from rollout.converge(lambda one: one.challenger == pin, f"take version {pin.version}")
     yield from rollout.record("switched")
@@ -368,14 +389,14 @@ def _refuse(rollout: Rollout) -> Steps:
             yield from rollout.record("refusing", lambda _: {"returned": False})
     decided = rollout.entry("refusing")
     assert decided is not None
-    back = rollout.apply().champion
+    back = (yield from rollout.apply()).champion
     if decided.facts["returned"] and back is not None and world.services[model].status() is not None:
         yield from rollout.converge(lambda one: one.champion == back, f"go back to version {back.version}")
-    yield from rollout.actor.wait(*CALL_SECONDS)
+    yield from rollout.actor.wait(*REPORT_SECONDS)
     if rollout.target is not None and ("no-look" in world.settings.broken or rollout.is_still_desired()):
         pinned = world.database.recorded(model).production
         pin = pinned.champion if rollout.role == "champion" else pinned.challenger
-        yield from rollout.actor.wait(*CALL_SECONDS)  # the registry has no call that looks and sets at once
+        yield from rollout.actor.call()  # the registry has no call that looks and sets at once
         world.registry.set(model, rollout.role, pin.version if pin else None, "platform")
     yield from rollout.record("returned" if decided.facts["returned"] else "refused")
 
@@ -385,8 +406,9 @@ def _without(now: Production) -> Production:
     return Production(champion=now.previous, challenger=challenger, policy=now.policy if challenger else None)
 
 
-def _leave(rollout: Rollout) -> None:
-    if rollout.apply().champion is None and rollout.world.services[rollout.model].is_started:
+def _leave(rollout: Rollout) -> Steps:
+    pinned = yield from rollout.apply()
+    if pinned.champion is None and rollout.world.services[rollout.model].is_started:
         rollout.world.services[rollout.model].stop()
 
 
@@ -397,7 +419,7 @@ def _superseded(rollout: Rollout) -> Steps:
         pass
     own = Release(tuple(entry for entry in rollout.entries if entry.release == rollout.id))
     if own.end is not None and own.end.event == "superseded":
-        rollout.apply()
+        yield from rollout.apply()
 
 
 def tell(actor: Actor, model: str) -> Steps:
@@ -407,11 +429,11 @@ def tell(actor: Actor, model: str) -> Steps:
     release = recorded.untold
     if release is None:
         return
-    yield from actor.wait(*CALL_SECONDS)
+    yield from actor.call()
     champion = recorded.production.champion
     aliases = world.registry.aliases(model)
     if champion is not None and alias_precedes(world, model, release, aliases.get("champion"), recorded.entries):
-        yield from actor.wait(*CALL_SECONDS)
+        yield from actor.call()
         world.registry.set(model, "champion", champion.version, "platform")
     yield from Recorder(actor, model, release)("told")
 
@@ -441,7 +463,7 @@ class Recorder:
             own = Release(tuple(entry for entry in entries if entry.release == self.id))
             if own.entry(event) is not None or (own.end is not None and event != "told"):
                 return
-            yield from self.actor.wait(*CALL_SECONDS)
+            yield from self.actor.call()
             try:
                 first = self.first
                 database.append(
@@ -476,7 +498,7 @@ def roll_back(actor: Actor, model: str, to: str | None, asked_by: str) -> Steps:
             yield from finish(actor, model, open_release)
             return
         pin = history.rollback_target(entries, model, to)
-        yield from actor.wait(*CALL_SECONDS)
+        yield from actor.call()
         current = recorded.production.champion
         note = world.registry.notes.get((model, "champion")) if to is not None else None
         try:
@@ -518,7 +540,7 @@ def finish(actor: Actor, model: str, release: Release) -> Steps:
         if policy is None:
             yield from record("superseded")
             return
-        apply(world, model)
+        yield from apply(actor, model)
         rollout = Rollout(actor, model, "challenger", release.id, release.before, release.after, "pipeline")
         if service.status() is not None:
             yield from rollout.converge(lambda one: one.challenger is None or one.policy == policy, "apply the policy")
@@ -529,7 +551,7 @@ def finish(actor: Actor, model: str, release: Release) -> Steps:
         if other.end is None and other.id != release.id and other.role == "champion":
             yield from close(actor, model, other)
             break
-    pin = apply(world, model).champion
+    pin = (yield from apply(actor, model)).champion
     if pin is None or release.after is None or pin.package_digest != release.after.package_digest:
         yield from record("superseded")
         return
@@ -554,7 +576,7 @@ def _give_up(actor: Actor, model: str, release: Release) -> Steps:
     before = actor.world.production_before(model, entries, first)
     record = Recorder(actor, model, release)
     yield from record("refusing", **{PRODUCTION: before.model_dump(mode="json")})
-    apply(actor.world, model)
+    yield from apply(actor, model)
     yield from record("refused")
 
 
@@ -566,7 +588,7 @@ def set_policy(actor: Actor, model: str, policy: RolloutPolicy) -> Steps:
         beside = recorded.production.challenger
         if beside is None or recorded.production.policy == policy:
             return
-        yield from actor.wait(*CALL_SECONDS)
+        yield from actor.call()
         try:
             entry = world.database.append(
                 model,
@@ -584,5 +606,3 @@ def set_policy(actor: Actor, model: str, policy: RolloutPolicy) -> Steps:
             continue
         yield from finish(actor, model, Release((entry,)))
         return
-
-

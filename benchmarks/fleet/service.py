@@ -90,6 +90,12 @@ class Replica:
         self.policy = self.broken = None
         self.world.look(self.service.model)
 
+    def leave(self) -> None:
+        """The process is gone, for good."""
+        self.end()
+        if self in self.host.replicas:
+            self.host.replicas.remove(self)
+
     def follow(self) -> None:
         """Reconcile with the spec, soon."""
         if self.is_running and not self._follows:
@@ -125,8 +131,7 @@ class Replica:
         yield world.env.timeout(world.between(*FOLLOW_SECONDS))
         while life == self.life and self.host.is_reached:
             if self.is_retired:
-                self.end()
-                self.host.replicas.remove(self)
+                self.leave()
                 return
             spec = self.service.spec
             if spec is None or self.seen == spec.generation:
@@ -284,8 +289,7 @@ class Service:
         replica.is_retired = True
         if replica.host.is_up and not replica.host.is_reached:
             return  # cut off: it answers on until it is reached
-        replica.end()
-        replica.host.replicas.remove(replica)
+        replica.leave()
 
 
 def _slot(pin: Pin | None, state: Literal["ready", "failed", "removed"] = "ready") -> SlotStatus | None:

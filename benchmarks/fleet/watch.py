@@ -55,7 +55,7 @@ class Watch:
         self.steps: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
-        self.preempted = self.entries = 0
+        self.preempted = self.entries = self.late_refused = 0
         self.leaderless_since: float | None = 0.0
         self.take_overs: list[float] = []
         self.stale_seconds: list[float] = []
@@ -161,6 +161,8 @@ class Watch:
             if epoch < self._last_epoch.get(model, 0):
                 self.violated(model, "order", f"an old leader (epoch {epoch}) records `{entry.event}` after a new one")
             self._last_epoch[model] = max(epoch, self._last_epoch.get(model, 0))
+        if entry.role == "champion" and epoch is not None:
+            self.world.read(model, entry.event)
         if entry.event in CLOSING:
             self.ends[f"{entry.role} {entry.event}"] += 1
             self._close(model, entry)

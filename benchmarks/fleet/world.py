@@ -21,11 +21,12 @@ from benchmarks.fleet.watch import Watch
 from components.contracts.serving_spec import RolloutPolicy
 from components.core.errors import ModelyardError
 from components.release import production as productions
-from components.release.entry import Entry, Role, VersionRef
+from components.release.entry import Entry, Event, Role, VersionRef
 from components.release.production import PRODUCTION, Pin, Production
 
 HOUR, DAY = 3600.0, 86400.0
 REPLICAS = 3
+HASTY = ("asked", "staged", "switching", "switched", "refusing")  # entries at which some people roll back
 BREAKS = {
     "no-fence": "a leader goes on after it has lost its lease, and nobody refuses what it writes",
     "no-prove": "a release is `served` before every replica says so",
@@ -36,13 +37,18 @@ BREAKS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How large, how long, what fails."""
+    """How large, how long, what fails.
+
+    Args:
+        call_seconds: the longest that a call of the database or the registry takes; races are the likelier.
+    """
 
     models: int = 1000
     hosts: int = 200
     hours: float = 24.0
     seed: int = 0
     failures: bool = True
+    call_seconds: float = 0.05
     broken: frozenset[str] = frozenset()
 
 
@@ -185,6 +191,21 @@ class World:
     def _alias_set(self, model: str, role: Role, version: str | None, by: str) -> None:
         self.watch.alias_set(model, role, version, by)
         self.touch(model)
+
+    def read(self, model: str, event: Event) -> None:
+        """A person reads a new entry of the ledger, and at times wants something else at once."""
+        if event == "refusing" and self.chance(0.5):
+            self.env.process(self._promotes_instead(model))
+        elif event in HASTY and self.chance(0.01):
+            self.env.process(self._rolls_back_soon(model))
+
+    def _promotes_instead(self, model: str) -> Generator[Any, Any, None]:
+        yield self.env.timeout(self.between(0.1, 10.0))
+        yield from self._set(model, "champion", self._train(model).pin.version)
+
+    def _rolls_back_soon(self, model: str) -> Generator[Any, Any, None]:
+        yield self.env.timeout(self.between(0.0, 5.0))
+        yield from self._rollback_command(model)
 
     def _set(self, model: str, role: Role, version: str | None) -> Generator[Any, Any, None]:
         """A person sets an alias, again and again until the registry answers."""
