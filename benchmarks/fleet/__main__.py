@@ -5,7 +5,8 @@ functions. Hosts die and are cut off, controllers are killed and stall, the regi
 are slow and crash at load, gates refuse, people promote, promote again and roll back. After every event: what answers
 is in force, no release is carried out twice, the ledger's order is whole, no promotion is lost.
 
-`--break NAME` switches one protection off, and must give violations (no-fence, no-prove, no-order, no-look).
+`--break NAME` switches one protection off, and must give violations (no-fence, same-name, no-prove,
+no-order, no-look).
 
     python -m benchmarks.fleet [--models 1000] [--hosts 200] [--hours 24] [--seed 0] [--break no-fence]
 """
@@ -35,12 +36,13 @@ def measure(
     hours: float = 24.0,
     seed: int = 0,
     calls: float = 0.05,
+    haste: float = 1.0,
     broken: list[str] | None = None,
 ) -> list[Figure]:
     """The same fleet without failures and with them; with a protection off, with failures alone."""
     figures = []
     for failures in (True,) if broken else (False, True):
-        settings = Settings(models, hosts, hours, seed, failures, calls, frozenset(broken or ()))
+        settings = Settings(models, hosts, hours, seed, failures, calls, haste, frozenset(broken or ()))
         begin = time.perf_counter()
         watch = World(settings).run()
         spent = time.perf_counter() - begin
@@ -97,5 +99,6 @@ if __name__ == "__main__":
     options.add_argument("--hours", type=float, default=24.0)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--calls", type=float, default=0.05, help="longest call of database and registry, in seconds")
+    options.add_argument("--haste", type=float, default=1.0, help="so many times as often controllers and writes fail")
     options.add_argument("--break", dest="broken", action="append", choices=sorted(BREAKS))
     sys.exit(figure.command(measure, options))

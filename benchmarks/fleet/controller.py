@@ -53,6 +53,7 @@ class Controller:
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
         self.is_alive = True
+        self.starts = 1
         self.epoch: int | None = None
         self.until = self.renewed = self.stalled_until = 0.0
         self.looked_at_all = 0.0
@@ -71,7 +72,7 @@ class Controller:
 
     def restart(self) -> None:
         """A new process, which knows nothing."""
-        self.is_alive, self.stalled_until = True, 0.0
+        self.is_alive, self.stalled_until, self.starts = True, 0.0, self.starts + 1
         self._run = self.world.env.process(self._live())
 
     def _live(self) -> Generator[Any, Any, None]:
@@ -91,7 +92,7 @@ class Controller:
         if self.epoch is not None and now - self.renewed < RENEW_SECONDS:
             return
         try:
-            epoch = world.database.take_lease(self.name, LEASE_SECONDS)
+            epoch = world.database.take_lease(self._holder(), LEASE_SECONDS)
         except AwayError:
             epoch = self.epoch if now < self.until else None
         else:
@@ -109,6 +110,10 @@ class Controller:
             self.dirty = set(world.services)
             self.looked_at_all = now
             world.watch.led(self.name)
+
+    def _holder(self) -> str:
+        """Another one for each start: what an earlier process has left going on must not share its epoch."""
+        return self.name if "same-name" in self.world.settings.broken else f"{self.name}-{self.starts}"
 
     def _look_at_changed(self) -> None:
         now = self.world.env.now

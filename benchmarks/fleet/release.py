@@ -7,13 +7,13 @@ what the platform's step does.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import simpy
 
 from benchmarks.fleet.service import OvertakenError, Replica
-from benchmarks.fleet.store import AwayError
 from components.contracts.serving_spec import ChallengerLimits, RolloutPolicy
 from components.release import history
 from components.release.decision import DesiredState
@@ -165,7 +165,7 @@ def apply(actor: Actor, model: str, staged: Pin | None = None) -> Steps:
     while True:
         recorded = world.database.recorded(model)
         yield from actor.call()
-        if world.settings.failures and world.chance(LATE_SHARE):
+        if world.settings.failures and world.chance(LATE_SHARE * world.settings.haste):
             world.env.process(_arrive_late(world, model, recorded, staged))
             yield from actor.wait(CLIENT_SECONDS)
             raise FailedError("the specs' store does not answer")
@@ -413,10 +413,8 @@ def _leave(rollout: Rollout) -> Steps:
 
 
 def _superseded(rollout: Rollout) -> Steps:
-    try:
+    with suppress(SupersededError):
         yield from rollout.record("superseded")
-    except SupersededError:
-        pass
     own = Release(tuple(entry for entry in rollout.entries if entry.release == rollout.id))
     if own.end is not None and own.end.event == "superseded":
         yield from rollout.apply()

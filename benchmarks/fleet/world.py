@@ -1,4 +1,4 @@
-"""The world of the simulation: models, hosts, two controllers, people, and what fails. Everything is drawn with a seed."""
+"""The world of the simulation: models, hosts, two controllers, people, and what fails. All of it is drawn by a seed."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ BREAKS = {
     "no-fence": "a leader goes on after it has lost its lease, and nobody refuses what it writes",
     "no-prove": "a release is `served` before every replica says so",
     "no-order": "a spec of an earlier decision replaces one of a later decision",
+    "same-name": "a controller that starts again goes on under the lease of the process before it",
     "no-look": "a refusal sets the alias back without looking at what it names",
 }
 
@@ -41,6 +42,7 @@ class Settings:
 
     Args:
         call_seconds: the longest that a call of the database or the registry takes; races are the likelier.
+        haste: so many times as often controllers fail, writes hang, and people ask for something else at once.
     """
 
     models: int = 1000
@@ -49,6 +51,7 @@ class Settings:
     seed: int = 0
     failures: bool = True
     call_seconds: float = 0.05
+    haste: float = 1.0
     broken: frozenset[str] = frozenset()
 
 
@@ -196,11 +199,11 @@ class World:
         """A person reads a new entry of the ledger, and at times wants something else at once."""
         if event == "refusing" and self.chance(0.5):
             self.env.process(self._promotes_instead(model))
-        elif event in HASTY and self.chance(0.01):
+        elif event in HASTY and self.chance(0.01 * self.settings.haste):
             self.env.process(self._rolls_back_soon(model))
 
     def _promotes_instead(self, model: str) -> Generator[Any, Any, None]:
-        yield self.env.timeout(self.between(0.1, 10.0))
+        yield self.env.timeout(self.between(0.1, 10.0 / self.settings.haste))
         yield from self._set(model, "champion", self._train(model).pin.version)
 
     def _rolls_back_soon(self, model: str) -> Generator[Any, Any, None]:
@@ -333,11 +336,11 @@ class World:
 
     def _controller_fails(self, controller: Controller) -> Generator[Any, Any, None]:
         while True:
-            yield self.env.timeout(self.dice.expovariate(1 / HOUR))
+            yield self.env.timeout(self.dice.expovariate(self.settings.haste / HOUR))
             if self.chance(0.5):
                 self.watch.leader_lost(controller.name)
                 controller.kill()
-                yield self.env.timeout(self.between(5.0, 120.0))
+                yield self.env.timeout(self.between(1.0, 60.0))
                 controller.restart()
             else:
                 controller.stalled_until = self.env.now + self.between(2.0, 90.0)
