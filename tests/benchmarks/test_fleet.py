@@ -9,7 +9,6 @@ pytest.importorskip("simpy", reason="SimPy is a development requirement: `make i
 from benchmarks.fleet.watch import NOT_IN_FORCE, Watch
 from benchmarks.fleet.world import BREAKS, Settings, World
 
-
 QUICK = ("no-fence", "no-prove")
 
 
