@@ -183,6 +183,7 @@ def _dvc(folder: Path, count: int) -> list[Figure]:
         again = _seconds(folder, "add", "-q", target)
         for name, value in (("add", added), ("status, nothing changed", nothing), ("add, one file more", again)):
             found.append(Figure(NAME, f"{what}: {name}", round(value, 2), "s"))
+            figure.tell(f"{found[-1].measured}: {value:.2f} s")
     return found
 
 

@@ -77,11 +77,12 @@ class Controller:
 
     def _live(self) -> Generator[Any, Any, None]:
         env = self.world.env
-        while self.is_alive:
+        starts = self.starts
+        while True:
             yield env.timeout(PERIOD_SECONDS)
             while env.now < self.stalled_until:
                 yield env.timeout(self.stalled_until - env.now)
-            if not self.is_alive:
+            if not self.is_alive or self.starts != starts:
                 return
             self._lead()
             if self.epoch is not None:

@@ -27,6 +27,9 @@ from components.release.production import PRODUCTION, Pin, Production
 HOUR, DAY = 3600.0, 86400.0
 REPLICAS = 3
 HASTY = ("asked", "staged", "switching", "switched", "refusing")  # entries at which some people roll back
+STEPS: tuple[Event, ...] = (
+    "asked", "verified", "bundled", "gated", "staged", "proven", "switching", "switched", "served",
+)  # fmt: skip
 BREAKS = {
     "no-fence": "a leader goes on after it has lost its lease, and nobody refuses what it writes",
     "no-prove": "a release is `served` before every replica says so",
@@ -171,8 +174,7 @@ class World:
         self.registry.set(model, "champion", pin.version, "begin")
         production = Production(champion=pin)
         release = self.new_id()
-        for place, event in enumerate(("asked", "verified", "bundled", "gated", "staged", "proven", "switching",
-                                       "switched", "served")):  # fmt: skip
+        for place, event in enumerate(STEPS):
             facts = {PRODUCTION: production.model_dump(mode="json")} if event == "switching" else {}
             self.database.append(
                 model, event, release=release, role="champion", before=None, after=pin.side, asked_by="ann",
