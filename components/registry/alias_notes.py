@@ -17,6 +17,7 @@ from components.core.strict import Strict
 from components.identity import digest
 
 REASON_HEADER = "X-Modelyard-Reason"  # the command that the client typed, such as `modelyard promote digits 3`
+EXPECTED_HEADER = "X-Modelyard-Expected"  # the version that the alias names until now; empty: none
 
 
 class AliasNote(Strict):

@@ -28,6 +28,10 @@ class TakenError(RegistryError):
     """The resource to create exists."""
 
 
+class AliasMovedError(RegistryError):
+    """Somebody else has set the alias since it was read; it was not changed."""
+
+
 class _ServerUnavailableError(Exception):
     """A failure that a retry may resolve: the server is starting, or its database is locked."""
 
@@ -198,9 +202,11 @@ class Api:
             raise _ServerUnavailableError(message)
         if "UNIQUE constraint" in message or "duplicate key" in message:  # messages of SQLite and PostgreSQL
             code = "RESOURCE_ALREADY_EXISTS"
-        error_class = {"RESOURCE_DOES_NOT_EXIST": MissingError, "RESOURCE_ALREADY_EXISTS": TakenError}.get(
-            code, RegistryError
-        )
+        error_class = {
+            "RESOURCE_DOES_NOT_EXIST": MissingError,
+            "RESOURCE_ALREADY_EXISTS": TakenError,
+            "RESOURCE_CONFLICT": AliasMovedError,
+        }.get(code, RegistryError)
         raise error_class(message, where=f"{method} {path}", got=f"HTTP {response.status_code} {code or ''}".strip())
 
 

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,22 @@ def _create_stores(store: str) -> None:
 
 
 class AliasNoteMiddleware:
-    """ASGI middleware that notes who sets or deletes an alias of a registered model; MLflow does not record it."""
+    """ASGI middleware that notes who sets or deletes an alias of a registered model; MLflow does not record it.
 
-    def __init__(self, application: Application, project: Project) -> None:
+    Aliases are changed one after the other. A client that says which version it expects an alias to name is refused
+    with 409 where somebody else was faster, so that no promotion is overwritten unseen.
+
+    Args:
+        current: the version that an alias of a model names; None: none.
+    """
+
+    def __init__(
+        self, application: Application, project: Project, current: Callable[[str, str], str | None] | None = None
+    ) -> None:
         self.application = application
         self._project = project
+        self._current = current or _current_version
+        self._one_at_a_time = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -99,7 +111,17 @@ class AliasNoteMiddleware:
             await self.application(scope, receive, send)
             return
         body, receive = await _read_body(receive)
+        async with self._one_at_a_time:
+            await self._change(scope, body, receive, send)
+
+    async def _change(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         note = _note(scope, body)
+        expected = dict(scope["headers"]).get(alias_notes.EXPECTED_HEADER.lower().encode())
+        if note is not None and expected is not None:
+            current = await asyncio.to_thread(self._current, note.model, note.alias)
+            if current != (expected.decode("latin-1") or None):
+                await _refuse(send, note, current)
+                return
         status = 0
 
         async def send_and_record(message: MutableMapping[str, Any]) -> None:
@@ -116,6 +138,25 @@ class AliasNoteMiddleware:
         finally:
             if note is not None and status != 200:
                 alias_notes.consume(self._project, note)
+
+
+def _current_version(model: str, alias: str) -> str | None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.server import handlers
+
+    try:
+        found = handlers._get_model_registry_store().get_registered_model(model).aliases.get(alias)
+    except MlflowException:  # there is no such model
+        return None
+    return None if found is None else str(found)
+
+
+async def _refuse(send: Send, note: AliasNote, current: str | None) -> None:
+    said = f"{note.alias} of {note.model} names {f'version {current}' if current else 'no version'} by now"
+    body = json.dumps({"error_code": "RESOURCE_CONFLICT", "message": said}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 409, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _read_body(receive: Receive) -> tuple[bytes, Receive]:

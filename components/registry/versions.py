@@ -13,9 +13,10 @@ from components.core.errors import CorruptArtifactError, RegistryError, ServingE
 from components.identity import digest
 from components.identity import manifest as manifests
 from components.identity.package import Package
-from components.registry.alias_notes import REASON_HEADER
+from components.registry.alias_notes import EXPECTED_HEADER, REASON_HEADER
 from components.registry.api import Api, MissingError, TakenError
 
+ANYTHING = "*"  # an alias may name any version, or none
 PACKAGE_KEY = "modelyard.package_key"
 PACKAGE_DIGEST = "modelyard.package_digest"
 
@@ -135,24 +136,36 @@ def delete(api: Api, version: Version) -> None:
     api.delete("model-versions/delete", {"name": version.name, "version": version.version})
 
 
-def set_alias(api: Api, name: str, alias: str, version: str, reason: str = "") -> None:
+def set_alias(
+    api: Api, name: str, alias: str, version: str, reason: str = "", *, expected: str | None = ANYTHING
+) -> None:
     """Point an alias at a version.
 
     Args:
         reason: the command that a person typed; the project's own MLflow server notes it.
+        expected: the version that the alias names now, None: none. The project's own server changes nothing if somebody
+            else has set the alias since; MLflow itself cannot be asked that.
+
+    Raises:
+        AliasMovedError: the alias names another version than expected.
     """
     body = {"name": name, "alias": alias, "version": version}
-    api.post("registered-models/alias", body, headers=_reason_header(reason))
+    api.post("registered-models/alias", body, headers=_alias_headers(reason, expected))
 
 
-def delete_alias(api: Api, name: str, alias: str, reason: str = "") -> None:
-    """Delete an alias; a missing alias is no error."""
+def delete_alias(api: Api, name: str, alias: str, reason: str = "", *, expected: str | None = ANYTHING) -> None:
+    """Delete an alias; a missing alias is no error.
+
+    Raises:
+        AliasMovedError: as `set_alias`.
+    """
     with contextlib.suppress(MissingError):
-        api.delete("registered-models/alias", {"name": name, "alias": alias}, headers=_reason_header(reason))
+        api.delete("registered-models/alias", {"name": name, "alias": alias}, headers=_alias_headers(reason, expected))
 
 
-def _reason_header(reason: str) -> dict[str, str]:
-    return {REASON_HEADER: reason.encode("ascii", "replace").decode()} if reason else {}
+def _alias_headers(reason: str, expected: str | None) -> dict[str, str]:
+    headers = {REASON_HEADER: reason.encode("ascii", "replace").decode()} if reason else {}
+    return headers if expected == ANYTHING else {**headers, EXPECTED_HEADER: expected or ""}
 
 
 def aliases(api: Api) -> dict[str, dict[str, str]]:

@@ -156,7 +156,7 @@ class Ledger:
                 with disk_space.reported(self.key_file):
                     secret.create_once(self.key_file)
             least = self._least_head()
-            with self._database.writing() as connection:
+            with self._database.writing(release_of(self.model)) as connection:
                 key, last = self._end(connection, least)
                 if if_last is not None and if_last != (last["sequence"] if last else 0):
                     raise MovedOnError
@@ -402,6 +402,11 @@ class Ledger:
 
     def _where(self, sequence: int) -> str:
         return f"{self._database.where}, {self.model} entry {sequence}"
+
+
+def release_of(model: str) -> str:
+    """The name that a process holds while it releases a model."""
+    return f"release {model}"
 
 
 def of(project: Project, name: str) -> Ledger:

@@ -74,7 +74,7 @@ class LedgerDatabase:
                 yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Statements]:
+    def writing(self, held: str | None = None) -> Iterator[Statements]:
         """As `LedgerStore.writing`."""
         with self._errors(), self._writer.lock:
             self._create()

@@ -70,6 +70,7 @@ class PostgresLedgerDatabase:
         self._credentials = credentials
         self._reader, self._writer = _Link(self), _Link(self)
         self._is_made = False
+        self.sessions: dict[str, int] = {}  # by name that this process has taken: the session that holds it
 
     @property
     def where(self) -> str:
@@ -114,8 +115,12 @@ class PostgresLedgerDatabase:
             yield _Translated(connection) if self._is_made else None
 
     @contextmanager
-    def writing(self) -> Iterator[Statements]:
-        """As `LedgerStore.writing`."""
+    def writing(self, held: str | None = None) -> Iterator[Statements]:
+        """As `LedgerStore.writing`.
+
+        A process that was stopped for a while may have lost a name without knowing: the server is asked in the same
+        transaction.
+        """
         with self._errors(), self._writer.lock:
             if not self._is_made:
                 with self._writer.transaction("BEGIN") as connection:
@@ -126,6 +131,14 @@ class PostgresLedgerDatabase:
                 self._is_made = True
             with self._writer.transaction("BEGIN") as connection:
                 connection.execute("LOCK TABLE head IN EXCLUSIVE MODE")
+                session = self.sessions.get(held) if held is not None else None
+                if held is not None and session is not None and session not in _holders(connection, held):
+                    raise StackError(
+                        "this process has lost what it was doing to another machine; nothing was written",
+                        where=self.where,
+                        got=f"{held} is not held by session {session} any more",
+                        next_step="the controller that leads goes on with it",
+                    )
                 yield _Translated(connection)
 
     def close(self) -> None:
@@ -162,15 +175,8 @@ class PostgresLedgerDatabase:
 
     def is_held(self, name: str) -> bool:
         """Whether a session of some machine holds a name."""
-        key = _key(name) % 2**64
         with self._errors(), self._reader.lock, self._reader.transaction("BEGIN READ ONLY") as connection:
-            found = connection.execute(
-                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
-                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-                " AND classid::bigint = %s AND objid::bigint = %s",
-                (key >> 32, key & 0xFFFFFFFF),
-            )
-            return found.fetchone() is not None
+            return bool(_holders(connection, name))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -184,7 +190,7 @@ class PostgresHold:
     """A name that this process holds, as long as its session lives."""
 
     def __init__(self, database: PostgresLedgerDatabase, name: str) -> None:
-        self._database, self._key = database, _key(name)
+        self._database, self._name, self._key = database, name, _key(name)
         self._connection: psycopg.Connection[Any] | None = None
 
     def take(self) -> bool:
@@ -204,6 +210,7 @@ class PostgresHold:
             row = connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key,)).fetchone()
             if row is not None and row[0]:
                 self._connection = connection
+                self._database.sessions[self._name] = connection.info.backend_pid
                 return True
             connection.close()
             return False
@@ -214,6 +221,7 @@ class PostgresHold:
         """Let the name go."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._database.sessions.pop(self._name, None)
             with suppress(psycopg.Error):
                 connection.execute("SELECT pg_advisory_unlock(%s)", (self._key,))  # closing takes the server a moment
             connection.close()
@@ -276,6 +284,18 @@ class _Link:
             return
         with suppress(psycopg.Error):
             connection.close()
+
+
+def _holders(connection: psycopg.Connection[Any], name: str) -> set[int]:
+    """The sessions, of any machine, that hold a name: one at most."""
+    key = _key(name) % 2**64
+    found = connection.execute(
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND classid::bigint = %s AND objid::bigint = %s",
+        (key >> 32, key & 0xFFFFFFFF),
+    )
+    return {int(row[0]) for row in found}
 
 
 def _is_made(connection: psycopg.Connection[Any]) -> bool:

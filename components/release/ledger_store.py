@@ -74,8 +74,11 @@ class LedgerStore(Protocol):
         """
         ...
 
-    def writing(self) -> AbstractContextManager[Statements]:
+    def writing(self, held: str | None = None) -> AbstractContextManager[Statements]:
         """The only writer for as long as the block lasts; all of what it does, or nothing. Makes the tables.
+
+        Args:
+            held: a name that this process must still hold, if it took it.
 
         Raises:
             CorruptArtifactError, StackError, DiskFullError: nothing was written.

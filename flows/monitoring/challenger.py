@@ -7,6 +7,7 @@ from typing import Any
 from components.contracts.live_request import LiveResult
 from components.monitoring import orders
 from components.registry import versions
+from components.registry.api import AliasMovedError
 from flows.monitoring import looking
 from flows.monitoring.context import MonitorContext
 
@@ -48,10 +49,14 @@ def judge(context: MonitorContext, found: tuple[LiveResult, str] | None) -> str 
         return f"proposed: {action.replace('_', ' ')} challenger {challenger.version}: {why}"
     context.record({**facts, "state": "ordered"})
     how = f"modelyard monitor: challenger {challenger.version} is {comparison.decision} on live labels"
-    if action == orders.PROMOTE:
-        versions.set_alias(context.api, context.name, "champion", challenger.version, how)
-    else:
-        versions.delete_alias(context.api, context.name, "challenger", how)
+    try:
+        if action == orders.PROMOTE:
+            serving = production.champion.version if production.champion else None  # what it was compared with
+            versions.set_alias(context.api, context.name, "champion", challenger.version, how, expected=serving)
+        else:
+            versions.delete_alias(context.api, context.name, "challenger", how, expected=challenger.version)
+    except AliasMovedError as error:
+        return f"challenger {challenger.version} is left to who was faster: {error.what}"
     context.record({**facts, "state": "done"})
     return f"{action.replace('_', ' ')} challenger {challenger.version}: {why}"
 

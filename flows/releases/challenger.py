@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from components.contracts.serving_spec import RequestStats
 from components.registry import versions
+from components.registry.api import AliasMovedError
 from components.release.decision import DesiredState
 from flows.releases.rollout import Rollout
 
@@ -24,7 +26,8 @@ def remove(rollout: Rollout) -> str:
     if broken is not None and rollout.current is not None:
         desired = DesiredState.of(versions.aliases_of(rollout.api, rollout.name)).challenger
         if desired == rollout.current.version:
-            versions.delete_alias(rollout.api, rollout.name, "challenger")
+            with suppress(AliasMovedError):  # somebody names another one by now
+                versions.delete_alias(rollout.api, rollout.name, "challenger", expected=desired)
     if rollout.service.status() is not None:
         rollout.service.wait(lambda worker: worker.challenger is None, "let the challenger go")
     return reason

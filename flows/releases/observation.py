@@ -185,7 +185,7 @@ def alone(project: Project, name: str) -> Iterator[bool]:
     It is, for as long as the block lasts.
     """
     path = _lock(project, name)
-    hold = ledger_place.store(project).hold(f"release {name}")
+    hold = ledger_place.store(project).hold(ledgers.release_of(name))
     with ExitStack() as lock:
         try:
             lock.enter_context(file_lock.locked(path, "another release", timeout_seconds=0))
@@ -204,7 +204,7 @@ def alone(project: Project, name: str) -> Iterator[bool]:
 
 def is_at_work(project: Project, name: str) -> bool:
     """Whether a process releases this model now, here or on another machine that shares the ledger."""
-    return file_lock.is_locked(_lock(project, name)) or ledger_place.store(project).is_held(f"release {name}")
+    return file_lock.is_locked(_lock(project, name)) or ledger_place.store(project).is_held(ledgers.release_of(name))
 
 
 def worker(project: Project, name: str) -> int | None:

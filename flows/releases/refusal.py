@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
@@ -11,7 +12,7 @@ from components.contracts.gate_request import GateResult
 from components.core.errors import ModelyardError
 from components.core.log import Log
 from components.registry import tracking, versions
-from components.registry.api import Api, MissingError
+from components.registry.api import AliasMovedError, Api, MissingError
 from components.release.ledger import Event, Ledger, Role
 from components.release.production import Production
 from flows.releases.rollout import Refused, Rollout
@@ -109,7 +110,8 @@ def accept(rollout: Rollout) -> Report | None:
 def _end_challenge(api: Api, name: str, version: str) -> None:
     """A champion challenges nobody: else it would be a challenger with live traffic again after a rollback."""
     if versions.aliases(api).get(name, {}).get("challenger") == version:
-        versions.delete_alias(api, name, "challenger", reason=f"version {version} is champion")
+        with suppress(AliasMovedError):  # somebody names another one by now
+            versions.delete_alias(api, name, "challenger", reason=f"version {version} is champion", expected=version)
 
 
 def tag_served(api: Api, name: str, version: str, role: Role, tags: dict[str, str]) -> None:
@@ -165,20 +167,28 @@ def _set_back(rollout: Rollout) -> None:
         return
     production = rollout.pinned().production
     pin = production.champion if rollout.role == "champion" else production.challenger
-    set_to(rollout.api, rollout.name, rollout.role, pin.version if pin else None, rollout.context.log)
+    version = pin.version if pin else None
+    set_to(rollout.api, rollout.name, rollout.role, version, rollout.context.log, expected=rollout.target.version)
 
 
-def set_to(api: Api, name: str, role: Role, version: str | None, log: Log) -> None:
-    """Let an alias name the version that serves; where the registry has no such version, take the alias away."""
-    if version is not None:
-        try:
-            versions.by_number(api, name, version)
-            versions.set_alias(api, name, role, version, SET_BACK)
-        except MissingError as error:
-            log(f"the alias cannot be set back to version {version}: {error.what}")
-        else:
-            return
-    versions.delete_alias(api, name, role, SET_BACK)
+def set_to(api: Api, name: str, role: Role, version: str | None, log: Log, *, expected: str | None) -> None:
+    """Let an alias name the version that serves; where the registry has no such version, take the alias away.
+
+    Args:
+        expected: the version that the alias names; if it names another one by now, somebody has set it, and it stays.
+    """
+    try:
+        if version is not None:
+            try:
+                versions.by_number(api, name, version)
+                versions.set_alias(api, name, role, version, SET_BACK, expected=expected)
+            except MissingError as error:
+                log(f"the alias cannot be set back to version {version}: {error.what}")
+            else:
+                return
+        versions.delete_alias(api, name, role, SET_BACK, expected=expected)
+    except AliasMovedError as error:
+        log(f"the alias is left as it is: {error.what}")
 
 
 def _annotate(rollout: Rollout, results: list[GateResult], report: Report | None) -> None:

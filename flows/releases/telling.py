@@ -34,8 +34,10 @@ def tell(api: Api, project: Project, name: str, log: Log) -> str:
     champion = productions.decided(ledger.entries()).production.champion
     done = "the alias was set by somebody else since"
     missing = False
-    if champion is not None and registry_is_behind(api, project, name, release):
-        refusal.set_to(api, name, "champion", champion.version, log)
+    alias = versions.aliases_of(api, name).get("champion")
+    handled = handled_by(release, ledger.entries())
+    if champion is not None and alias_precedes(project, name, release, alias, handled):
+        refusal.set_to(api, name, "champion", champion.version, log, expected=alias)
         done = f"champion is version {champion.version}"
     if champion is not None:
         try:
@@ -51,12 +53,6 @@ def tell(api: Api, project: Project, name: str, log: Log) -> str:
     refusal.anchor(api, name, ledger)
     Recorder(ledger, release, log)("told", alias=done, missing=missing)
     return done
-
-
-def registry_is_behind(api: Api, project: Project, name: str, release: Release) -> bool:
-    """Whether the champion's alias was last set before a rollback, and does not name what the rollback left."""
-    alias = versions.aliases_of(api, name).get("champion")
-    return alias_precedes(project, name, release, alias, handled_by(release, ledgers.of(project, name).entries()))
 
 
 def alias_precedes(project: Project, name: str, release: Release, alias: str | None, handled: frozenset[str]) -> bool:
@@ -100,10 +96,10 @@ def tell_soon(api: Api, project: Project, name: str, release: str, log: Log) -> 
     found = [one for one in history.releases(ledgers.of(project, name).entries()) if one.id == release]
     if not found:
         return
+    champion, handled = found[0].after, handled_by(found[0], ledgers.of(project, name).entries())
     try:
-        if registry_is_behind(api, project, name, found[0]):
-            champion = found[0].after
-            if champion is not None:
-                versions.set_alias(api, name, "champion", champion.version, refusal.SET_BACK)
+        alias = versions.aliases_of(api, name).get("champion")
+        if champion is not None and alias_precedes(project, name, found[0], alias, handled):
+            versions.set_alias(api, name, "champion", champion.version, refusal.SET_BACK, expected=alias)
     except ModelyardError as error:
         log(f"the registry does not answer ({error.got}): it is told when it is back")

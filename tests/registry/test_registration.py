@@ -13,7 +13,7 @@ import pytest
 from components.core.errors import CorruptArtifactError, RegistryError
 from components.identity.package import Package
 from components.registry import registration, tracking, versions
-from components.registry.api import Api
+from components.registry.api import AliasMovedError, Api
 from components.registry.registration import Registration
 from tests import small_package
 from tests.house import House
@@ -51,7 +51,7 @@ from pathlib import Path
 from components.access.secret import Credentials
 from components.identity.package import Package
 from components.registry import registration, tracking, versions
-from components.registry.api import Api
+from components.registry.api import AliasMovedError, Api
 from components.registry.registration import Registration
 url, secret, package, name, locks, kill = sys.argv[1:]
 package = Package.open(Path(package))
@@ -136,6 +136,14 @@ def test_aliases_and_what_is_not_there(api: Api, tmp_path: Path) -> None:
     assert (found.version, found.aliases, found.package_digest) == ("1", ("champion",), package.digest)
     assert versions.by_alias(api, "nobody", "champion") is None
     assert versions.by_key(api, "nobody", "k") is None
+    for expected in (None, "2"):  # somebody has set it since it was looked at
+        with pytest.raises(AliasMovedError, match="champion of aliased names version 1 by now"):
+            versions.set_alias(api, "aliased", "champion", version.version, expected=expected)
+        with pytest.raises(AliasMovedError):
+            versions.delete_alias(api, "aliased", "champion", expected=expected)
+    versions.set_alias(api, "aliased", "challenger", version.version, expected=None)
+    versions.delete_alias(api, "aliased", "champion", expected=version.version)
+    assert versions.aliases_of(api, "aliased") == {"challenger": "1"}
 
 
 def test_a_registry_that_is_not_there_is_said_so() -> None:

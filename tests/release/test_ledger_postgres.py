@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -219,6 +219,35 @@ def test_doctor_asks_for_version_rights_and_key(machine: Project, server: Postgr
     assert _append(machine).sequence == 2
 
 
+def test_a_process_that_lost_its_release_to_another_machine_writes_no_more(
+    machine: Project, server: PostgresServer, tmp_path: Path
+) -> None:
+    _append(machine)
+    hold = ledger_place.store(machine).hold(ledgers.release_of("digits"))
+    assert hold.take()
+    assert _append(machine).sequence == 2
+    with closing(_connect(server)) as connection:  # as the server does to a machine that is cut off
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+        )
+    other = _machine(tmp_path / "two", server, machine)
+    taken = ledger_place.store(other).hold(ledgers.release_of("digits"))
+    _eventually(taken.take)
+    with pytest.raises(StackError, match="lost what it was doing"):
+        _append(machine)
+    assert _append(machine, "fashion").sequence == 1  # of another model
+    assert _append(other).sequence == 3
+    taken.leave()
+    hold.leave()
+
+
+def _eventually(holds: Callable[[], bool]) -> None:
+    begun = time.monotonic()
+    while not holds():
+        assert time.monotonic() < begun + 5
+        time.sleep(0.05)
+
+
 def _version(server: PostgresServer) -> str:
     with closing(_connect(server)) as connection:
         row = connection.execute("SHOW server_version").fetchone()
@@ -238,21 +267,18 @@ def test_a_name_is_held_by_one_process_and_is_free_when_it_is_killed(machine: Pr
     holder = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline().strip() == "True"
-    hold, other = store.hold("controller"), store.hold("release digits")
+    hold, other = store.hold("controller"), store.hold("another name")
     assert (store.is_held("controller"), hold.take(), other.take()) == (True, False, True)
     holder.send_signal(signal.SIGKILL)
     holder.communicate()
-    begun = time.monotonic()
-    while not hold.take():
-        assert time.monotonic() < begun + 5
-        time.sleep(0.05)
+    _eventually(hold.take)
     assert hold.take()
     server.stop()
     with pytest.raises(StackError):
         hold.take()
     server.start()
     assert hold.take()
-    assert store.is_held("release digits") is False  # its session ended with the server
+    assert store.is_held("another name") is False  # its session ended with the server
     hold.leave()
     other.leave()
     assert store.is_held("controller") is False
