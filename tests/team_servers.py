@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -41,6 +42,22 @@ def settle(root: Path) -> None:
             connection.execute(f"CREATE DATABASE {name}".encode())
     places = {name: urlunsplit(urlsplit(url)._replace(path=f"/{database}")) for name, database in names.items()}
     (root / "modelyard.toml").write_text(SETTINGS.format(login=LOGIN, **places))
+
+
+def databases(root: Path) -> dict[str, str] | None:
+    """The URLs of a copy's databases, with user and password; None where it has files."""
+    path = root / "modelyard.toml"
+    text = path.read_text() if path.exists() else ""
+    found = {
+        name: re.search(rf'^{name} = "(postgresql://[^"]+)"', text, re.M) for name in ("ledger", "mlflow", "prefect")
+    }
+    if not all(found.values()):
+        return None
+    return {
+        name: urlunsplit((*(parts := urlsplit(match[1]))[:1], f"{os.environ[LOGIN]}@{parts.netloc}", *parts[2:]))
+        for name, match in found.items()
+        if match is not None
+    }
 
 
 def main(arguments: list[str]) -> int:

@@ -17,10 +17,13 @@ from components.core.errors import RegistryError
 from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api, MissingError
-from components.registry.server import DATABASE
+from components.registry.server import store_of
 from components.registry.versions import Version
 
 TIMEOUT_SECONDS = 600.0
+_STORE = "MODELYARD_REGISTRY_STORE"
+# `mlflow gc` takes the URL of the database, with its password, as an argument, and other users of a machine see those.
+_GC = f"import os, sys; from mlflow.cli import cli; cli([*sys.argv[1:], '--backend-store-uri', os.environ['{_STORE}']])"
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,17 @@ def remove(project: Project, api: Api, ids: list[str], environment: Mapping[str,
         RegistryError: `mlflow gc` failed.
     """
     mlflow_folder = project.state.relative_to(project.root) / "mlflow"
-    command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", f"sqlite:///{mlflow_folder / DATABASE}"]
-    command += ["--artifacts-destination", f"./{mlflow_folder / 'artifacts'}", "--run-ids", ",".join(ids)]
-    variables = {**os.environ, **environment, "MLFLOW_TRACKING_URI": api.url}
+    command = [
+        sys.executable,
+        "-c",
+        _GC,
+        "gc",
+        "--artifacts-destination",
+        f"./{mlflow_folder / 'artifacts'}",
+        "--run-ids",
+        ",".join(ids),
+    ]
+    variables = {**os.environ, **environment, "MLFLOW_TRACKING_URI": api.url, _STORE: store_of(project)}
     if api.credentials is not None:
         variables |= {
             "MLFLOW_TRACKING_USERNAME": api.credentials.user or "modelyard",

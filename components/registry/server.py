@@ -46,17 +46,28 @@ def create_app() -> Application:
     return project_door.before(middleware, project, opened_by="modelyard open mlflow", settings=PAGE_SETTINGS)
 
 
+def store_of(project: Project) -> str:
+    """The URL of the registry's database, with its password if it has one; relative to the project's folder.
+
+    Raises:
+        SpecError, StackError: `modelyard.toml` or the credentials cannot be read.
+    """
+    if server_database.is_named(project, "mlflow"):
+        return server_database.url(project, "mlflow", "postgresql+psycopg")
+    return f"sqlite:///{project.state.relative_to(project.root) / 'mlflow' / DATABASE}"
+
+
 def _file(project: Project) -> str:
     """The URL of the database in the project, which is made where there is none."""
     # Relative to the project's folder, in which this process runs: its path may have characters special to URLs.
     folder = project.state.relative_to(project.root) / "mlflow"
     atomic_database.create(folder / DATABASE, _make_tables, atomic_database.template_of("mlflow"))
-    return f"sqlite:///{folder / DATABASE}"
+    return store_of(project)
 
 
 def _postgres(project: Project) -> str:
     """The URL of the database that `[servers]` names; tables are made where there are none."""
-    store = server_database.url(project, "mlflow", "postgresql+psycopg")
+    store = store_of(project)
     where = str(settings.read(project.root).servers.mlflow)
     with server_database.first_start(server_database.url(project, "mlflow", "postgresql"), where) as is_empty:
         if is_empty:

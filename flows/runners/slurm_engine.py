@@ -37,6 +37,10 @@ class SlurmEngine:
         """As `JobEngine.state`."""
         found = slurm.state(job)
         reason = f" ({found.reason})" if found.reason not in ("", "None") else ""
+        if (
+            "held" in found.reason.lower()
+        ):  # by Slurm after a failure of a node, or by a person: it does not go on itself
+            reason += f"; `scontrol release {job}` lets it go"
         word = "waits in the queue" if found.name == "PENDING" else f"is {found.name.lower()}"
         runs = found.name == "RUNNING"
         return JobState(found.name, found.is_open, f"runs on {found.node}" if runs else word + reason, runs)

@@ -7,7 +7,11 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
+from psycopg.sql import SQL, Identifier
+
 from components.identity import digest
+from tests import team_servers
 from tests.house import House
 from tests.waiting import eventually
 
@@ -23,11 +27,29 @@ def tables(path: Path, spared: set[str]) -> dict[str, str]:
         return {name: digest.of_value(sorted(map(repr, found))) for name, found in rows.items()}
 
 
+def rows_on_server(url: str) -> dict[str, str]:
+    """A digest of each table of a database of PostgreSQL."""
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        names = connection.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'modelyard')"
+        ).fetchall()
+        found = {}
+        for schema, name in names:
+            if name not in LIVE_TABLES:
+                rows = connection.execute(SQL("SELECT * FROM {}.{}").format(Identifier(schema), Identifier(name)))
+                found[f"{schema}.{name}"] = digest.of_value(sorted(map(repr, rows)))
+        return found
+
+
 def of(house: House) -> dict[str, str]:
     """What a stranger might change."""
-    found = tables(house.project.state / "prefect" / "prefect.db", LIVE_TABLES)
-    found |= tables(house.project.state / "mlflow" / "mlflow.db", set())
-    found |= tables(house.project.ledger / "ledger.db", set()) if (house.project.ledger / "ledger.db").exists() else {}
+    if (shared := team_servers.databases(house.root)) is not None:
+        found = {f"{name} {table}": value for name in shared for table, value in rows_on_server(shared[name]).items()}
+    else:
+        ledger = house.project.ledger / "ledger.db"
+        found = tables(house.project.state / "prefect" / "prefect.db", LIVE_TABLES)
+        found |= tables(house.project.state / "mlflow" / "mlflow.db", set())
+        found |= tables(ledger, set()) if ledger.exists() else {}
     for folder in ("alias-notes", "services"):
         for path in sorted((house.project.state / folder).rglob("*.json*")):
             if "statement" not in path.name and "worker" not in path.name:

@@ -23,10 +23,15 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def releases(house: House) -> Iterator[Releases]:
     releases = Releases(house)
-    (house.root / "modelyard.toml").write_text('[retention]\nmin_age_minutes = 0\ncron = "0 4 * * 0"\n')
+    settings = house.root / "modelyard.toml"
+    before = settings.read_text() if settings.exists() else ""
+    settings.write_text(before + '\n[retention]\nmin_age_minutes = 0\ncron = "0 4 * * 0"\n')
     with releases.api:
         yield releases
-    (house.root / "modelyard.toml").unlink()
+    if before:
+        settings.write_text(before)
+    else:
+        settings.unlink()
 
 
 @pytest.fixture(scope="module")

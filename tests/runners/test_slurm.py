@@ -172,6 +172,19 @@ def test_a_waiting_job_is_taken_out_of_the_queue(project: Project, spec: Pipelin
     assert not slurm.state(handle.id).is_open
 
 
+def test_a_job_that_slurm_holds_says_what_lets_it_go(project: Project, spec: PipelineSpec, tmp_path: Path) -> None:
+    _, request = long_training(project, spec, epochs=1)
+    log: list[str] = []
+    one = runner(project, spec, log, tmp_path / "shared", options=["--hold"])
+    handle = one.submit(request)
+    following = threading.Thread(target=one.follow, args=(handle, lambda _: None, lambda _: None))
+    following.start()
+    eventually(lambda: f"`scontrol release {handle.id}` lets it go" in log[-1])
+    subprocess.run(["scontrol", "release", handle.id], check=True)
+    following.join(120)
+    assert one.collect(handle, request).artifacts
+
+
 def test_errors_of_a_stage_and_of_slurm_are_told_apart(project: Project, spec: PipelineSpec, tmp_path: Path) -> None:
     request = next(requests(project, spec))
     wrong = request.model_copy(update={"document": request.document.replace('"epochs":1', '"epochs":"one"')})
