@@ -114,7 +114,8 @@ class RetentionSettings(Strict):
         rollback_targets: versions before the present champion that a rollback can go to, whose bundles stay.
         min_age_minutes: whatever was written later than this stays.
         reports_days: comparison reports, and reports of datasets that are gone, stay so long.
-        logs_days: logs of programs that are gone, and rotated ones, stay so long.
+        logs_days: logs of programs that are gone, and rotated ones, stay so long; so do folders of jobs on other
+            machines that nobody asked for again.
         requests_days: request files of stages stay so long.
         predictions_days: sealed hours of prediction logs stay so long; None: for good.
         data_cache: what of DVC's cache stays beside the workspace's data: that of every commit, of the tips of branches

@@ -8,7 +8,7 @@ from components.core.strict import Strict
 
 Kind = Literal[
     "bundle", "package", "run", "evidence", "report", "service", "log", "request", "input", "data", "mlflow-run",
-    "predictions", "reference", "window", "rehearsal",
+    "predictions", "reference", "window", "rehearsal", "job",
 ]  # fmt: skip
 
 # What aliases and current fingerprints keep: without the registry nobody can say what of it is needed.
@@ -20,7 +20,7 @@ class Item(Strict):
 
     Args:
         name: unique among its kind: a bundle's tag `<model>:<12 hex digits>`, a folder's or a file's name.
-        path: relative to the project's folder; None: its owner (DVC, MLflow) removes it.
+        path: relative to the project's folder; None: its owner (DVC, MLflow) removes it, or it lies outside.
         model: the pipeline that it belongs to; None: not known, or of none.
         version: of the model, of a bundle.
         digest: of its sealed content; None: it is not sealed.

@@ -83,6 +83,7 @@ _NOTHING: dict[Kind, str] = {
     "reference": "no version that is needed is compared with it; it is computed again",
     "window": "it is older than predictions_days under [retention]",
     "rehearsal": "it is old; it is computed again",
+    "job": "no job on another machine is at work in it, and it is old",
 }
 _OF_A_MODEL: frozenset[Kind] = frozenset({"bundle", "package", "run", "evidence", "reference"})
 
@@ -149,7 +150,7 @@ def _days(kind: Kind, settings: RetentionSettings) -> float:
         return settings.reports_days
     if kind in ("predictions", "window"):
         return settings.predictions_days or 0.0
-    if kind == "log":
+    if kind in ("log", "job"):
         return settings.logs_days
     return settings.requests_days if kind == "request" else 0.0
 

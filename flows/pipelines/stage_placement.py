@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from pathlib import Path
+from typing import NamedTuple
 
 from components.contracts import settings
 from components.contracts.pipeline import PipelineSpec
@@ -62,6 +63,24 @@ def cores(project: Project, spec: PipelineSpec) -> int | None:
     """
     placed = of(project, spec, "train")
     return None if isinstance(placed, LocalSpec) else placed.cpus
+
+
+class JobFolder(NamedTuple):
+    """The folder of one person's jobs on an engine."""
+
+    engine: JobEngine
+    folder: Path
+
+
+def job_folders(project: Project, spec: PipelineSpec, log: Log) -> list[JobFolder]:
+    """Where the jobs of a pipeline's stages have their folders.
+
+    Raises:
+        SpecError: modelyard.toml is wrong.
+        StackError: the engine's server was never started.
+    """
+    placed = [one for stage in NAMES.values() if not isinstance(one := of(project, spec, stage), LocalSpec)]
+    return [JobFolder(_engine(project, one, log), _place(project, spec, one.folder).jobs) for one in placed]
 
 
 def place(project: Project, spec: PipelineSpec, request: StageRequest, log: Log) -> tuple[StageRunner, StageRequest]:

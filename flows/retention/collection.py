@@ -20,7 +20,7 @@ from components.retention.reachability import RetentionDecision
 from components.versioning import unused_cache
 from flows.platform import connections, environment
 from flows.platform.lifecycle import Endpoints
-from flows.retention import inventory, needed, removal
+from flows.retention import inventory, job_folders, needed, removal
 from flows.retention.removal import Removal
 
 
@@ -65,6 +65,7 @@ class Collection:
         items = inventory.on_disk(self.project)
         items += self._owned("DVC's cache", self._cache)
         items += self._owned("deleted runs in MLflow", self._mlflow)
+        items += self._owned("jobs on other machines", lambda: job_folders.find(self.project, self.log))
         return self._judge(items)
 
     def collect(self, verdicts: Sequence[RetentionDecision]) -> Collected:
@@ -120,6 +121,9 @@ class Collection:
             if time.time() - unused.youngest < self.settings.min_age_minutes * 60:
                 return "written meanwhile"
             unused_cache.collect(self.project, self.settings.data_cache, self.log)
+        elif entry.item.kind == "job":
+            if (why := job_folders.remove(self.project, entry.item.name, self.log)) is not None:
+                return why
         elif entry.item.kind == "mlflow-run":
             if self.api is None:
                 return needed.REGISTRY_UNAVAILABLE

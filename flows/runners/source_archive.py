@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -38,6 +39,7 @@ def ensure(folder: Path, source_root: Path, modules: Iterable[str]) -> Path:
                 fresh.rename(target)
             except OSError:  # another process was faster
                 manifests.load(target, "source")
+        os.utime(target)  # when it was used last: `modelyard gc` removes old ones
         return target
     finally:
         shutil.rmtree(fresh, ignore_errors=True)

@@ -39,6 +39,8 @@ ReturnToService=2
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000
 KillWait=5
+SlurmdTimeout=30
+BatchStartTimeout=10
 MinJobAge=300
 RebootProgram=/bin/true
 NodeName=yard1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 RealMemory=4000 State=UNKNOWN

@@ -15,11 +15,14 @@ import pytest
 
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.runner_spec import SlurmSpec
+from components.contracts.settings import RetentionSettings
 from components.contracts.stage_request import StageRequest
 from components.contracts.training_request import FIGURES_FILE, TrainingFigures
 from components.core.errors import Interrupted, ModelyardError, NotFoundError, StackError, StageKilled
 from components.core.project import Project
+from components.retention import reachability
 from flows.pipelines import fingerprints, stage_placement, stage_requests
+from flows.retention import job_folders
 from flows.runners import slurm, stage_runner
 from flows.runners.job_runner import JobPlace, JobRunner
 from flows.runners.local_runner import LocalProcessRunner
@@ -183,6 +186,38 @@ def test_a_job_that_slurm_holds_says_what_lets_it_go(project: Project, spec: Pip
     subprocess.run(["scontrol", "release", handle.id], check=True)
     following.join(120)
     assert one.collect(handle, request).artifacts
+
+
+def test_gc_removes_what_nobody_asked_for_again_and_no_job_that_waits(
+    project: Project, spec: PipelineSpec, tmp_path: Path
+) -> None:
+    project.pipelines.mkdir(exist_ok=True)
+    shutil.copy(ROOT / "pipelines" / "digits.yaml", project.pipelines)
+    (project.root / "modelyard.toml").write_text(
+        f"[connections]\nartifacts = '{tmp_path}/store'\n"
+        "[run.train]\nrunner = 'slurm'\noptions = ['--begin=now+1hour']\n"
+    )
+    _, request = long_training(project, spec)
+    one, sent = stage_placement.place(project, spec, request, lambda _: None)
+    handle = one.submit(sent)
+    jobs = {item.name: item for item in job_folders.find(project, print)}
+    (name,) = [name for name in jobs if name.startswith("modelyard-")]
+    (code,) = [name for name in jobs if name.startswith("code ")]
+    for held in (jobs[name].held, jobs[code].held, job_folders.remove(project, name, print)):
+        assert held == f"job {handle.id} of Slurm is not over"
+    one.cancel(handle, grace_seconds=5)
+    jobs = {item.name: item for item in job_folders.find(project, print)}
+    assert (jobs[name].held, jobs[code].held) == (None, None)
+    assert jobs[name].bytes > 0
+    settings = RetentionSettings(logs_days=14, min_age_minutes=0)
+    young = reachability.judge(jobs.values(), reachability.Roots(), settings, time.time())
+    assert not any(verdict.removable for verdict in young)
+    old = reachability.judge(jobs.values(), reachability.Roots(), settings, time.time() + 15 * 86_400)
+    assert all(verdict.removable for verdict in old)
+    for gone in (name, code):
+        assert job_folders.remove(project, gone, print) is None
+        assert job_folders.remove(project, gone, print) == "it is gone"
+    assert job_folders.find(project, print) == []
 
 
 def test_errors_of_a_stage_and_of_slurm_are_told_apart(project: Project, spec: PipelineSpec, tmp_path: Path) -> None:
