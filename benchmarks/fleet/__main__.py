@@ -6,7 +6,7 @@ are slow and crash at load, gates refuse, people promote, promote again and roll
 is in force, no release is carried out twice, the ledger's order is whole, no promotion is lost.
 
 `--break NAME` switches one protection off, and must give violations (no-fence, same-name, no-prove,
-no-order, no-look).
+no-order, no-look, no-condition).
 
     python -m benchmarks.fleet [--models 1000] [--hosts 200] [--hours 24] [--seed 0] [--break no-fence]
 """

@@ -390,15 +390,21 @@ def _refuse(rollout: Rollout) -> Steps:
     decided = rollout.entry("refusing")
     assert decided is not None
     back = (yield from rollout.apply()).champion
+    stuck = False
     if decided.facts["returned"] and back is not None and world.services[model].status() is not None:
-        yield from rollout.converge(lambda one: one.champion == back, f"go back to version {back.version}")
+        try:
+            yield from rollout.converge(lambda one: one.champion == back, f"go back to version {back.version}")
+        except FailedError:  # a newer promotion must not wait for a bundle that was damaged
+            stuck = True
     yield from rollout.actor.wait(*REPORT_SECONDS)
     if rollout.target is not None and ("no-look" in world.settings.broken or rollout.is_still_desired()):
         pinned = world.database.recorded(model).production
         pin = pinned.champion if rollout.role == "champion" else pinned.challenger
-        yield from rollout.actor.call()  # the registry has no call that looks and sets at once
-        world.registry.set(model, rollout.role, pin.version if pin else None, "platform")
-    yield from rollout.record("returned" if decided.facts["returned"] else "refused")
+        yield from rollout.actor.call()
+        world.registry.set_back(model, rollout.role, pin.version if pin else None, rollout.target.version)
+    yield from rollout.record(
+        "returned" if decided.facts["returned"] else "refused", lambda _: {"stuck": True} if stuck else {}
+    )
 
 
 def _without(now: Production) -> Production:
@@ -432,7 +438,7 @@ def tell(actor: Actor, model: str) -> Steps:
     aliases = world.registry.aliases(model)
     if champion is not None and alias_precedes(world, model, release, aliases.get("champion"), recorded.entries):
         yield from actor.call()
-        world.registry.set(model, "champion", champion.version, "platform")
+        world.registry.set_back(model, "champion", champion.version, aliases.get("champion"))
     yield from Recorder(actor, model, release)("told")
 
 

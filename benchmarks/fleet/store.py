@@ -171,7 +171,7 @@ class Registry:
 
     def __init__(self, database: Database, changed: Callable[[str, Role, str | None, str], None]) -> None:
         self._database, self._changed = database, changed
-        self.is_up = True
+        self.is_up = self.is_conditional = True
         self._aliases: dict[str, dict[str, str]] = {}
         self.notes: dict[tuple[str, Role], Note] = {}
         self._sets = 0
@@ -185,6 +185,16 @@ class Registry:
         if not self.is_up:
             raise AwayError("the registry does not answer")
         return dict(self._aliases.get(model, {}))
+
+    def set_back(self, model: str, role: Role, version: str | None, expected: str | None) -> None:
+        """Set an alias for the platform, if it names what is expected: as the project's own MLflow server does.
+
+        Raises:
+            AwayError: the registry does not answer.
+        """
+        if self.is_up and self.is_conditional and self._aliases.get(model, {}).get(role) != expected:
+            return
+        self.set(model, role, version, "platform")
 
     def set(self, model: str, role: Role, version: str | None, by: str) -> None:
         """Set an alias; None: delete it.

@@ -139,7 +139,8 @@ class Watch:
                 allowed |= set() if pinned is None else {pinned.package_digest}
             elif entry.role == "champion" and entry.event in PROOFS:
                 after = entry.after.package_digest if entry.after is not None else None
-                if entry.event == "returned" or pinned is None or after == pinned.package_digest:
+                is_back = entry.event == "returned" and not entry.facts.get("stuck")
+                if is_back or pinned is None or after == pinned.package_digest:
                     break
         self._in_force[model] = (count, allowed)
         return allowed

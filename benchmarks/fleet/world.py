@@ -35,7 +35,8 @@ BREAKS = {
     "no-prove": "a release is `served` before every replica says so",
     "no-order": "a spec of an earlier decision replaces one of a later decision",
     "same-name": "a controller that starts again goes on under the lease of the process before it",
-    "no-look": "a refusal sets the alias back without looking at what it names",
+    "no-look": "a refusal sets the alias back without looking at what it names, in no way",
+    "no-condition": "a refusal looks at the alias, and sets it back in a second call, as with MLflow alone",
 }
 
 
@@ -78,6 +79,7 @@ class World:
         self.watch = Watch(self)
         self.database = Database(self.env, "no-fence" not in settings.broken, self.watch.appended)
         self.registry = Registry(self.database, self._alias_set)
+        self.registry.is_conditional = not {"no-look", "no-condition"} & set(settings.broken)
         self.hosts = [Host(f"host-{number:03}") for number in range(settings.hosts)]
         self.versions: dict[str, Version] = {}
         self.latest: dict[str, int] = {}

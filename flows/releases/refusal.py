@@ -9,12 +9,12 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from components.contracts.gate_request import GateResult
-from components.core.errors import ModelyardError
+from components.core.errors import ModelyardError, ServingError
 from components.core.log import Log
 from components.registry import tracking, versions
 from components.registry.api import AliasMovedError, Api, MissingError
 from components.release.ledger import Event, Ledger, Role
-from components.release.production import Production
+from components.release.production import Pin, Production
 from flows.releases.rollout import Refused, Rollout
 
 STATE = "modelyard.release"
@@ -55,24 +55,43 @@ def refuse(rollout: Rollout, refused: Refused) -> Report | None:
     assert decided is not None  # noqa: S101
     facts = decided.facts
     production = rollout.apply().production
+    stuck: str | None = None
     if facts["returned"] and production.champion is not None and rollout.service.status() is not None:
-        back = production.champion
-        rollout.service.wait(
-            lambda worker: worker.champion is not None and worker.champion.package_digest == back.package_digest,
-            f"go back to version {back.version}",
-        )
+        stuck = _wait_for_return(rollout, production.champion)
     found = [GateResult.model_validate(result) for result in facts["results"]]
     if facts["returned"]:
-        again = f"; version {production.champion.version if production.champion else 'none'} serves again"
+        version = production.champion.version if production.champion else "none"
+        again = f"; version {version} serves again" if stuck is None else f"; version {version} is to, but {stuck}"
         found = [result.model_copy(update={"reason": result.reason + again}) for result in found]
     report = upload(rollout, facts["evidence"])
     _set_back(rollout)
     _annotate(rollout, found, report)
     end: Event = "returned" if facts["returned"] else "refused"
     rollout.record(
-        end, gates=[result.gate for result in found], reason=sentence(found), report=report.url if report else None
+        end,
+        gates=[result.gate for result in found],
+        reason=sentence(found),
+        report=report.url if report else None,
+        **({"stuck": stuck} if stuck is not None else {}),
     )
     return report
+
+
+def _wait_for_return(rollout: Rollout, back: Pin) -> str | None:
+    """Wait until the workers serve what they are to go back to; why they do not, as where its bundle was damaged since.
+
+    The release ends all the same: what is pinned is tried again at every look, and a newer promotion, which may mend
+    it, must not wait for it.
+    """
+    try:
+        rollout.service.wait(
+            lambda worker: worker.champion is not None and worker.champion.package_digest == back.package_digest,
+            f"go back to version {back.version}",
+        )
+    except ServingError as error:
+        rollout.context.log(str(error))
+        return error.what
+    return None
 
 
 def _serves(rollout: Rollout) -> bool:

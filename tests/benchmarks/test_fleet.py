@@ -50,7 +50,16 @@ def test_without_a_protection_an_invariant_is_violated(name: str, kind: str) -> 
     assert watch.kinds[kind] > 0, dict(watch.kinds)
 
 
-def test_a_promotion_is_lost_between_the_look_at_an_alias_and_setting_it_back_where_calls_are_slow() -> None:
-    """A known limit, which this test notices when it is mended: the registry has no conditional call."""
-    kinds = simulated(hours=24.0, calls=3.0, haste=6.0).kinds
-    assert set(kinds) == {"a promotion is lost"}
+@pytest.mark.parametrize(("broken", "kinds"), [((), set()), (("no-condition",), {"a promotion is lost"})])
+def test_a_promotion_between_the_look_at_an_alias_and_setting_it_back_is_kept_by_the_condition(
+    broken: tuple[str, ...], kinds: set[str]
+) -> None:
+    assert set(simulated(*broken, seed=2, hours=24.0, calls=3.0, haste=6.0).kinds) == kinds
+
+
+def test_a_promotion_does_not_wait_for_a_version_that_can_serve_no_more() -> None:
+    """Of seed 0: production is to go back to a version whose bundle was damaged since."""
+    watch = simulated(hours=24.0, calls=3.0, haste=6.0)
+    entries = [entry for chain in watch.world.database.chains.values() for entry in chain.entries]
+    assert [entry for entry in entries if entry.event == "returned" and entry.facts.get("stuck")]
+    assert watch.violations == []
