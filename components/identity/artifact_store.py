@@ -31,8 +31,11 @@ class ArtifactStore(Protocol):
         """Whether the whole artifact is in the store."""
         ...
 
-    def put(self, folder: Path, kind: Kind) -> Manifest:
+    def put(self, folder: Path, kind: Kind, *, anew: bool = False) -> Manifest:
         """Copy an artifact into the store; returns its manifest. A folder of kind `report` needs no manifest.
+
+        Args:
+            anew: also what the store has already, as it may be damaged.
 
         Raises:
             NotFoundError: the folder is not sealed.
@@ -76,12 +79,12 @@ class LocalArtifactStore:
         """Whether the whole artifact is in the store."""
         return self._manifest(digest).is_file()
 
-    def put(self, folder: Path, kind: Kind) -> Manifest:
+    def put(self, folder: Path, kind: Kind, *, anew: bool = False) -> Manifest:
         """As `ArtifactStore.put`."""
         sealed = manifests.describe(folder, kind, {}) if kind == "report" else manifests.load(folder, kind)
         for name, entry in sealed.files.items():
             blob = self._blob(entry.sha256)
-            if not blob.exists():
+            if anew or not blob.exists():
                 _copy(below(folder, name), blob, entry.sha256)
         manifests.write_json(self._manifest(sealed.digest), sealed.model_dump(mode="json"))
         return sealed

@@ -51,6 +51,7 @@ class _Running(NamedTuple):
     key: str
     events: list[str]
     shared: SharedResult | None  # what is taken, or what the store has beside a training that was forced
+    damaged: bool = False  # the store has it, and not as it was sealed
 
 
 class SharingRunner:
@@ -71,12 +72,14 @@ class SharingRunner:
         """As `StageRunner.submit`; a stage that was asked for although its result is known runs."""
         key = key_of(request)
         shared = self._shared(key)
-        if shared is not None and not request.discard and self._place(shared):
+        is_wanted = shared is not None and not request.discard
+        is_taken = is_wanted and shared is not None and self._place(shared)
+        if is_taken and shared is not None:
             handle = StageHandle(stage=request.stage, id=f"{_TAKEN}{key}")
             self._log(f"{request.stage}: done by {shared.text()}, taken from the store")
         else:
             handle = self._inner.submit(request)
-        self._running[handle.id] = _Running(key, [], shared)
+        self._running[handle.id] = _Running(key, [], shared, is_wanted and not is_taken)
         return handle
 
     def follow(self, handle: StageHandle, on_event: LineSink, on_log: LineSink) -> None:
@@ -122,19 +125,21 @@ class SharingRunner:
         return True
 
     def _keep(self, running: _Running, request: StageRequest, result: StageResult) -> None:
-        if running.shared is not None:  # the first result stays: others may have built on it
+        if running.shared is not None and not running.damaged:  # the first result stays: others may have built on it
             made, there = _sealed(result.artifacts), _sealed(running.shared.artifacts)
             if made != there:
                 who = running.shared.text()
                 self._log(f"{request.stage} made something else than {who} of equal inputs; the store keeps the first")
             return
         for artifact in result.artifacts:
-            if not self._store.has(artifact.digest):
-                self._store.put(self._project.root / artifact.path, artifact.kind)
+            if running.damaged or not self._store.has(artifact.digest):
+                self._store.put(self._project.root / artifact.path, artifact.kind, anew=running.damaged)
         entry = SharedResult(
             stage=request.stage, by=self._by, at=time.time(), artifacts=result.artifacts, events=running.events
         )
         self._store.write_entry(running.key, entry.model_dump(mode="json"))
+        if running.damaged:
+            self._log(f"what was damaged in the store is replaced by this result of {request.stage}")
 
     def _shared(self, key: str) -> SharedResult | None:
         """The result of a request, if the store has all of it."""

@@ -108,6 +108,11 @@ def test_a_store_that_is_not_whole_or_refuses_is_no_reason_to_fail(
     damaged = work(colleague, spec, store, "bob", iter([request]))
     assert damaged.stages == ["training"]
     assert "cannot be taken from the store" in damaged.log[0]
+    assert damaged.log[-1] == "what was damaged in the store is replaced by this result of training"
+    assert blob.read_bytes() != b"damaged"
+    mended = work(colleague, spec, store, "ann", iter([request]))
+    assert mended.stages == []
+    assert mended.log[-1].startswith("training: done by bob")
     shutil.rmtree(store / "manifests")
     again = work(colleague, spec, store, "bob", iter([request]))
     assert again.stages == ["training"]
