@@ -26,6 +26,7 @@ from flows.releases.serving_target import ServingTarget, target_of
 
 SETTLE_SECONDS = 5.0  # after a new spec, before workers that hold something else are told to try again
 STATUS_SECONDS = 2.0
+SILENT_STATUS_SECONDS = 0.25  # of a service that did not answer at the last look: other models must not wait for it
 Head = tuple[int, str]  # sequence number and digest of a ledger's last entry
 
 
@@ -65,6 +66,7 @@ class Observer:
     _release: tuple[tuple[int, int] | None, ReleaseSpec | None] = (None, None)
     _has_history: bool = False
     _recorded: tuple[Head, Recorded] | None = None
+    _is_silent: bool = False
 
     @cached_property
     def service(self) -> ServingTarget:
@@ -131,7 +133,8 @@ class Observer:
         recorded = self.recorded(head)
         untold = recorded.untold
         desired = DesiredState.of(aliases) if aliases is not None else None
-        status = self.service.status(STATUS_SECONDS)
+        status = self.service.status(SILENT_STATUS_SECONDS if self._is_silent else STATUS_SECONDS)
+        self._is_silent = status is None
         release = self.release_spec()
         state = self.service.state() if status is None else "running"
         return Situation(
