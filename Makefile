@@ -86,7 +86,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 quick: lint
-	$(BIN)/pytest -m "not slow" --numprocesses 3
+	$(BIN)/pytest -m "not slow and not long" --numprocesses 3
 
 test:  ## everything: `check`, and the tests with servers, trainings, kills and a browser
 	@$(MAKE) --no-print-directory --jobs 2 lint types tests

@@ -31,6 +31,7 @@ POLL_SECONDS = 1.0
 READ_SECONDS = 0.2
 LATE_SECONDS = 15.0  # after which a line that a node has written is seen here, on a network file system
 UNREACHABLE_SECONDS = 600.0  # that the engine may be silent while a job is followed
+UNHEARD_SECONDS = 60.0  # from the outcome of a job until it counts as ended, whatever its engine says
 SAVE_SECONDS = 60.0  # for a job to save its work
 END_SECONDS = 90.0  # from the order to the end of a job
 _JOB = "job"  # the file with the id of the last job
@@ -85,6 +86,11 @@ class JobRunner:
         folder = self._place.jobs / name
         with file_lock.locked(self._place.jobs / "locks" / name, "another run that submits this stage", self._log):
             job = self._engine.find(name)
+            if job is not None and not (folder / node_job.REQUEST).is_file():
+                # An engine that was killed may take up a job again whose result was collected meanwhile.
+                self._log(f"job {job} of {self._engine.label} has no folder any more: it is ended")
+                self._engine.cancel(job)
+                job = None
             earlier = f"of {self._engine.label}, which an earlier run submitted,"
             if job is not None:
                 self._log(f"job {job} {earlier} does this: it is followed")
@@ -106,7 +112,7 @@ class JobRunner:
         for reader in readers:
             reader.start()
         try:
-            state = self._wait(handle.id, failed)
+            state = self._wait(handle.id, failed, outcome)
             if failed.is_set():  # a sink raised: the job saves its work and ends
                 self.cancel(handle, grace_seconds=SAVE_SECONDS)
             else:
@@ -162,9 +168,13 @@ class JobRunner:
         self._log(f"{request.stage} is job {job} of {self._engine.label}")
         return job
 
-    def _wait(self, job: str, failed: threading.Event) -> JobState:
-        """Wait until a job has ended; says where it waits and where it runs."""
+    def _wait(self, job: str, failed: threading.Event, outcome: StageOutcome) -> JobState:
+        """Wait until a job has ended; says where it waits and where it runs.
+
+        A job whose outcome has been read for some time has ended too, if its engine did not hear of it.
+        """
         told, answered, label = "", time.monotonic(), self._engine.label
+        known: float | None = None
         while True:
             try:
                 state = self._engine.state(job, self._folders[job])
@@ -176,7 +186,8 @@ class JobRunner:
                         next_step="run again when it does: the job is followed from there, or its result taken",
                     ) from error  # fmt: skip
             else:
-                if not state.is_open:
+                known = (known or time.monotonic()) if outcome.is_known else None
+                if not state.is_open or (known is not None and time.monotonic() > known + UNHEARD_SECONDS):
                     return state
                 if state.text != told:
                     told = state.text

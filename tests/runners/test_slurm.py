@@ -175,6 +175,21 @@ def test_a_waiting_job_is_taken_out_of_the_queue(project: Project, spec: Pipelin
     assert not slurm.state(handle.id).is_open
 
 
+def test_a_job_without_its_folder_is_ended_and_submitted_anew(
+    project: Project, spec: PipelineSpec, tmp_path: Path
+) -> None:
+    _, request = long_training(project, spec, epochs=1)
+    log: list[str] = []
+    one = runner(project, spec, log, tmp_path / "shared", options=["--hold"])
+    stale = one.submit(request)
+    shutil.rmtree(next((tmp_path / "shared" / "jobs").glob("modelyard-*")))  # as when its result was collected
+    two = runner(project, spec, log, tmp_path / "shared")
+    result = stage_runner.run(two, request, lambda _: None, lambda _: None)
+    assert result.artifacts
+    assert f"job {stale.id} of Slurm has no folder any more: it is ended" in log
+    assert not slurm.state(stale.id).is_open
+
+
 def test_a_job_that_slurm_holds_says_what_lets_it_go(project: Project, spec: PipelineSpec, tmp_path: Path) -> None:
     _, request = long_training(project, spec, epochs=1)
     log: list[str] = []
