@@ -50,6 +50,7 @@ def test_without_a_protection_an_invariant_is_violated(name: str, kind: str) -> 
     assert watch.kinds[kind] > 0, dict(watch.kinds)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("broken", "kinds"), [((), set()), (("no-condition",), {"a promotion is lost"})])
 def test_a_promotion_between_the_look_at_an_alias_and_setting_it_back_is_kept_by_the_condition(
     broken: tuple[str, ...], kinds: set[str]
@@ -57,6 +58,7 @@ def test_a_promotion_between_the_look_at_an_alias_and_setting_it_back_is_kept_by
     assert set(simulated(*broken, seed=2, hours=24.0, calls=3.0, haste=6.0).kinds) == kinds
 
 
+@pytest.mark.long
 def test_a_promotion_does_not_wait_for_a_version_that_can_serve_no_more() -> None:
     """Of seed 0: production is to go back to a version whose bundle was damaged since."""
     watch = simulated(hours=24.0, calls=3.0, haste=6.0)
