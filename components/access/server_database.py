@@ -5,6 +5,7 @@ The URL with its password is made in the process that needs it, and stands in no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -48,6 +49,8 @@ def url(project: Project, server: Literal["mlflow", "prefect"], driver: str) -> 
 def with_credentials(named: str, driver: str, known: Credentials | None) -> str:
     """A URL with another driver, and with user and password."""
     _, place, path, query, _ = urlsplit(named)
+    if driver.endswith("asyncpg"):
+        query = re.sub(r"\bsslmode=", "ssl=", query)  # its name of the same setting
     login = f"{quote(known.user, safe='')}:{quote(known.secret, safe='')}@" if known is not None else ""
     return urlunsplit((driver, login + place, path, query, ""))
 
