@@ -222,7 +222,8 @@ def _problem(detail: Any, text: str) -> Problem:
     if detail["type"] == "extra_forbidden":
         message = f"unknown key; allowed: {', '.join(_keys(tuple(located[:-1])))}"
     shown = detail.get("input")
-    got = None if detail["type"] in ("missing", "extra_forbidden") else repr(shown)
+    is_secret = "without credentials" in message  # what was written may hold a password
+    got = None if is_secret or detail["type"] in ("missing", "extra_forbidden") else repr(shown)
     return Problem(".".join(at), message, _line(at, text), got)
 
 

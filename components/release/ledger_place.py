@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from components.access import named_credentials
@@ -14,6 +16,10 @@ from components.release import ledger_database
 from components.release.ledger_store import LedgerStore, Statements
 
 DATABASE = "ledger.db"
+_MOVED = (
+    "CREATE TRIGGER IF NOT EXISTS moved BEFORE INSERT ON entry"
+    " BEGIN SELECT RAISE(ABORT, 'the ledger was moved to the server'); END"
+)
 URL, CREDENTIALS = "MODELYARD_LEDGER", "MODELYARD_LEDGER_CREDENTIALS"
 
 _known: dict[Path, tuple[tuple[object, ...], LedgerStore | None]] = {}  # by project: what it was made from
@@ -83,14 +89,18 @@ def _move(path: Path, target: LedgerStore) -> None:
     with file_lock.locked(path.with_name("move.lock"), "another process that moves the ledger to the server"):
         if not path.exists():
             return
-        with ledger_database.at(path).reading() as source, target.writing() as statements:
-            if source is not None:
-                for model, sequence, digest, signature in list(source.execute("SELECT * FROM head")):
-                    _move_model(source, statements, path, (model, sequence, digest, signature))
-        for suffix in ("", "-wal", "-shm"):
-            moved = path.with_name(path.name + suffix)
-            if moved.exists():
-                moved.rename(path.with_name(f"{path.name}.moved{suffix}"))
+        database = ledger_database.at(path)
+        with database.writing() as source, target.writing() as statements:
+            for model, sequence, digest, signature in list(source.execute("SELECT * FROM head")):
+                _move_model(source, statements, path, (model, sequence, digest, signature))
+            source.execute(_MOVED)  # a process that waits to write here would write into the file that is set aside
+        database.close()  # what its log holds goes into the file
+        moved = path.with_name(f"{path.name}.moved")
+        if moved.exists():
+            moved = path.with_name(f"{moved.name}-{time.time_ns()}")
+        for suffix in ("-wal", "-shm", ""):  # the file last: a log without its file would be read into the next one
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).rename(f"{moved}{suffix}")
 
 
 def _move_model(source: Statements, target: Statements, path: Path, head: tuple[str, int, str, str]) -> None:

@@ -331,7 +331,7 @@ def _server(project: Project, name: Name, url: str | None, source: CredentialSou
         try:
             url, named_by = settings.server_url(text), variable
         except ValueError as error:
-            raise SpecError(f"environment variable {variable}", (Problem(variable, str(error), got=text),)) from error
+            raise SpecError(f"environment variable {variable}", (Problem(variable, str(error)),)) from error
     if url is None:
         stack_state = state.load(project)
         port = stack_state.ports.get(name) if stack_state is not None else None

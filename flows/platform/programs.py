@@ -13,6 +13,7 @@ from components.contracts import settings as settings_file
 from components.core import atomic
 from components.core.project import Project
 from components.identity import digest
+from components.release import ledger_place
 from flows.platform import connections, environment, state
 from flows.platform.connections import Name, own_url
 from flows.platform.ports import LOOPBACK
@@ -234,6 +235,8 @@ def _controller(project: Project, stack_state: StackState) -> Program:
             "PREFECT_API_URL": _prefect_api(project, stack_state),
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
             "PYTHONUNBUFFERED": "1",
+            # So that `up` restarts a controller whose ledger is to be elsewhere: it holds its lead in that database.
+            **({"MODELYARD_LEDGER_URL": url} if (url := ledger_place.url(project)) is not None else {}),
         },
         priority=30,
         stop_seconds=8,

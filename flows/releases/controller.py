@@ -144,7 +144,8 @@ class Controller:
         for memory in self.models.values() if not leads else ():
             if memory.worker is not None and memory.worker.ending() is None:
                 memory.worker.preempt()
-            else:
+            elif memory.worker is not None:
+                memory.worker.dismiss()
                 memory.worker = None
         return leads
 
@@ -377,9 +378,9 @@ class Controller:
         now = time.monotonic()
         if now < self.next_stamp:
             return False
-        store = ledger_place.store(self.project)
-        self.next_stamp = now + store.pause_seconds
         try:
+            store = ledger_place.store(self.project)
+            self.next_stamp = now + store.pause_seconds
             before, self.ledger_stamp = self.ledger_stamp, store.stamp()
         except ModelyardError:  # the next look says so
             return False

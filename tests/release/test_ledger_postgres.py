@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from components.access.secret import Credentials
+from components.contracts import settings
 from components.core.errors import CorruptArtifactError, SpecError, StackError
 from components.core.project import Project
 from components.release import ledger as ledgers
@@ -161,6 +162,14 @@ def test_entries_of_the_file_move_to_the_server(
     # The same file once more, as after a kill between the two: nothing is there twice.
     shutil.copy(machine.ledger / "ledger.db.moved", machine.ledger / "ledger.db")
     assert len(ledgers.of(machine, "digits").entries()) == len(before) + 1
+    assert len(list(machine.ledger.glob("ledger.db.moved*"))) == 2
+    # A process that still has the file cannot write into it.
+    shutil.copy(machine.ledger / "ledger.db.moved", tmp_path / "ledger.db")
+    shutil.copy(machine.ledger / "key", tmp_path / "key")
+    late = Ledger(tmp_path, "digits")
+    with pytest.raises(StackError, match="does not answer") as refused:
+        late.append("compared", release="r", role="champion", before=None, after=None, asked_by="a test")
+    assert "was moved to the server" in str(refused.value)
     # Another ledger of the same model is not mixed with it.
     other = Project(tmp_path / "other")
     two_releases(other.ledger)
@@ -183,6 +192,13 @@ def test_a_url_with_a_password_or_of_another_kind_is_refused(
     with pytest.raises(SpecError) as caught:
         ledger_place.store(Project(tmp_path))
     assert "secret" not in str(caught.value)
+    monkeypatch.delenv(ledger_place.URL)
+    for section, key in (("connections", "ledger"), ("connections", "mlflow"), ("servers", "mlflow")):
+        wrong = "https://ann:secret@mlflow" if (section, key) == ("connections", "mlflow") else url
+        (tmp_path / "modelyard.toml").write_text(f'[{section}]\n{key} = "{wrong}"\n')
+        with pytest.raises(SpecError) as caught:
+            settings.read(tmp_path)
+        assert "secret" not in str(caught.value)
 
 
 def test_a_wrong_password_is_an_error_without_the_password(
