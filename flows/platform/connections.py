@@ -36,6 +36,7 @@ CREDENTIAL_VARIABLES: dict[Name, str] = {
     "mlflow": "MODELYARD_MLFLOW_CREDENTIALS",
 }
 PROBE_SECONDS = 5.0
+PATIENCE_SECONDS = 20.0  # on a machine under load, a server that runs may take seconds to answer
 OWN_NAME = "modelyard"  # work pool and tag of the deployments, on the project's own Prefect server
 
 
@@ -165,15 +166,17 @@ def own_servers(project: Project) -> tuple[Name, ...]:
 
 
 def endpoints(project: Project) -> Endpoints | None:
-    """The endpoints of the servers; None unless both answer. An own server also proves that it has the secret."""
+    """The endpoints of the servers; None unless both answer. An own server also proves that it has the secret.
+
+    A server that is slow is waited for; one that does not listen is not.
+    """
     if own_servers(project):
         stack_state = state.load(project)
         if stack_state is None or not stack_state.wanted:
             return None
     servers = of(project)
-    return (
-        _endpoints(servers) if all(answers(project, server) for server in (servers.prefect, servers.mlflow)) else None
-    )
+    ready = all(answers(project, server, PATIENCE_SECONDS) for server in (servers.prefect, servers.mlflow))
+    return _endpoints(servers) if ready else None
 
 
 def configured(project: Project) -> Endpoints:
@@ -188,16 +191,16 @@ def configured(project: Project) -> Endpoints:
     return _endpoints(servers)
 
 
-def answers(project: Project, server: Server) -> bool:
+def answers(project: Project, server: Server, timeout_seconds: float = PROBE_SECONDS) -> bool:
     """Whether a server answers. An own server must prove that it has the project's secret; the secret is not sent."""
     if server.url is None:
         return False
     if server.is_own:
-        return health.is_ours(project, int(server.url.removesuffix("/api").rpartition(":")[2]))
+        return health.is_ours(project, int(server.url.removesuffix("/api").rpartition(":")[2]), timeout_seconds)
     import httpx
 
     try:
-        with client(server.credentials, server.url, timeout=PROBE_SECONDS) as http:
+        with client(server.credentials, server.url, timeout=timeout_seconds) as http:
             return http.get("/health").is_success
     except httpx.HTTPError:
         return False

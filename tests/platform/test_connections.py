@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from components.access import http_client, project_door
+from components.access import challenge, http_client, project_door
 from components.access.secret import Credentials
 from components.core.errors import SpecError, StackError
 from components.core.project import Project
@@ -142,3 +145,30 @@ def test_the_artifact_store_is_looked_at(project: Project, place: str | None, ve
     [finding] = [row for row in diagnostics.diagnose(project) if row.check == "artifacts"]
     assert finding.verdict == verdict
     assert place is None or place in finding.found + finding.what_to_do
+
+
+def test_a_server_that_is_slow_runs(project: Project) -> None:
+    secret = project_door.secret_of(project) or ""
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(0.1 if self.server.server_port == mlflow.server_port else 2.5)
+            nonce = self.path.partition("nonce=")[2]
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(challenge.answer(secret, nonce, self.server.server_port).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as prefect, ThreadingHTTPServer(("127.0.0.1", 0), Slow) as mlflow:
+        for server in (prefect, mlflow):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        used = {"prefect": prefect.server_port, "mlflow": mlflow.server_port}
+        state.save(project, StackState(str(project.root), wanted=True, ports=used))
+        found = lifecycle.endpoints(project)
+        prefect.shutdown()
+        mlflow.shutdown()
+    assert found is not None
+    assert found.prefect_api == f"http://127.0.0.1:{prefect.server_port}/api"
+    assert lifecycle.endpoints(project) is None, "nobody listens any more"
