@@ -31,7 +31,7 @@ from components.contracts import prediction_log
 from components.inference.difference import difference
 from components.packaging.bundle import Bundle
 from flows.platform import ports
-from flows.releases.local_target import command
+from flows.serving_targets.local_target import command
 from tests.house import House
 from tests.project_copy import running_copy
 

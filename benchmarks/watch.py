@@ -38,7 +38,7 @@ from components.release.production import Pin, Production
 from flows.platform import connections, lifecycle, ports, programs, state
 from flows.platform.state import StackState
 from flows.releases import activity
-from flows.releases.local_target import LocalServingTarget
+from flows.serving_targets.local_target import LocalServingTarget
 
 NAME, VERSION, NEXT_VERSION, FIRST_PORT = "watch", "10", "11", 30000
 DIGEST = "0" * 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -33,6 +34,11 @@ def client(credentials: Credentials | None, url: str, **settings: Any) -> httpx.
     with outward.restored():  # a client reads proxies and certificates when it is made
         # A file .netrc is not read: it would replace the credentials.
         return httpx.Client(base_url=url, headers=headers, verify=is_secure(url), auth=_sent_as_they_are, **settings)
+
+
+def over_socket(path: Path) -> httpx.Client:
+    """A client for a server that listens on a Unix socket: who may open the socket may ask."""
+    return httpx.Client(base_url="http://agent", transport=httpx.HTTPTransport(uds=str(path)), trust_env=False)
 
 
 def get_here(credentials: Credentials | None, url: str, path: str, timeout_seconds: float) -> tuple[int, bytes]:

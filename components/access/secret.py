@@ -54,6 +54,12 @@ def create(path: Path) -> str:
     return value
 
 
+def put(path: Path, value: str) -> None:
+    """Write a secret that another machine has, readable by the owner alone; one that is there is replaced."""
+    fresh, _ = _written_beside(path, value)
+    fresh.replace(path)
+
+
 def create_once(path: Path) -> None:
     """Write a new secret where there is none; of several processes at once, one writes it."""
     if path.exists():
@@ -66,11 +72,11 @@ def create_once(path: Path) -> None:
         fresh.unlink()
 
 
-def _written_beside(path: Path) -> tuple[Path, str]:
-    """A new secret in a file beside its place, on the disk."""
+def _written_beside(path: Path, value: str | None = None) -> tuple[Path, str]:
+    """A secret, by default a new one, in a file beside its place, on the disk."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    value = secrets.token_urlsafe(BYTES)
+    value = value or secrets.token_urlsafe(BYTES)
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as stream:

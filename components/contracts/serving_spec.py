@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from components.core import atomic
 from components.core.errors import ServingError
@@ -346,8 +346,12 @@ class ServiceStatus(Tolerant):
 
     Args:
         expected: how many workers the service is to have.
+        hosts: how many machines report here.
+        absent: hosts of the service that do not answer; their workers are not among `expected`.
     """
 
     model: str
     expected: int
     workers: list[WorkerStatus]
+    hosts: int = 1
+    absent: list[str] = Field(default_factory=list)

@@ -178,6 +178,35 @@ class ConsoleSettings(Strict):
     buttons: bool = True
 
 
+class ServingSettings(Strict):
+    """`[serving]`: services on several hosts.
+
+    Args:
+        absent_hosts: a release goes on while at most so many of the hosts do not answer; a rollback waits for none.
+    """
+
+    absent_hosts: int = Field(default=0, ge=0)
+
+
+class HostSettings(Strict):
+    """`[hosts.NAME]`: a machine that serves every model, in place of this one.
+
+    Args:
+        ssh: what `ssh` takes: a name of ~/.ssh/config, or USER@HOST; None: this machine.
+        folder: a clone on that machine, in which `make install` ran: its services are started there.
+        listen: the address on which its services listen.
+        python: its interpreter; relative to the folder.
+    """
+
+    ssh: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@:%-]*$")] | None = None
+    folder: Annotated[str, Field(pattern=r"^/[^\x00-\x1f\x7f:]*$")]
+    listen: Annotated[str, Field(pattern=r"^[0-9A-Za-z.-]+$")] = "127.0.0.1"
+    python: str = ".venv/bin/python"
+
+
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+
+
 class Settings(Strict):
     """The file."""
 
@@ -187,6 +216,8 @@ class Settings(Strict):
     signing: SigningSettings = SigningSettings()
     predictions: PredictionSettings = PredictionSettings()
     console: ConsoleSettings = ConsoleSettings()
+    serving: ServingSettings = ServingSettings()
+    hosts: dict[HostName, HostSettings] = Field(default_factory=dict)
     run: RunSpec = RunSpec()
 
 
@@ -232,6 +263,8 @@ def _keys(at: tuple[str, ...]) -> list[str]:
     model: type[BaseModel] = Settings
     kinds: list[type[BaseModel]] = [model]
     for name in at:
+        if name not in model.model_fields and kinds == [HostSettings]:  # the name of a host
+            continue
         if name not in model.model_fields:  # of a section of several kinds, the one that the file names
             model = next((one for one in kinds if name in get_args(one.model_fields["runner"].annotation)), model)
             continue

@@ -200,7 +200,7 @@ def unpacked(file: Path, beside: Path | None = None) -> Iterator[Archive]:
         raise NotFoundError("no such archive", where=str(file))
     with tempfile.TemporaryDirectory(dir=beside, prefix="modelyard-archive-") as temporary:
         with disk_space.reported(Path(temporary)):
-            _unpack(file, Path(temporary))
+            unpack(file, Path(temporary))
         folders = list(Path(temporary).iterdir())
         if len(folders) != 1 or not (folders[0] / manifests.FILE_NAME).is_file():
             raise CorruptArtifactError(
@@ -255,7 +255,7 @@ def read(folder: Path) -> Archive:
     return Archive(folder, manifest, facts)
 
 
-def _unpack(file: Path, folder: Path) -> None:
+def unpack(file: Path, folder: Path) -> None:
     """Unpack plain files of a tar file. It is read as a tar file alone: with wheels at its end it looks like a zip."""
     target = ArchiveTarget(file, folder, ArchiveLimits())
     try:

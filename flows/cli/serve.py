@@ -33,7 +33,9 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
     from flows.cli.run import log
     from flows.pipelines import signing
     from flows.platform import connections, lifecycle, services
-    from flows.releases import local_target, promotion
+    from flows.releases import promotion
+    from flows.serving_targets import local_target
+    from flows.serving_targets.serving_target import target_of
 
     if number is not None and not foreground:
         raise UsageError(
@@ -60,7 +62,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
             os.environ.setdefault(API_KEYS, str(project_door.api_keys_file(project, pipeline)))
             os.execv(command[0], command)  # noqa: S606  # this terminal becomes the server
         if port is not None:
-            services.move_service(project, pipeline, port)
+            target_of(project, pipeline).move(port)
         outcome = promotion.follow(project, pipeline, "champion", version.version, None, log)
     if outcome.url is None:
         raise NotFoundError(f"{pipeline} is not served", next_step="`modelyard status`")

@@ -36,6 +36,7 @@ COMMANDS = {
         "flows.cli.deploy:deploy",
         "Write the files that deploy a bundle: compose, Kubernetes, KServe, systemd.",
     ),
+    "hosts": ("flows.cli.hosts:hosts", "The machines that serve in place of this one: which answer, what they serve."),
     "pool": ("flows.cli.pool:pool", "Job templates of work pools, whose jobs run stages on a cluster."),
     "client-snippet": ("flows.cli.client_snippet:client_snippet", "Code that asks a pipeline's service."),
     "keys": ("flows.cli.keys:keys", "Add, list and revoke API keys of a service."),

@@ -18,7 +18,7 @@ from components.core.errors import ModelyardError
 from components.core.project import Project
 from components.release.decision import ObservedState
 from flows.platform import services
-from flows.releases.serving_target import target_of
+from flows.serving_targets.serving_target import target_of
 
 WATCHED_SECONDS = 60.0  # after the last page that was read
 PERIOD_SECONDS, CALM_PERIOD_SECONDS = 2.0, 15.0

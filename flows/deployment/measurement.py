@@ -30,7 +30,7 @@ from components.gates.endpoint import KEPT_VARIABLES, QUIET
 from components.identity.package import Package
 from components.packaging.bundle import Bundle
 from flows.platform import health, ports
-from flows.releases import local_target
+from flows.serving_targets import local_target
 
 CONNECTIONS = 8
 LOAD_SECONDS = 4.0

@@ -14,7 +14,7 @@ from components.registry.versions import Version
 from components.release import ledger as ledgers
 from components.release import production as productions
 from flows.releases import promotion
-from flows.releases.serving_target import target_of
+from flows.serving_targets.serving_target import target_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +44,8 @@ class Finding:
     what_to_do: str = ""
 
 
-def diagnose(project: Project) -> tuple[Finding, ...]:
-    """Run all checks, in the order in which problems should be repaired."""
+def diagnose(project: Project, others: Sequence[Callable[[Project], Finding]] = ()) -> tuple[Finding, ...]:
+    """Run all checks, in the order in which problems should be repaired; `others` are rooms' above this one."""
     checks: list[Callable[[Project], Finding]] = [
         _python,
         _packages,
@@ -62,6 +62,7 @@ def diagnose(project: Project) -> tuple[Finding, ...]:
         _engines,
         _ports,
         _stack,
+        *others,
     ]
     return tuple(_run_check(check, project) for check in checks)
 

@@ -138,6 +138,11 @@ def of_stack(project: Project, stack_state: StackState) -> tuple[Program, ...]:
     )
 
 
+def of_host(project: Project) -> tuple[Program, ...]:
+    """The programs of a folder that only serves, beside the services themselves."""
+    return (_guardian(project),)
+
+
 def _prefect_api(project: Project, stack_state: StackState) -> str:
     server = connections.of(project).prefect
     return own_url("prefect", stack_state.ports["prefect"]) if server.is_own else str(server.url)

@@ -30,7 +30,7 @@ from flows.releases import rollout as rollouts
 from flows.releases.preemption import Preempted, preemptible
 from flows.releases.refusal import Report
 from flows.releases.rollout import Refused, Rollout, Superseded, VerifiedVersion
-from flows.releases.serving_target import target_of
+from flows.serving_targets.serving_target import target_of
 
 REFUSED = "Refused"
 

@@ -22,7 +22,7 @@ from components.release.history import Release
 from components.release.ledger import FIRST, Entry, Role
 from components.release.production import Production
 from flows.releases import telling
-from flows.releases.serving_target import ServingTarget, target_of
+from flows.serving_targets.serving_target import ServingTarget, target_of
 
 SETTLE_SECONDS = 5.0  # after a new spec, before workers that hold something else are told to try again
 STATUS_SECONDS = 2.0
@@ -136,7 +136,8 @@ class Observer:
         status = self.service.status(SILENT_STATUS_SECONDS if self._is_silent else STATUS_SECONDS)
         self._is_silent = status is None
         release = self.release_spec()
-        state = self.service.state() if status is None else "running"
+        is_whole = status is not None and len(status.workers) >= status.expected
+        state = "running" if is_whole else self.service.state()  # of several hosts, one may have stopped
         return Situation(
             production=recorded.production,
             open=recorded.open,

@@ -30,7 +30,7 @@ from flows.platform.programs import log_file
 from flows.releases import activity, observation
 from flows.releases.activity import Activity
 from flows.releases.rollback_command import RollbackOutcome
-from flows.releases.serving_target import ServingTarget, target_of
+from flows.serving_targets.serving_target import ServingTarget, target_of
 
 START_SECONDS = 90.0
 SAY_SECONDS = 10.0

@@ -24,7 +24,7 @@ from components.release.history import Release
 from components.release.ledger import Entry, Event, Ledger, MovedOnError
 from components.release.production import PRODUCTION, Pin, PinnedState, Production
 from flows.pipelines import signing
-from flows.releases.serving_target import ServingTarget
+from flows.serving_targets.serving_target import ServingTarget, facts_of_hosts
 
 POLL_SECONDS = 0.02
 CONVERGE_SECONDS = 60.0
@@ -131,7 +131,7 @@ def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log
         failed = next((slot for slot in refused if slot.package_digest == pin.package_digest), None)
         if failed is not None:
             return _give_up(service, record, release, pin, failed.reason or "it does not load")
-        record("switched", seconds=round(time.monotonic() - begun, 3))
+        record("switched", **facts_of_hosts(status), seconds=round(time.monotonic() - begun, 3))
     return record("served")
 
 

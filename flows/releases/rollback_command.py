@@ -15,7 +15,7 @@ from flows.platform import lifecycle
 from flows.platform.user_name import user_name
 from flows.releases import rollback
 from flows.releases.rollback import Requester
-from flows.releases.serving_target import target_of
+from flows.serving_targets.serving_target import target_of
 
 TELL_SECONDS = 2.0  # for the registry to answer right after a rollback
 

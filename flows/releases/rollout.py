@@ -25,7 +25,7 @@ from components.release.history import Release
 from components.release.ledger import Entry, Event, Ledger, MovedOnError, Role, VersionRef
 from components.release.production import PRODUCTION, PinnedState, Production
 from flows.pipelines.stages import RunContext
-from flows.releases.serving_target import ServingTarget
+from flows.serving_targets.serving_target import ServingTarget
 
 NOTE = "alias_note"  # the fact of an entry `asked` that holds the id of the note that it was begun for
 ALIAS_SET = "the alias in the registry"

@@ -24,6 +24,7 @@ from components.release.production import Pin, Production
 from flows.pipelines import bundle_plan, signing, stages
 from flows.releases import challenger
 from flows.releases.rollout import Refused, Rollout, Superseded, VerifiedVersion
+from flows.serving_targets.serving_target import facts_of_hosts
 
 POLL_SECONDS = 0.25
 GONE_SECONDS = 30.0
@@ -114,9 +115,10 @@ def stage(rollout: Rollout, pin: Pin, code: str) -> None:
         rollout.apply(staged=pin)
     status = rollout.service.status()
     other_code = status is not None and bool(code) and any(worker.code != code for worker in status.workers)
-    other_size = status is not None and status.expected != rollout.context.spec.serving.workers
-    if status is None or other_code or other_size:
-        why = "is not running" if status is None else "runs other serving code or another number of workers"
+    other_size = status is not None and status.expected != rollout.context.spec.serving.workers * status.hosts
+    is_stopped = status is None or rollout.service.state() == "stopped"  # of several hosts, one may be new
+    if is_stopped or other_code or other_size:
+        why = "is not running" if is_stopped else "runs other serving code or another number of workers"
         rollout.context.log(f"the service {why}; starting it from {pin.bundle}")
         rollout.service.start(rollout.service.bundle(pin))
 
@@ -133,7 +135,8 @@ def stage(rollout: Rollout, pin: Pin, code: str) -> None:
     if failed:
         reason, next_step = f"the service cannot load it: {failed[0]}", "look at the service's log"
         raise _refusal("load", reason, next_step, limit="it loads in every worker")
-    rollout.record("staged", workers=len(status.workers), seconds=round(time.monotonic() - begun, 2))
+    seconds = round(time.monotonic() - begun, 2)
+    rollout.record("staged", workers=len(status.workers), **facts_of_hosts(status), seconds=seconds)
 
 
 def prove(rollout: Rollout, candidate: VerifiedVersion) -> None:
@@ -174,7 +177,7 @@ def switch(rollout: Rollout, pin: Pin) -> None:
             challenger.compare(rollout)
         rollout.pin("switching", lambda now: now.with_champion(pin))
         rollout.apply()
-        rollout.service.wait(lambda worker: _serves(worker.champion, pin), f"serve version {pin.version}")
+        status = rollout.service.wait(lambda worker: _serves(worker.champion, pin), f"serve version {pin.version}")
     else:
         beside = rollout.pinned().production.challenger
         if beside is not None and beside.package_digest != pin.package_digest:
@@ -183,11 +186,11 @@ def switch(rollout: Rollout, pin: Pin) -> None:
         facts = {"canary_percent": policy.canary_percent}
         rollout.pin("switching", lambda now: now.with_challenger(pin, policy))
         rollout.apply()
-        rollout.service.wait(
+        status = rollout.service.wait(
             lambda worker: _serves(worker.challenger, pin) and worker.policy is not None,
             f"take version {pin.version} as challenger",
         )
-    rollout.record("switched", **facts, seconds=round(time.monotonic() - begun, 3))
+    rollout.record("switched", **facts, **facts_of_hosts(status), seconds=round(time.monotonic() - begun, 3))
 
 
 def watch(rollout: Rollout) -> dict[str, float]:

@@ -18,7 +18,7 @@ from components.release import production as productions
 from flows.deployment import released_bundle
 from flows.pipelines import signing
 from flows.platform import lifecycle
-from flows.releases.serving_target import target_of
+from flows.serving_targets.serving_target import target_of
 
 FORMS = "MODEL, MODEL@ALIAS or MODEL:VERSION"
 

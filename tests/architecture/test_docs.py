@@ -13,9 +13,9 @@ from components.release.decision import Step
 from components.release.ledger import Event
 from flows.platform import connections
 from flows.releases import controller
-from flows.releases.local_target import LocalServingTarget
-from flows.releases.serving_target import ServingTarget
 from flows.runners.stage_runner import StageRunner
+from flows.serving_targets.local_target import LocalServingTarget
+from flows.serving_targets.serving_target import ServingTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -22,7 +22,7 @@ from components.release import ledger as ledgers
 from components.release.ledger import Entry
 from flows.platform import connections
 from flows.releases import observation
-from flows.releases.local_target import LocalServingTarget
+from flows.serving_targets.local_target import LocalServingTarget
 from tests import small_package
 from tests.house import House
 from tests.waiting import eventually

@@ -8,8 +8,8 @@ from typing import ClassVar
 from components.contracts.serving_spec import ServiceStatus
 from components.core.project import Project
 from flows.releases import observation
-from flows.releases.local_target import LocalServingTarget
 from flows.releases.observation import Observer
+from flows.serving_targets.local_target import LocalServingTarget
 
 
 class Silent(LocalServingTarget):

@@ -30,7 +30,7 @@ from components.release.production import decided
 from flows.platform import connections, programs, state
 from flows.platform.state import StackState
 from flows.releases import activity
-from flows.releases.local_target import LocalServingTarget
+from flows.serving_targets.local_target import LocalServingTarget
 from tests import postgres_server
 from tests.postgres_server import PostgresServer
 

@@ -42,8 +42,8 @@ from components.release.production import Pin
 from flows.pipelines.stages import RunContext
 from flows.platform.environment import QUIET
 from flows.releases import steps
-from flows.releases.local_target import HANDOVER, LocalServingTarget, command
 from flows.releases.rollout import Refused, Rollout, VerifiedVersion
+from flows.serving_targets.local_target import HANDOVER, LocalServingTarget, command
 from tests import small_package
 from tests.serving.service import challenger, eventually
 
@@ -308,7 +308,7 @@ def test_the_golden_examples_are_asked_of_every_worker(server: Server, monkeypat
         assert service.check_golden_examples(package, 1e-4, workers=2) <= 1e-4
         least = times * len(package.golden())
         eventually(lambda least=least: all(w.champion_stats.requests >= least for w in server.statement().workers))  # type: ignore[misc]
-    monkeypatch.setattr("flows.releases.local_target.PROVE_SECONDS", 3.0)
+    monkeypatch.setattr("flows.serving_targets.local_target.PROVE_SECONDS", 3.0)
     stopped = server.statement().workers[0].worker
     os.kill(stopped, signal.SIGSTOP)
     try:

@@ -1,7 +1,7 @@
 """A serving target on this machine: BentoML's process group for one model, run by the platform's supervisor.
 
 The spec is `spec.json` in the service's folder, which every worker follows. The status is what the workers report over
-HTTP. See `flows/releases/serving_target.py` for what a target must do.
+HTTP. See `flows/serving_targets/serving_target.py` for what a target must do.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ from components.inference.difference import difference
 from components.packaging.bundle import START, Bundle
 from components.release.production import Pin, Production
 from flows.platform import connections, services
-from flows.releases.serving_target import ServiceState
+from flows.platform.ports import LOOPBACK
+from flows.serving_targets.serving_target import ServiceState
 
 READY_SECONDS = 120.0
 HANDOVER = "MODELYARD_HANDOVER"  # as in serving/start.py
@@ -72,10 +73,15 @@ class _Remembered:
 
 @dataclass(frozen=True)
 class LocalServingTarget:
-    """One model's service in a project's platform."""
+    """One model's service in a project's platform.
+
+    Args:
+        listen: the address on which it listens. It is asked over loopback.
+    """
 
     project: Project
     name: str
+    listen: str = LOOPBACK
 
     @cached_property
     def folder(self) -> Path:
@@ -228,7 +234,7 @@ class LocalServingTarget:
         return services.serve(
             self.project,
             self.name,
-            command(bundle, "{port}"),
+            command(bundle, "{port}", self.listen),
             variables,
             hands_over_to=str(inside / "workers"),
             workers=int(json.loads((bundle.source / "serving.json").read_bytes())["workers"]),
@@ -239,6 +245,14 @@ class LocalServingTarget:
         """Let the service answer what it is answering, then end it; its spec goes with it."""
         services.stop_serving(self.project, self.name)
         (self.folder / SPEC_FILE).unlink(missing_ok=True)
+
+    def move(self, port: int) -> None:
+        """Listen on this port from the next start on; a service on another port is stopped.
+
+        Raises:
+            StackError: the platform does not run, or the port is taken.
+        """
+        services.move_service(self.project, self.name, port)
 
     def bundle(self, pin: Pin) -> Bundle:
         """The bundle that a pin names.
@@ -374,10 +388,10 @@ def _unreached(workers: set[str], missing: int) -> str:
     return ", ".join([*named, *([f"{missing} that cannot be seen at /status"] if missing > 0 else [])])
 
 
-def command(bundle: Bundle, port: str) -> list[str]:
-    """How a bundle is served, on loopback, by the program that the bundle brings.
+def command(bundle: Bundle, port: str, listen: str = LOOPBACK) -> list[str]:
+    """How a bundle is served by the program that the bundle brings.
 
     The file is run, not the module: the package `serving` of this tree would take the place of the bundle's own.
     """
     start = bundle.source.joinpath(*START.split(".")).with_suffix(".py")
-    return [sys.executable, "-P", str(start), str(bundle.folder), "--host", "127.0.0.1", "--port", port]
+    return [sys.executable, "-P", str(start), str(bundle.folder), "--host", listen, "--port", port]

@@ -1,13 +1,13 @@
 """The seam between releases and what serves: apply a spec, observe the status, start, stop, roll the processes.
 
-`LocalServingTarget` (flows/releases/local_target.py) is the process group on this machine. A target on several hosts or
-on Kubernetes implements the same protocol; the controller and the steps of a release know nothing else.
+`LocalServingTarget` (local_target.py) is the process group on this machine, `HostsServingTarget` (hosts_target.py) the
+same on several hosts. The controller and the steps of a release know nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from components.contracts.serving_spec import ServiceStatus, ServingSpec, WorkerStatus
 from components.core.project import Project
@@ -56,6 +56,9 @@ class ServingTarget(Protocol):
     def stop(self) -> None:
         """End the processes once they have answered what they are answering."""
 
+    def move(self, port: int) -> None:
+        """Listen on this port from the next start on."""
+
     def bundle(self, pin: Pin) -> Bundle:
         """The bundle that a pin names."""
 
@@ -63,8 +66,22 @@ class ServingTarget(Protocol):
         """Ask every worker for the golden examples of a package that it holds; returns the largest difference."""
 
 
-def target_of(project: Project, name: str) -> ServingTarget:
-    """The serving target of a project's model: the local process group."""
-    from flows.releases.local_target import LocalServingTarget
+def facts_of_hosts(status: ServiceStatus) -> dict[str, Any]:
+    """For the ledger: how many hosts followed, and which were absent; nothing of a service on this machine alone."""
+    if status.hosts == 1 and not status.absent:
+        return {}
+    return {"hosts": status.hosts, **({"absent": status.absent} if status.absent else {})}
 
-    return LocalServingTarget(project, name)
+
+def target_of(project: Project, name: str) -> ServingTarget:
+    """The serving target of a project's model: the hosts that `modelyard.toml` names, else this machine.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+    """
+    from components.contracts import settings
+    from flows.serving_targets.hosts_target import HostsServingTarget
+    from flows.serving_targets.local_target import LocalServingTarget
+
+    local = LocalServingTarget(project, name)
+    return HostsServingTarget(local) if settings.read(project.root).hosts else local

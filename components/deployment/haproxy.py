@@ -1,0 +1,46 @@
+"""HAProxy's configuration for a model that several hosts serve.
+
+A host takes requests while its `GET /readyz` answers 200: one that is starting, draining or dead takes none. A
+connection that fails is tried again at another host, so that a host may die meanwhile: asking a model changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.deployment.shutdown import DRAIN_SECONDS
+
+CHECK_MS = 500
+
+
+def configuration(model: str, urls: Mapping[str, str], bind: str) -> str:
+    """The file.
+
+    Args:
+        urls: of the hosts' services, http://HOST:PORT, by the host's name.
+        bind: the address on which HAProxy listens, as `:8080`.
+    """
+    servers = "".join(f"    server {name} {url.removeprefix('http://')}\n" for name, url in sorted(urls.items()))
+    return f"""\
+# {model}, served by {len(urls)} hosts; `modelyard hosts {model} --haproxy` writes it anew when they change.
+defaults
+    mode http
+    timeout connect 2s
+    timeout client {DRAIN_SECONDS + 5}s
+    timeout server {DRAIN_SECONDS + 5}s
+    timeout queue 10s
+    retries 3
+    retry-on conn-failure empty-response
+    option redispatch 1
+
+frontend {model}
+    bind {bind}
+    default_backend {model}
+
+backend {model}
+    balance leastconn
+    option httpchk
+    http-check send meth GET uri /readyz
+    http-check expect status 200
+    default-server check inter {CHECK_MS} fall 2 rise 2 on-marked-down shutdown-sessions
+{servers}"""

@@ -1,0 +1,58 @@
+"""`modelyard hosts`"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from components.core.errors import NotFoundError, ServingError, UsageError
+from components.core.project import Project
+
+
+@click.command(epilog="Example:  modelyard hosts digits --haproxy > haproxy.cfg")
+@click.argument("pipeline", required=False)
+@click.option("--haproxy", is_flag=True, help="Print HAProxy's configuration for PIPELINE: its health is /readyz.")
+@click.option("--bind", default=":8080", show_default=True, help="With --haproxy: the address on which it listens.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def hosts(pipeline: str | None, haproxy: bool, bind: str, as_json: bool) -> int:
+    """The hosts that serve, `[hosts.NAME]` in modelyard.toml: which answer, and what they serve.
+
+    Exit code 1 if a host does not answer.
+    """
+    from components.deployment import haproxy as proxies
+    from flows.cli import table
+    from flows.serving_targets import hosts_report
+
+    project = Project.find()
+    if haproxy and pipeline is None:
+        raise UsageError("whose services?", next_step="modelyard hosts PIPELINE --haproxy")
+    if pipeline is not None and not project.pipeline_file(pipeline).is_file():
+        raise NotFoundError(f"no pipeline {pipeline}", where=str(project.pipelines))
+    found = hosts_report.report(project)
+    if haproxy and pipeline is not None:
+        urls = {host.name: one.url for host in found for one in host.services if one.model == pipeline and one.url}
+        missing = [host.name for host in found if host.name not in urls]
+        if not urls:
+            raise ServingError(f"no host serves {pipeline}", next_step="`modelyard hosts` shows what they serve")
+        click.echo(proxies.configuration(pipeline, urls, bind), nl=False)
+        if missing:
+            click.echo(f"note: without {', '.join(missing)}, where {pipeline} does not run", err=True)
+        return 0
+    if as_json:
+        click.echo(json.dumps([asdict(host) for host in found], indent=2))
+    elif not found:
+        click.echo("this machine serves; [hosts.NAME] in modelyard.toml names others: docs/team.md")
+    else:
+        rows = [
+            [host.name, one.model, one.state, one.version or "", f"{one.workers}/{one.expected}", one.url or ""]
+            for host in found
+            for one in host.services
+            if pipeline in (None, one.model)
+        ]
+        rows += [[host.name, "", "ready", "", "", f"serves nothing; {host.place}"] for host in found
+                 if not host.problem and not any(pipeline in (None, one.model) for one in host.services)]  # fmt: skip
+        rows += [[host.name, "", "absent", "", "", host.problem] for host in found if host.problem]
+        table.show(["host", "model", "", "version", "workers", ""], sorted(rows))
+    return 1 if any(host.problem for host in found) else 0

@@ -1,0 +1,261 @@
+"""`python -m flows.serving_targets.host_agent FOLDER SOCKET`: what a controller asks of a host that serves.
+
+HTTP over a Unix socket, which `ssh -L` forwards: nothing listens on the network, and who may log in may ask. The agent
+lives as long as its standard input, that is the session that started it. The services outlive it.
+
+    GET  /hello                               versions of Modelyard and of this interface
+    POST /claim            {secret}           the folder belongs to the project with this secret
+    GET  /look                                of every model: spec, status, state, URL, age of the spec, keys' digest
+    GET  /models/M/status                     what the workers report now
+    PUT  /models/M/spec    {production, decision, staged}
+    GET  /models/M/bundles/K                  whether the bundle is there
+    PUT  /models/M/bundles/K                  the bundle, a tar file; it appears whole, with its seals compared
+    PUT  /models/M/keys                       the API keys' file
+    POST /models/M/start   {key}   /stop   /move {port}
+    POST /models/M/prove   {package_digest, tolerance, workers}
+
+An error is the JSON form of a `ModelyardError`, with status 409.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from components.access import project_door
+from components.contracts.serving_spec import UnreadableSpecError
+from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError
+from components.core.project import Project
+from components.identity.package import Package
+from components.packaging import archive, bundle_store
+from components.packaging.bundle import Bundle
+from components.release.production import Pin, Production
+from flows.platform import services
+from flows.serving_targets import host_folder
+from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelLook
+from flows.serving_targets.local_target import LocalServingTarget
+
+STATUS_SECONDS = 1.0
+INCOMING = "incoming-"  # a bundle that is being sent; a killed agent leaves it
+_MODEL = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_KEY = re.compile(r"[0-9a-f][0-9a-f-]{0,63}")
+
+
+class HostAgent:
+    """Answers what is asked of one host's folder."""
+
+    def __init__(self, project: Project, listen: str) -> None:
+        self._project, self._listen = project, listen
+        self._threads = ThreadPoolExecutor(8, "look")
+
+    def application(self) -> Starlette:
+        """The routes."""
+        routes = [
+            ("/hello", "GET", self._hello),
+            ("/claim", "POST", self._claim),
+            ("/look", "GET", self._look),
+            ("/models/{model}/status", "GET", self._status),
+            ("/models/{model}/spec", "PUT", self._spec),
+            ("/models/{model}/bundles/{key}", "GET", self._has_bundle),
+            ("/models/{model}/bundles/{key}", "PUT", self._put_bundle),
+            ("/models/{model}/keys", "PUT", self._keys),
+            ("/models/{model}/start", "POST", self._start),
+            ("/models/{model}/stop", "POST", self._stop),
+            ("/models/{model}/move", "POST", self._move),
+            ("/models/{model}/prove", "POST", self._prove),
+        ]
+        return Starlette(routes=[Route(path, _answering(one), methods=[method]) for path, method, one in routes])
+
+    def _target(self, request: Request) -> LocalServingTarget:
+        model = request.path_params["model"]
+        if _MODEL.fullmatch(model) is None:
+            raise NotFoundError("no name of a model", got=model)
+        return LocalServingTarget(self._project, model, self._listen)
+
+    async def _hello(self, _: Request) -> Any:
+        secret = project_door.secret_of(self._project)
+        python = ".".join(map(str, sys.version_info[:3]))
+        return {"format": FORMAT, "python": python, "project": secret and project_door.project_id(secret)}
+
+    async def _claim(self, request: Request) -> Any:
+        host_folder.claim(self._project, str((await request.json())["secret"]))
+        return {}
+
+    async def _look(self, _: Request) -> Any:
+        names = {path.parent.name for path in (self._project.state / "services").glob("*/spec.json")}
+        names |= set(services.names(self._project))
+        looks = await asyncio.gather(*(run_in_threadpool(self._look_at, name) for name in sorted(names)))
+        return {name: json.loads(look.model_dump_json()) for name, look in zip(sorted(names), looks, strict=True)}
+
+    def _look_at(self, name: str) -> ModelLook:
+        target = LocalServingTarget(self._project, name, self._listen)
+        url = target.url
+        try:
+            spec = target.spec()
+        except UnreadableSpecError:
+            spec = None
+        keys = project_door.api_keys_file(self._project, name)
+        return ModelLook(
+            port=int(url.rpartition(":")[2]) if url else None,
+            state=target.state(),
+            status=target.status(STATUS_SECONDS) if url else None,
+            spec=spec,
+            age_seconds=target.age_seconds(),
+            keys=hashlib.sha256(keys.read_bytes()).hexdigest() if keys.exists() else "",
+        )
+
+    async def _status(self, request: Request) -> Any:
+        status = await run_in_threadpool(self._target(request).status)
+        return None if status is None else json.loads(status.model_dump_json())
+
+    async def _spec(self, request: Request) -> Any:
+        target, asked = self._target(request), await request.json()
+        production = Production.model_validate_json(json.dumps(asked["production"]))
+        staged = None if asked["staged"] is None else Pin.model_validate_json(json.dumps(asked["staged"]))
+
+        def apply() -> Any:
+            spec = target.apply(production, int(asked["decision"]), staged=staged)
+            named = {target.bundle(pin).folder.name for pin in (*production.pins, *((staged,) if staged else ()))}
+            host_folder.remove_old_bundles(self._project, target.name, named)
+            return json.loads(spec.model_dump_json())
+
+        return await run_in_threadpool(apply)
+
+    def _bundle(self, request: Request, key: str) -> Bundle:
+        if _KEY.fullmatch(key) is None:
+            raise NotFoundError("no key of a bundle", got=key)
+        return Bundle(self._project.bundles, self._target(request).name, key)
+
+    async def _has_bundle(self, request: Request) -> Any:
+        bundle = self._bundle(request, request.path_params["key"])
+
+        def digest() -> str | None:
+            try:
+                return bundle.verify().digest if bundle.exists() else None
+            except CorruptArtifactError:  # it is sent again
+                return None
+
+        return {"digest": await run_in_threadpool(digest)}
+
+    async def _put_bundle(self, request: Request) -> Any:
+        bundle = self._bundle(request, request.path_params["key"])
+        self._project.bundles.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._project.bundles, prefix=INCOMING) as stream:
+            async for piece in request.stream():
+                await run_in_threadpool(stream.write, piece)
+            stream.flush()
+
+            def place() -> str:
+                with bundle_store.staging(bundle) as own:
+                    archive.unpack(Path(stream.name), own)
+                    bundle_store.place(own / bundle.folder.name, bundle)
+                return bundle.verify().digest
+
+            return {"digest": await run_in_threadpool(place)}
+
+    async def _keys(self, request: Request) -> Any:
+        host_folder.put_keys(self._project, self._target(request).name, await request.body())
+        return {}
+
+    async def _start(self, request: Request) -> Any:
+        target, key = self._target(request), str((await request.json())["key"])
+        bundle = self._bundle(request, key)
+        if not bundle.exists():
+            raise NotFoundError(f"the bundle {bundle.tag} is not on this host", where=str(bundle.folder))
+        return {"url": await run_in_threadpool(host_folder.start, target, bundle.key)}
+
+    async def _stop(self, request: Request) -> Any:
+        await run_in_threadpool(self._target(request).stop)
+        return {}
+
+    async def _move(self, request: Request) -> Any:
+        target, port = self._target(request), int((await request.json())["port"])
+
+        def move() -> None:
+            host_folder.start_supervisor(self._project)
+            target.move(port)
+
+        await run_in_threadpool(move)
+        return {}
+
+    async def _prove(self, request: Request) -> Any:
+        target, asked = self._target(request), await request.json()
+
+        def prove() -> float:
+            spec = target.spec()
+            slots = [] if spec is None else [spec.champion, spec.challenger, spec.previous, spec.staged]
+            for slot in slots:
+                if slot is not None and slot.package_digest == asked["package_digest"]:
+                    package = Package.open(target.folder.resolve() / slot.bundle / "package")
+                    return target.check_golden_examples(package, float(asked["tolerance"]), int(asked["workers"]))
+            raise NotFoundError("no slot of this host's spec holds the package", got=str(asked["package_digest"]))
+
+        return {"difference": await run_in_threadpool(prove)}
+
+
+def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        try:
+            return JSONResponse(await endpoint(request))
+        except ModelyardError as error:
+            return JSONResponse(error.to_dict(), status_code=409)
+        except OSError as error:
+            return JSONResponse(ModelyardError(f"the host: {error}").to_dict(), status_code=409)
+
+    return answer
+
+
+def main() -> None:
+    """Answer on the socket until standard input ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("socket", type=Path)
+    parser.add_argument("--listen", default="127.0.0.1")
+    chosen = parser.parse_args()
+    os.umask(0o077)
+    chosen.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    chosen.socket.unlink(missing_ok=True)
+    project = Project(chosen.folder)
+    host_folder.remove_incoming(project, INCOMING)
+    agent = HostAgent(project, chosen.listen)
+    settings = uvicorn.Config(agent.application(), uds=str(chosen.socket), log_level="error", access_log=False)
+    server = uvicorn.Server(settings)
+
+    def end_with_the_session() -> None:
+        sys.stdin.buffer.read()
+        server.should_exit = True
+
+    def say_ready() -> None:
+        while not server.started:
+            threading.Event().wait(0.02)
+        chosen.socket.chmod(0o600)
+        print(READY_LINE, FORMAT, flush=True)
+
+    threading.Thread(target=end_with_the_session, daemon=True).start()
+    threading.Thread(target=say_ready, daemon=True).start()
+    try:
+        server.run()
+    finally:
+        chosen.socket.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,320 @@
+"""The connection from this process to the agent of one host: a session of OpenSSH that forwards the agent's socket.
+
+The user's own `ssh` is called: names, keys, ports and jumps come from ~/.ssh/config and the key agent. It asks for no
+password: a host that it cannot log in to by itself is absent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import secrets
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from components.access import http_client, project_door
+from components.contracts import settings as settings_file
+from components.contracts.settings import HostSettings
+from components.core.errors import ModelyardError, StackError
+from components.core.project import Project
+from flows.platform.process_mark import PROGRAM, STACK
+from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelLook
+
+CONNECT_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 30.0
+LOOK_SECONDS = 3.0
+FRESH_SECONDS = 0.3  # so long, one look at a host serves all its models
+LOST_AFTER = 3  # requests in a row without an answer
+_SSH_OPTIONS = {
+    "BatchMode": "yes",
+    "ConnectTimeout": "10",
+    "ServerAliveInterval": "5",
+    "ServerAliveCountMax": "3",
+    "LogLevel": "ERROR",
+    "ExitOnForwardFailure": "yes",
+    "StreamLocalBindUnlink": "yes",
+    "ControlMaster": "no",
+    "ControlPath": "none",
+    "RequestTTY": "no",
+}
+_LOOKS: TypeAdapter[dict[str, ModelLook]] = TypeAdapter(dict[str, ModelLook])
+
+
+class HostAbsentError(StackError):
+    """A host cannot be reached, or does not answer in time."""
+
+
+class HostConnection:
+    """One host. Requests of several threads go over one connection, which is made again where it is lost."""
+
+    def __init__(self, project: Project, name: str, settings: HostSettings) -> None:
+        self.name, self.settings = name, settings
+        self._project = project
+        self._lock = threading.Lock()
+        self._look_lock = threading.Lock()
+        self._client: httpx.Client | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder: Path | None = None
+        self._attempt: threading.Thread | None = None
+        self._attempts = self._silent = 0
+        self._next_attempt = 0.0
+        self._error: ModelyardError | None = None
+        self._looks: tuple[float, dict[str, ModelLook]] | None = None
+
+    @property
+    def place(self) -> str:
+        """The folder, as `scp` names it."""
+        return f"{self.settings.ssh}:{self.settings.folder}" if self.settings.ssh else self.settings.folder
+
+    def url(self, port: int) -> str:
+        """Where a service of this host is asked by others."""
+        listen = self.settings.listen
+        if self.settings.ssh and listen in ("127.0.0.1", "localhost", "0.0.0.0"):  # noqa: S104
+            listen = self.settings.ssh.rpartition("@")[2]
+        return f"http://{'127.0.0.1' if listen == '0.0.0.0' else listen}:{port}"  # noqa: S104
+
+    def look(self) -> dict[str, ModelLook]:
+        """What the host says of all models, at most `FRESH_SECONDS` old.
+
+        Raises:
+            HostAbsentError: it does not answer.
+        """
+        with self._look_lock:
+            if self._looks is None or time.monotonic() - self._looks[0] > FRESH_SECONDS:
+                document = self.ask("GET", "/look", timeout_seconds=LOOK_SECONDS if not self._silent else 0.5)
+                try:
+                    self._looks = (time.monotonic(), _LOOKS.validate_json(json.dumps(document)))
+                except ValidationError as error:
+                    raise HostAbsentError(f"{self.name} answers what this version cannot read", got=error) from error
+            return self._looks[1]
+
+    def ask(
+        self, method: str, path: str, document: Any = None, *, content: Any = None, timeout_seconds: float = 30.0
+    ) -> Any:
+        """One request; the JSON of its answer.
+
+        Args:
+            document: sent as JSON; `content`: bytes, or a stream of them, sent as they are.
+
+        Raises:
+            HostAbsentError: the host cannot be reached, or does not answer in time.
+            ModelyardError: what the host raised, with its name.
+        """
+        sent: dict[str, Any] = {"content": content} if content is not None else {}
+        if document is not None:
+            sent = {"json": document}
+        if method != "GET":
+            self._looks = None
+        try:
+            response = self._connected().request(method, path, timeout=timeout_seconds, **sent)
+        except httpx.TimeoutException as error:
+            self._silent += 1
+            if self._silent >= LOST_AFTER:
+                self._drop()
+            raise self._absent(f"no answer within {timeout_seconds:g} s") from error
+        except httpx.TransportError as error:
+            self._drop()
+            raise self._absent(str(error) or type(error).__name__) from error
+        self._silent = 0
+        if response.is_success:
+            return response.json()
+        try:
+            failure = ModelyardError.from_dict(response.json())
+        except (ValueError, TypeError):
+            failure = StackError("the agent of the host failed", got=response.text[:300])
+        failure.where = f"{self.name} ({self.settings.ssh or 'here'}): {failure.where or self.settings.folder}"
+        raise failure
+
+    def send_bundle(self, key: str, model: str, archive: Path) -> str:
+        """Send a bundle's tar file; returns the digest of what the host has now."""
+
+        def pieces() -> Iterator[bytes]:
+            with archive.open("rb") as stream:
+                while piece := stream.read(1 << 20):
+                    yield piece
+
+        answer = self.ask("PUT", f"/models/{model}/bundles/{key}", content=pieces(), timeout_seconds=600)
+        return str(answer["digest"])
+
+    def close(self) -> None:
+        """End the session; the services go on."""
+        self._drop()
+
+    def _connected(self) -> httpx.Client:
+        with self._lock:
+            if self._client is not None and self._process is not None and self._process.poll() is None:
+                return self._client
+            attempt = self._attempt
+            if (attempt is None or not attempt.is_alive()) and time.monotonic() >= self._next_attempt:
+                attempt = self._attempt = threading.Thread(target=self._connect, name=f"host {self.name}", daemon=True)
+                self._attempts += 1
+                attempt.start()
+            waits = self._attempts == 1 and self._error is None
+        if attempt is not None and waits:  # later ones go on behind: who looks at many hosts does not wait for one
+            attempt.join(CONNECT_SECONDS + 5)
+        with self._lock:
+            if self._client is not None:
+                return self._client
+            raise self._error or self._absent("the connection is being made")
+
+    def _absent(self, why: str) -> HostAbsentError:
+        by_hand = f"`ssh {self.settings.ssh} true` shows whether it lets you in" if self.settings.ssh else None
+        next_step = f"{by_hand or 'look at its folder'}; or take [hosts.{self.name}] out of {settings_file.FILE_NAME}"
+        return HostAbsentError(f"the host {self.name} does not answer", where=self.place, got=why, next_step=next_step)
+
+    def _connect(self) -> None:
+        error: ModelyardError | None = None
+        client = None
+        try:
+            client = self._open()
+        except ModelyardError as failure:
+            error = failure
+        except OSError as failure:
+            error = self._absent(str(failure))
+        with self._lock:
+            self._client, self._error = client, error
+            if error is None:
+                self._attempts, self._silent = 0, 0
+            else:
+                self._next_attempt = time.monotonic() + min(LONGEST_PAUSE_SECONDS, 2.0 ** min(self._attempts, 5))
+        if error is not None:
+            self._end_process()
+
+    def _open(self) -> httpx.Client:
+        self._end_process()
+        self._folder = Path(tempfile.mkdtemp(prefix="modelyard-"))  # mode 0700; short, as a socket's path must be
+        socket = self._folder / "agent"
+        command = self._command(socket)
+        stderr = self._folder / "stderr"
+        # The marks of this process's own stack are not the host's.
+        variables = {key: value for key, value in os.environ.items() if key not in (PROGRAM, STACK)}
+        variables.pop("MODELYARD_PROJECT", None)
+        with stderr.open("wb") as errors:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,  # its end is the session's
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=None if self.settings.ssh else self.settings.folder,
+                env=variables,
+                start_new_session=True,  # Ctrl-C in a terminal ends what asks, which then ends this
+            )
+        self._process = process
+        assert process.stdout is not None  # noqa: S101
+        line = _line_within(process.stdout, CONNECT_SECONDS)
+        if not line.startswith(READY_LINE):
+            process.kill()
+            process.wait()
+            said = stderr.read_text(errors="replace").strip().splitlines()
+            raise self._absent(" ".join(said[-3:])[-500:] or line or f"exit code {process.returncode}")
+        if line.removeprefix(READY_LINE).strip() != str(FORMAT):
+            raise HostAbsentError(
+                f"the host {self.name} has another version of Modelyard",
+                where=self.place,
+                got=f"interface {line.removeprefix(READY_LINE).strip()}",
+                expected=f"interface {FORMAT}",
+                next_step="the same version in both clones, then `make install` there",
+            )
+        client = http_client.over_socket(socket)
+        secret = project_door.secret_of(self._project)
+        response = client.post("/claim", json={"secret": secret}, timeout=CONNECT_SECONDS)
+        if not response.is_success:
+            failure = ModelyardError.from_dict(response.json())
+            raise failure
+        return client
+
+    def _command(self, socket: Path) -> list[str]:
+        settings = self.settings
+        module = ["-m", "flows.serving_targets.host_agent", settings.folder]
+        listen = ["--listen", settings.listen]
+        if settings.ssh is None:
+            python = Path(settings.folder) / settings.python
+            return [str(python if python.exists() else sys.executable), *module, str(socket), *listen]
+        remote = f"{settings.folder}/.modelyard/hosts/{secrets.token_hex(4)}"
+        inside = shlex.join([settings.python, *module, remote, *listen])
+        # An own umask and no variables of the caller; `exec`, so that the end of the session reaches the agent.
+        words = f"cd {shlex.quote(settings.folder)} && exec {inside}"
+        options = [word for key, value in _SSH_OPTIONS.items() for word in ("-o", f"{key}={value}")]
+        return ["ssh", "-T", *options, "-L", f"{socket}:{remote}", settings.ssh, "--", words]
+
+    def _drop(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+            self._looks = None
+            self._attempts = 1  # the next attempt is made behind
+            self._error = None
+        if client is not None:
+            client.close()
+        self._end_process()
+
+    def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(OSError):
+                if process.stdin is not None:
+                    process.stdin.close()
+            try:
+                process.wait(2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _line_within(stream: IO[bytes], seconds: float) -> str:
+    """The first line of a stream; empty if none comes in time."""
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(stream.readline(500)), daemon=True)
+    reader.start()
+    reader.join(seconds)
+    return found[0].decode(errors="replace").strip() if found else ""
+
+
+@functools.cache
+def _known() -> dict[tuple[str, str, HostSettings], HostConnection]:
+    return {}
+
+
+_known_lock = threading.Lock()
+
+
+def connections(project: Project) -> tuple[HostConnection, ...]:
+    """The connections of this process to the hosts that `modelyard.toml` names.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+    """
+    named = settings_file.read(project.root).hosts
+    found = []
+    with _known_lock:
+        for name, settings in sorted(named.items()):
+            key = (str(project.root), name, settings)
+            if key not in _known():
+                _known()[key] = HostConnection(project, name, settings)
+            found.append(_known()[key])
+    return tuple(found)
+
+
+def close_all() -> None:
+    """End all sessions of this process; called at its end."""
+    with _known_lock:
+        for connection in _known().values():
+            connection.close()
+        _known().clear()

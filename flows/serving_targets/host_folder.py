@@ -1,0 +1,125 @@
+"""A host's folder: it belongs to one project, whose secret it has; a supervisor in it runs the models' services."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from components.access import project_door
+from components.access import secret as secrets
+from components.core import atomic
+from components.core.errors import StackError
+from components.core.project import Project
+from components.packaging.bundle import Bundle
+from flows.platform import orphans, programs, services, state, supervisor
+from flows.serving_targets.local_target import LocalServingTarget
+
+KEPT_BUNDLES = 5  # of a model, beside those that its spec names
+YOUNG_SECONDS = 3600.0
+
+
+def claim(project: Project, secret: str) -> None:
+    """Make the folder one of the project with this secret.
+
+    Raises:
+        StackError: it is another project's, or not to be written to.
+    """
+    known = project_door.secret_of(project)
+    if known is not None and known != secret:
+        raise StackError(
+            "this folder belongs to another project, whose services run in it",
+            where=str(project.root),
+            got=f"project {project_door.project_id(known)}",
+            expected=f"project {project_door.project_id(secret)}, or a clone in which nothing was started yet",
+            next_step="name another folder under [hosts.NAME] of modelyard.toml",
+        )
+    if known is None:
+        try:
+            project.state.mkdir(mode=0o700, exist_ok=True)
+            secrets.put(project_door.secret_file(project), secret)
+        except OSError as error:
+            raise StackError("the host's folder cannot be written to", where=str(project.root), got=error) from error
+
+
+def start_supervisor(project: Project) -> None:
+    """Start the supervisor unless it runs. Services that ran before a restart of the machine wait for their spec."""
+    with state.lock(project):
+        if supervisor.answers(project):
+            return
+        stack_state, _ = state.claim(project)
+        state.save(project, replace(stack_state, wanted=True))
+        if not orphans.find(str(project.root)):  # else they outlived their supervisor, and go on
+            for path in (state.folder(project) / "serving.d").glob("*.conf"):
+                path.unlink()
+        supervisor.write_configuration(project, programs.of_host(project))
+        supervisor.start(project)
+
+
+def start(target: LocalServingTarget, key: str) -> str:
+    """Run the service from a bundle, unless one of the same code with as many workers runs; returns its URL."""
+    bundle = Bundle(target.project.bundles, target.name, key)
+    facts = bundle.verify().facts
+    start_supervisor(target.project)
+    listens_elsewhere = _listens_elsewhere(target)
+    status = target.status() if not listens_elsewhere else None
+    if (
+        status is not None
+        and target.state() == "running"
+        and status.workers
+        and all(worker.code == facts.get("code") for worker in status.workers)
+        and status.expected == workers_of(bundle)
+    ):
+        return str(target.url)
+    if listens_elsewhere:  # its socket would be handed over
+        services.stop_serving(target.project, target.name)
+    return target.start(bundle)
+
+
+def workers_of(bundle: Bundle) -> int:
+    """How many workers a bundle's service has."""
+    return int(json.loads((bundle.source / "serving.json").read_bytes())["workers"])
+
+
+def _listens_elsewhere(target: LocalServingTarget) -> bool:
+    path = programs.launch_file(target.project, programs.SERVICE_PREFIX + target.name)
+    try:
+        words = path.read_text()
+    except OSError:
+        return False
+    return f'"{target.listen}"' not in words
+
+
+def remove_old_bundles(project: Project, model: str, named: set[str]) -> list[str]:
+    """Remove bundles that neither the spec nor a running process needs, but the youngest; returns their keys."""
+    program = programs.launch_file(project, programs.SERVICE_PREFIX + model)
+    running = program.read_text() if program.exists() else ""
+    folders = [path for path in (project.bundles / "bentos" / model).glob("*/") if path.name not in named]
+    folders = [path for path in folders if f"/{path.name}" not in running]
+    removed = []
+    for path in sorted(folders, key=_age)[KEPT_BUNDLES:]:
+        if _age(path) > YOUNG_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+            removed.append(path.name)
+    return removed
+
+
+def remove_incoming(project: Project, prefix: str) -> None:
+    """Remove bundles that were half sent when an agent was killed."""
+    for path in project.bundles.glob(f"{prefix}*"):
+        if _age(path) > YOUNG_SECONDS:
+            path.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
+
+
+def put_keys(project: Project, model: str, content: bytes) -> None:
+    """Replace the API keys of a model's service."""
+    path = project_door.api_keys_file(project, model)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    atomic.write_bytes(path, content)
+    path.chmod(0o600)

@@ -1,0 +1,99 @@
+"""The hosts that serve, one by one: whether each answers, and what its services do."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from components.contracts import settings
+from components.contracts.serving_spec import SlotStatus
+from components.core.errors import ModelyardError
+from components.core.project import Project
+from flows.platform.diagnostics import Finding
+from flows.serving_targets import host_connection
+from flows.serving_targets.host_connection import HostConnection
+from flows.serving_targets.host_protocol import ModelLook
+
+
+@dataclass(frozen=True)
+class HostedService:
+    """One model on one host.
+
+    Args:
+        state: `ready`, `starting`, `stopped`, or `mixed`: its workers hold several versions.
+        version: of the champion; None: there is none, or several.
+        workers: how many answer; `expected`: of how many.
+    """
+
+    model: str
+    state: str
+    version: str | None
+    workers: int
+    expected: int
+    url: str | None
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host.
+
+    Args:
+        place: where its folder is.
+        problem: why it does not answer; empty if it does.
+    """
+
+    name: str
+    place: str
+    problem: str = ""
+    services: tuple[HostedService, ...] = field(default=())
+
+
+def report(project: Project) -> tuple[Host, ...]:
+    """All hosts that `modelyard.toml` names.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+    """
+    connections = host_connection.connections(project)
+    if not connections:
+        return ()
+    with ThreadPoolExecutor(len(connections)) as threads:
+        return tuple(threads.map(_host, connections))
+
+
+def finding(project: Project) -> Finding:
+    """The check of `modelyard doctor`."""
+    hosts = report(project)
+    if not hosts:
+        return Finding("hosts", "ok", "this machine serves")
+    absent = [f"{host.name}: {host.problem}" for host in hosts if host.problem]
+    if not absent:
+        return Finding("hosts", "ok", f"{len(hosts)} answer: {', '.join(host.name for host in hosts)}")
+    allowed = settings.read(project.root).serving.absent_hosts
+    what_to_do = "releases wait for them; `[serving] absent_hosts` allows some"
+    return Finding("hosts", "fail" if len(absent) > allowed else "warn", "; ".join(absent), what_to_do)
+
+
+def _host(connection: HostConnection) -> Host:
+    try:
+        looks = connection.look()
+    except ModelyardError as error:
+        return Host(connection.name, connection.place, str(error.got or error.what))
+    services = tuple(_service(connection, model, look) for model, look in sorted(looks.items()))
+    return Host(connection.name, connection.place, services=services)
+
+
+def _service(connection: HostConnection, model: str, look: ModelLook) -> HostedService:
+    url = None if look.port is None else connection.url(look.port)
+    if look.status is None:
+        is_stopped = look.state == "stopped"  # else its processes run, and do not answer yet
+        return HostedService(model, "stopped" if is_stopped else "starting", None, 0, 0, url)
+    champions = {_version(worker.champion) for worker in look.status.workers}
+    version = champions.pop() if len(champions) == 1 else None
+    whole = len(look.status.workers) >= look.status.expected
+    state = "mixed" if champions else "ready" if version is not None and whole else "starting"
+    return HostedService(model, state, version, len(look.status.workers), look.status.expected, url)
+
+
+def _version(slot: SlotStatus | None) -> str | None:
+    return slot.version if slot is not None and slot.state == "ready" else None

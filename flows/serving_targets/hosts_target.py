@@ -1,0 +1,331 @@
+"""A serving target on several hosts: on each, the processes that `LocalServingTarget` runs on one.
+
+A step is asked of all hosts at once, and is done when every host says so. A host that does not answer is absent: its
+name is in the status, a release waits for it (`[serving] absent_hosts` allows some), a rollback and what is pinned do
+not. When it is back it is told what is pinned before its service is started.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from components.access import project_door
+from components.contracts import settings
+from components.contracts.serving_spec import ServiceStatus, ServingSpec, SlotSpec, WorkerStatus
+from components.core.errors import CorruptArtifactError, ModelyardError, ServingError
+from components.identity.package import Package
+from components.packaging import archive
+from components.packaging.bundle import Bundle
+from components.release.production import Pin, Production
+from flows.serving_targets import host_connection
+from flows.serving_targets.host_connection import HostAbsentError, HostConnection
+from flows.serving_targets.host_protocol import ModelLook
+from flows.serving_targets.local_target import CONVERGE_SECONDS, PROVE_SECONDS, READY_SECONDS, LocalServingTarget
+from flows.serving_targets.serving_target import ServiceState
+
+Answer = TypeVar("Answer")
+POLL_SECONDS = 0.1
+MOST_AT_ONCE = 32
+_threads = ThreadPoolExecutor(MOST_AT_ONCE, "host")
+
+
+@dataclass(frozen=True)
+class HostsServingTarget:
+    """One model's service on the hosts that `modelyard.toml` names.
+
+    Args:
+        local: the target on this machine, which knows the bundles; nothing is served here.
+    """
+
+    local: LocalServingTarget
+
+    @property
+    def name(self) -> str:
+        """The model."""
+        return self.local.name
+
+    @property
+    def hosts(self) -> tuple[HostConnection, ...]:
+        """The hosts."""
+        return host_connection.connections(self.local.project)
+
+    @property
+    def url(self) -> str | None:
+        """Where the first host that runs the service is asked; None if none does."""
+        return next((host.url(look.port) for host, look in self._present().items() if look.port is not None), None)
+
+    def urls(self) -> dict[str, str]:
+        """Where each host's service is asked, by the host's name."""
+        return {host.name: host.url(look.port) for host, look in self._present().items() if look.port is not None}
+
+    def looks(self) -> Mapping[HostConnection, ModelLook | ModelyardError]:
+        """What each host says of the model, or why it says nothing."""
+
+        def look(host: HostConnection) -> ModelLook | ModelyardError:
+            try:
+                return host.look().get(self.name, ModelLook())
+            except ModelyardError as error:
+                return error
+
+        hosts = self.hosts
+        return dict(zip(hosts, _threads.map(look, hosts), strict=True))
+
+    def _present(self) -> dict[HostConnection, ModelLook]:
+        return {host: look for host, look in self.looks().items() if isinstance(look, ModelLook)}
+
+    def spec(self) -> ServingSpec | None:
+        """A host's spec: of one that has a staged version, if there is one."""
+        specs = [look.spec for look in self._present().values() if look.spec is not None]
+        return next((spec for spec in specs if spec.staged is not None), specs[0] if specs else None)
+
+    def age_seconds(self) -> float | None:
+        """How long ago a host's spec was applied last."""
+        return min(
+            (look.age_seconds for look in self._present().values() if look.age_seconds is not None), default=None
+        )
+
+    def is_applied(self, production: Production) -> bool:
+        """Whether every host that answers has a spec with this production, and the model's API keys."""
+        keys = _digest(self.local)
+        return all(
+            _names(look.spec, production, self.local) and (look.spec is None or look.keys == keys)
+            for look in self._present().values()
+        )
+
+    def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
+        """What the workers of all hosts report; None if no host's service answers.
+
+        A host that answers, and whose service does not, counts as one worker that is missing.
+        """
+        looks = {host.name: look for host, look in self.looks().items()}
+        answers = {name: look.status for name, look in looks.items() if isinstance(look, ModelLook)}
+        return _together(self.name, answers, [name for name in looks if name not in answers])
+
+    def state(self) -> ServiceState:
+        """Whether the service's processes run: as much as on the host that is furthest behind."""
+        states = {look.state for look in self._present().values()}
+        order: tuple[ServiceState, ...] = ("stopped", "starting", "running")
+        return next((state for state in order if state in states), "stopped")
+
+    def apply(self, production: Production, decision: int, *, staged: Pin | None = None) -> ServingSpec:
+        """Send the bundles that a host does not have, then make this its spec.
+
+        Raises:
+            OvertakenError: a host carries out a later decision.
+            HostAbsentError: no host answers.
+        """
+        pins = tuple(dict.fromkeys((*production.pins, *((staged,) if staged else ()))))
+        keys = _keys(self.local)
+
+        def apply(host: HostConnection) -> ServingSpec:
+            for pin in pins:
+                self._bring(host, self.bundle(pin), pin, needed=pin in (production.champion, staged))
+            if _known_keys(host, self.name) != _digest(self.local):
+                host.ask("PUT", f"/models/{self.name}/keys", content=keys)
+            document = {
+                "production": production.model_dump(mode="json"),
+                "decision": decision,
+                "staged": None if staged is None else staged.model_dump(mode="json"),
+            }
+            return ServingSpec.model_validate(host.ask("PUT", f"/models/{self.name}/spec", document))
+
+        return self._on_each(apply)[0]
+
+    def wait(
+        self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float = CONVERGE_SECONDS
+    ) -> ServiceStatus:
+        """Wait until every worker of every host reports it.
+
+        Raises:
+            ServingError: not within the time; holds what the workers report instead, and which hosts are absent.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        allowed = settings.read(self.local.project.root).serving.absent_hosts
+        while True:
+            status = self._status_now()
+            if (
+                status is not None
+                and len(status.absent) <= allowed
+                and len(status.workers) >= status.expected
+                and all(map(holds, status.workers))
+            ):
+                return status
+            if time.monotonic() > deadline:
+                raise ServingError(
+                    f"the workers of all hosts did not {what} within {timeout_seconds:.0f} s",
+                    where=", ".join(host.name for host in self.hosts),
+                    got=status.model_dump_json() if status else "no answer",
+                    next_step="`modelyard hosts` shows which answer; `[serving] absent_hosts` allows some to be absent",
+                )
+            time.sleep(POLL_SECONDS)
+
+    def start(self, bundle: Bundle) -> str:
+        """Run the processes from a bundle on every host; those of the same code and number are left alone.
+
+        Raises:
+            HostAbsentError: no host answers.
+        """
+
+        def start(host: HostConnection) -> str:
+            self._bring(host, bundle, None, needed=True)
+            key = {"key": bundle.folder.name}
+            host.ask("POST", f"/models/{self.name}/start", key, timeout_seconds=READY_SECONDS + 30)
+            return host.name
+
+        self._on_each(start)
+        return self.url or ""
+
+    def stop(self) -> None:
+        """End the processes on every host that answers."""
+        self._on_each(lambda host: host.ask("POST", f"/models/{self.name}/stop", timeout_seconds=120))
+
+    def move(self, port: int) -> None:
+        """Listen on this port on every host, from the next start on."""
+        self._on_each(lambda host: host.ask("POST", f"/models/{self.name}/move", {"port": port}, timeout_seconds=120))
+
+    def bundle(self, pin: Pin) -> Bundle:
+        """The bundle that a pin names, on this machine."""
+        return self.local.bundle(pin)
+
+    def check_golden_examples(self, package: Package, tolerance: float, workers: int) -> float:
+        """Ask every worker of every host for the golden examples; returns the largest difference."""
+        asked = {"package_digest": package.digest, "tolerance": tolerance, "workers": workers}
+
+        def prove(host: HostConnection) -> float:
+            path = f"/models/{self.name}/prove"
+            return float(host.ask("POST", path, asked, timeout_seconds=PROVE_SECONDS + 60)["difference"])
+
+        return max(self._on_each(prove))
+
+    def _status_now(self) -> ServiceStatus | None:
+        def ask(host: HostConnection) -> ServiceStatus | ModelyardError | None:
+            try:
+                found = host.ask("GET", f"/models/{self.name}/status", timeout_seconds=10)
+            except ModelyardError as error:
+                return error
+            return None if found is None else ServiceStatus.model_validate(found)
+
+        hosts = self.hosts
+        said = dict(zip([host.name for host in hosts], _threads.map(ask, hosts), strict=True))
+        answers = {name: answer for name, answer in said.items() if not isinstance(answer, ModelyardError)}
+        return _together(self.name, answers, [name for name in said if name not in answers])
+
+    def _on_each(self, step: Callable[[HostConnection], Answer]) -> list[Answer]:
+        """A step on every host at once; hosts that are absent are left out.
+
+        Raises:
+            HostAbsentError: all are.
+            ModelyardError: what a host raised; the other hosts have done the step.
+        """
+
+        def attempt(host: HostConnection) -> Answer | ModelyardError:
+            try:
+                return step(host)
+            except ModelyardError as error:
+                return error
+
+        answers: Sequence[Any] = list(_threads.map(attempt, self.hosts))
+        failures = [one for one in answers if isinstance(one, ModelyardError)]
+        absent = [one for one in failures if isinstance(one, HostAbsentError)]
+        for failure in failures:
+            if failure not in absent:
+                raise failure
+        if len(absent) == len(answers):
+            raise HostAbsentError(
+                f"none of the {len(answers)} hosts answers",
+                where=", ".join(host.place for host in self.hosts),
+                got="; ".join(str(one.got or one.what) for one in absent)[:500],
+                next_step="`modelyard hosts`",
+            )
+        return [one for one in answers if not isinstance(one, ModelyardError)]
+
+    def _bring(self, host: HostConnection, bundle: Bundle, pin: Pin | None, *, needed: bool) -> None:
+        """Send a bundle that a host does not have as it is sealed here.
+
+        Args:
+            needed: without it nothing can be served; else a bundle that is gone here stays away there too.
+        """
+        key = bundle.folder.name
+        known = host.ask("GET", f"/models/{self.name}/bundles/{key}", timeout_seconds=120)["digest"]
+        sealed = pin.bundle_digest if pin is not None and pin.bundle_digest else None
+        if known is not None and known == (sealed or known):
+            return
+        if not bundle.exists():
+            if needed:
+                raise ServingError(
+                    f"the bundle {bundle.tag} is not there, and {host.name} does not have it",
+                    where=str(bundle.folder),
+                    next_step=f"`modelyard promote {self.name} VERSION` builds it anew, through the gates",
+                )
+            return
+        with tempfile.TemporaryDirectory(dir=self.local.project.state, prefix="sending-") as temporary:
+            packed = Path(temporary) / "bundle.tar"
+            archive.pack(bundle.folder, packed)
+            there = host.send_bundle(key, self.name, packed)
+        expected = sealed or bundle.verify().digest
+        if there != expected:
+            raise CorruptArtifactError(
+                f"the bundle {bundle.tag} arrived otherwise than it is sealed",
+                where=host.place,
+                got=there,
+                expected=expected,
+            )
+
+
+def _together(model: str, answers: Mapping[str, ServiceStatus | None], absent: list[str]) -> ServiceStatus | None:
+    """The status of all hosts together.
+
+    Args:
+        answers: of the hosts that answer, by name; None: the host's service does not.
+    """
+    known = [status for status in answers.values() if status is not None]
+    if not known:
+        return None
+    return ServiceStatus(
+        model=model,
+        expected=sum(1 if status is None else status.expected for status in answers.values()),
+        workers=[worker for status in known for worker in status.workers],
+        hosts=len(answers),
+        absent=absent,
+    )
+
+
+def _names(spec: ServingSpec | None, production: Production, local: LocalServingTarget) -> bool:
+    """Whether a host's spec names what production is made of."""
+    if spec is None:
+        return production == Production()
+    roles = ((spec.champion, production.champion), (spec.previous, production.previous))
+    policy = spec.challenger.policy if spec.challenger is not None else None
+    beside = production.challenger if production.policy is not None else None
+    return all(_is(slot, pin, local) for slot, pin in (*roles, (spec.challenger, beside))) and policy == (
+        production.policy if beside is not None else None
+    )
+
+
+def _is(slot: SlotSpec | None, pin: Pin | None, local: LocalServingTarget) -> bool:
+    if slot is None or pin is None:
+        return slot is None and pin is None
+    return (slot.version, slot.package_digest, slot.tolerance) == (pin.version, pin.package_digest, pin.tolerance) and (
+        local.bundle(pin).folder.name in Path(slot.bundle).parts
+    )
+
+
+def _keys(local: LocalServingTarget) -> bytes:
+    path = project_door.api_keys_file(local.project, local.name)
+    return path.read_bytes() if path.exists() else b""
+
+
+def _digest(local: LocalServingTarget) -> str:
+    content = _keys(local)
+    return hashlib.sha256(content).hexdigest() if content else ""
+
+
+def _known_keys(host: HostConnection, model: str) -> str:
+    return host.look().get(model, ModelLook()).keys
