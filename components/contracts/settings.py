@@ -195,12 +195,14 @@ class HostSettings(Strict):
         ssh: what `ssh` takes: a name of ~/.ssh/config, or USER@HOST; None: this machine.
         folder: a clone on that machine, in which `make install` ran: its services are started there.
         listen: the address on which its services listen.
+        address: the name or address by which others reach it; None: `listen`, or the host's name for ssh.
         python: its interpreter; relative to the folder.
     """
 
     ssh: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@:%-]*$")] | None = None
     folder: Annotated[str, Field(pattern=r"^/[^\x00-\x1f\x7f:]*$")]
     listen: Annotated[str, Field(pattern=r"^[0-9A-Za-z.-]+$")] = "127.0.0.1"
+    address: Annotated[str, Field(pattern=r"^[0-9A-Za-z.-]+$")] | None = None
     python: str = ".venv/bin/python"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from components.contracts import settings
 from components.contracts.pipeline import PipelineSpec, ReleaseSpec
 from components.contracts.serving_spec import UnreadableSpecError
 from components.core import file_lock, located_yaml
@@ -67,11 +68,15 @@ class Observer:
     _has_history: bool = False
     _recorded: tuple[Head, Recorded] | None = None
     _is_silent: bool = False
+    _service: tuple[int, ServingTarget] | None = None
 
-    @cached_property
+    @property
     def service(self) -> ServingTarget:
-        """The model's service."""
-        return target_of(self.project, self.name)
+        """The model's service; another one as soon as `modelyard.toml` names other hosts."""
+        stamp = _stamp(self.project.root / settings.FILE_NAME)
+        if self._service is None or self._service[0] != stamp:
+            self._service = (stamp, target_of(self.project, self.name))
+        return self._service[1]
 
     @cached_property
     def ledger(self) -> ledgers.Ledger:

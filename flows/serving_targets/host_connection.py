@@ -30,12 +30,14 @@ from components.contracts import settings as settings_file
 from components.contracts.settings import HostSettings
 from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
+from flows.platform.ports import LOOPBACK
 from flows.platform.process_mark import PROGRAM, STACK
 from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelLook
 
 CONNECT_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 30.0
 LOOK_SECONDS = 3.0
+EVERYWHERE = (LOOPBACK, "localhost", "0.0.0.0")  # noqa: S104  # names no machine for others
 FRESH_SECONDS = 0.3  # so long, one look at a host serves all its models
 LOST_AFTER = 3  # requests in a row without an answer
 _SSH_OPTIONS = {
@@ -81,10 +83,10 @@ class HostConnection:
 
     def url(self, port: int) -> str:
         """Where a service of this host is asked by others."""
-        listen = self.settings.listen
-        if self.settings.ssh and listen in ("127.0.0.1", "localhost", "0.0.0.0"):  # noqa: S104
-            listen = self.settings.ssh.rpartition("@")[2]
-        return f"http://{'127.0.0.1' if listen == '0.0.0.0' else listen}:{port}"  # noqa: S104
+        address = self.settings.address or self.settings.listen
+        if address in EVERYWHERE and self.settings.ssh:
+            address = self.settings.ssh.rpartition("@")[2]
+        return f"http://{LOOPBACK if address in EVERYWHERE else address}:{port}"
 
     def look(self) -> dict[str, ModelLook]:
         """What the host says of all models, at most `FRESH_SECONDS` old.
@@ -302,14 +304,14 @@ def connections(project: Project) -> tuple[HostConnection, ...]:
         SpecError: `modelyard.toml` is wrong.
     """
     named = settings_file.read(project.root).hosts
-    found = []
+    root = str(project.root)
     with _known_lock:
-        for name, settings in sorted(named.items()):
-            key = (str(project.root), name, settings)
-            if key not in _known():
-                _known()[key] = HostConnection(project, name, settings)
-            found.append(_known()[key])
-    return tuple(found)
+        known = _known()
+        for key in [key for key in known if key[0] == root and named.get(key[1]) != key[2]]:
+            known.pop(key).close()
+        for name, settings in named.items():
+            known.setdefault((root, name, settings), HostConnection(project, name, settings))
+        return tuple(known[root, name, named[name]] for name in sorted(named))
 
 
 def close_all() -> None:

@@ -92,12 +92,22 @@ class HostsServingTarget:
         )
 
     def is_applied(self, production: Production) -> bool:
-        """Whether every host that answers has a spec with this production, and the model's API keys."""
-        keys = _digest(self.local)
-        return all(
+        """Whether every host that answers has a spec with this production, and the model's API keys.
+
+        A service that this machine ran before hosts were named is to end once theirs run.
+        """
+        keys, present = _digest(self.local), self._present()
+        named = all(
             _names(look.spec, production, self.local) and (look.spec is None or look.keys == keys)
-            for look in self._present().values()
+            for look in present.values()
         )
+        return named and not self._is_left_here(present)
+
+    def _is_left_here(self, present: Mapping[HostConnection, ModelLook]) -> bool:
+        running = bool(present) and all(
+            look.state == "running" and look.status is not None for look in present.values()
+        )
+        return running and self.local.url is not None
 
     def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
         """What the workers of all hosts report; None if no host's service answers.
@@ -136,7 +146,10 @@ class HostsServingTarget:
             }
             return ServingSpec.model_validate(host.ask("PUT", f"/models/{self.name}/spec", document))
 
-        return self._on_each(apply)[0]
+        spec = self._on_each(apply)[0]
+        if self._is_left_here(self._present()):
+            self.local.stop()
+        return spec
 
     def wait(
         self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float = CONVERGE_SECONDS
