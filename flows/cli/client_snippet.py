@@ -45,9 +45,9 @@ def client_snippet(pipeline: str, language: str, url: str | None, as_json: bool)
     MODELYARD_API_KEY, if that is set.
     """
     from flows.cli import prediction_client
-    from flows.platform import services
+    from flows.serving_targets.serving_target import target_of
 
-    address = url or services.service_url(Project.find(), pipeline)
+    address = url or target_of(Project.find(), pipeline).url
     if address is None:
         raise ServingError(f"{pipeline} is not served", next_step=f"`modelyard serve {pipeline}`, or --url")
     request = request_of(prediction_client.openapi(address), address)

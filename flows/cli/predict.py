@@ -49,20 +49,19 @@ def predict(pipeline: str, inputs: tuple[str, ...], settings: tuple[str, ...], o
     Without INPUT, it says what the running service wants, with the names of all columns.
     """
     from flows.cli import prediction_client
-    from flows.platform import lifecycle
+    from flows.serving_targets.serving_target import target_of
 
     project = Project.find()
     if not project.pipeline_file(pipeline).is_file():
         raise NotFoundError(f"no pipeline {pipeline}", where=str(project.pipelines))
-    services = {service.name: service for service in lifecycle.status(project)}
-    service = services.get(f"serve-{pipeline}")
-    if service is None or service.url is None or service.state != "ready":
+    url = target_of(project, pipeline).ready_url()
+    if url is None:
         raise ServingError(f"{pipeline} is not served", next_step=f"`modelyard serve {pipeline}`")
     parameters = dict(_parameter(setting) for setting in settings)
-    schema = prediction_client.input_schema(service.url)
+    schema = prediction_client.input_schema(url)
     if not inputs:
         raise UsageError("no INPUT to predict from", expected=schema.description())
-    answers = _answers(project, pipeline, service.url, schema, inputs, parameters)
+    answers = _answers(project, pipeline, url, schema, inputs, parameters)
     if as_json:
         click.echo(json.dumps([answer.content for answer in answers], indent=2, ensure_ascii=False))
     else:

@@ -22,13 +22,17 @@ def status(as_json: bool) -> int:
     from flows.cli import table
     from flows.platform import browser, lifecycle
     from flows.releases import status
+    from flows.serving_targets import hosts_report
 
     project = Project.find()
     programs = lifecycle.status(project)
     registry = next((row.url for row in programs if row.name == "mlflow" and row.state == "ready"), None)
     models = status.of_all(project, registry)
+    hosts = hosts_report.report(project)
     if as_json:
         document = {"services": [asdict(row) for row in programs], "models": [asdict(row) for row in models]}
+        if hosts:
+            document["hosts"] = [asdict(host) for host in hosts]
         click.echo(json.dumps(document, indent=2))
     else:
         table.show(
@@ -64,6 +68,8 @@ def status(as_json: bool) -> int:
                     for row in models
                 ],
             )
+        for host in hosts:
+            click.echo(f"host {host.name}: {host.problem or 'answers'}")
     return 0 if all(row.state == "ready" for row in programs) else 1
 
 

@@ -61,9 +61,13 @@ class HostsServingTarget:
         """Where the first host that runs the service is asked; None if none does."""
         return next((host.url(look.port) for host, look in self._present().items() if look.port is not None), None)
 
-    def urls(self) -> dict[str, str]:
-        """Where each host's service is asked, by the host's name."""
-        return {host.name: host.url(look.port) for host, look in self._present().items() if look.port is not None}
+    def ready_url(self) -> str | None:
+        """Where the first host is asked whose workers all have a champion; None if no host is ready."""
+        for host, look in self._present().items():
+            workers = look.status.workers if look.status is not None else []
+            if look.port is not None and workers and all(worker.champion is not None for worker in workers):
+                return host.url(look.port)
+        return None
 
     def looks(self) -> Mapping[HostConnection, ModelLook | ModelyardError]:
         """What each host says of the model, or why it says nothing."""

@@ -45,7 +45,7 @@ from components.identity.package import GoldenExample, Package
 from components.inference.difference import difference
 from components.packaging.bundle import START, Bundle
 from components.release.production import Pin, Production
-from flows.platform import connections, services
+from flows.platform import connections, health, services
 from flows.platform.ports import LOOPBACK
 from flows.serving_targets.serving_target import ServiceState
 
@@ -100,6 +100,13 @@ class LocalServingTarget:
     def url(self) -> str | None:
         """Where the service answers; None if the platform does not run it."""
         return services.service_url(self.project, self.name)
+
+    def ready_url(self) -> str | None:
+        """Where the service answers requests now; None if it is not ready, or another server has its port."""
+        url = self.url
+        port = 0 if url is None else int(url.rpartition(":")[2])
+        is_ready = port and health.is_ready(port, services.READY) and health.is_ours(self.project, port)
+        return url if is_ready else None
 
     def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
         """What the workers report; None if the service does not answer, or another server answers on its port."""

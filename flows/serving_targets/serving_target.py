@@ -29,6 +29,9 @@ class ServingTarget(Protocol):
     def url(self) -> str | None:
         """Where the service answers; None if it does not run."""
 
+    def ready_url(self) -> str | None:
+        """Where the service answers requests now; None if it is not ready."""
+
     def spec(self) -> ServingSpec | None:
         """The spec that was applied last; None before the first."""
 
