@@ -83,10 +83,12 @@ class HostConnection:
 
     def url(self, port: int) -> str:
         """Where a service of this host is asked by others."""
-        address = self.settings.address or self.settings.listen
-        if address in EVERYWHERE and self.settings.ssh:
-            address = self.settings.ssh.rpartition("@")[2]
-        return f"http://{LOOPBACK if address in EVERYWHERE else address}:{port}"
+        address = self.settings.address
+        if address is None:
+            address = self.settings.listen
+            if address in EVERYWHERE:
+                address = self.settings.ssh.rpartition("@")[2] if self.settings.ssh else LOOPBACK
+        return f"http://{address}:{port}"
 
     def look(self) -> dict[str, ModelLook]:
         """What the host says of all models, at most `FRESH_SECONDS` old.
