@@ -22,6 +22,9 @@ OPEN_PATHS = frozenset({
 })  # fmt: skip
 
 
+NAMES = "MODELYARD_SERVICE_NAMES"  # by commas: of this machine, for a service that listens beyond loopback
+
+
 def before(application: Application, model: str) -> Application:
     """API keys, and before them the door, if this process has a secret, before everything that a service answers.
 
@@ -32,10 +35,12 @@ def before(application: Application, model: str) -> Application:
     if not path:
         return application
     own = f"/v2/models/{model}"
+    names = frozenset(name.strip().lower() for name in os.environ.get(NAMES, "").split(",") if name.strip())
     return project_door.from_file(
         application,
         Path(path),
         opened_by=f"modelyard open {model}",
         open_paths=OPEN_PATHS | {own, f"{own}/ready", f"{own}/infer", f"/v1/models/{model}"},
         guarded_headers=frozenset(name.lower().encode() for name in (VERSION_HEADER, FORMER_VERSION_HEADER)),
+        names=names,
     )

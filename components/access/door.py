@@ -83,6 +83,7 @@ class Door:
         guarded_headers: headers, in lower case, that need the secret even on an open path.
         handshake: the subprotocol of WebSockets whose first message may hold the credentials; None: there are none.
         settings: of the application's pages, which the browser keeps (localStorage) unless it has others.
+        names: names under which the server may be asked, beside those of the loopback interface.
     """
 
     def __init__(
@@ -97,8 +98,10 @@ class Door:
         guarded_headers: frozenset[bytes] = frozenset(),
         handshake: str | None = None,
         settings: Mapping[str, str] | None = None,
+        names: frozenset[str] = frozenset(),
     ) -> None:
         self.application = application
+        self._names = LOOPBACK_NAMES | names
         self._secret = secret
         self._cookie = cookie.name(project)
         self._used_codes = used_codes
@@ -115,7 +118,7 @@ class Door:
             await self.application(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        foreign = _foreign(scope, headers)
+        foreign = _foreign(scope, headers, self._names)
         if foreign is not None:
             await self._refuse(scope, headers, receive, send, foreign)
             return
@@ -236,13 +239,13 @@ class Door:
         await _respond(send, refusal.status, json.dumps(document), "application/json")
 
 
-def _foreign(scope: Scope, headers: dict[bytes, bytes]) -> Refusal | None:
+def _foreign(scope: Scope, headers: dict[bytes, bytes], known: frozenset[str]) -> Refusal | None:
     names = [name for name, _ in scope["headers"] if name in SINGLE_HEADERS]
     if len(names) > len(set(names)):
         return AMBIGUOUS
     host = headers.get(b"host", b"").decode("latin-1").lower()
     name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
-    if name not in LOOPBACK_NAMES:
+    if name not in known:
         return FOREIGN_HOST
     origin = headers.get(b"origin")
     if origin is not None:

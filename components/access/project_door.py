@@ -65,6 +65,7 @@ def from_file(
     guarded_headers: frozenset[bytes] = frozenset(),
     handshake: str | None = None,
     settings: Mapping[str, str] | None = None,
+    names: frozenset[str] = frozenset(),
 ) -> Door:
     """The door with the secret in a file.
 
@@ -84,4 +85,5 @@ def from_file(
         guarded_headers=guarded_headers,
         handshake=handshake,
         settings=settings,
+        names=names,
     )

@@ -39,8 +39,10 @@ frontend {model}
 
 backend {model}
     balance leastconn
+    # A service answers under names of its own machine alone, against pages that make a browser ask it (DNS rebinding).
+    http-request set-header Host 127.0.0.1
     option httpchk
-    http-check send meth GET uri /readyz
+    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host 127.0.0.1
     http-check expect status 200
     default-server check inter {CHECK_MS} fall 2 rise 2 on-marked-down shutdown-sessions
 {servers}"""

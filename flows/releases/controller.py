@@ -118,16 +118,16 @@ class Controller:
         heads = self._heads()
         for name in sorted(path.stem for path in self.project.pipelines.glob("*.yaml")):
             memory = self.models.setdefault(name, Memory(Observer(self.project, name)))
-            url = memory.observer.service.url
             head = heads.get(name, NO_ENTRY) if heads is not None else None
-            has_history = head != NO_ENTRY if head is not None else memory.observer.has_history()
-            if url is not None or memory.worker is not None or has_history or name in (aliases or {}):
-                try:
+            try:
+                url = memory.observer.service.url
+                has_history = head != NO_ENTRY if head is not None else memory.observer.has_history()
+                if url is not None or memory.worker is not None or has_history or name in (aliases or {}):
                     named = None if aliases is None else aliases.get(name, {})
                     self._reconcile(name, memory, named, url, head)
-                except (ModelyardError, OSError) as error:
-                    self._log(name, f"{name}: {error}")
-                    self._write(name, "waiting", str(error))
+            except (ModelyardError, OSError) as error:
+                self._log(name, f"{name}: {error}")
+                self._write(name, "waiting", str(error))
         if self.upkeep is not None:
             try:
                 self.upkeep.look()

@@ -62,8 +62,8 @@ _KEY = re.compile(r"[0-9a-f][0-9a-f-]{0,63}")
 class HostAgent:
     """Answers what is asked of one host's folder."""
 
-    def __init__(self, project: Project, listen: str) -> None:
-        self._project, self._listen = project, listen
+    def __init__(self, project: Project, listen: str, address: str | None) -> None:
+        self._project, self._listen, self._address = project, listen, address
         self._threads = ThreadPoolExecutor(8, "look")
 
     def application(self) -> Starlette:
@@ -88,7 +88,7 @@ class HostAgent:
         model = request.path_params["model"]
         if _MODEL.fullmatch(model) is None:
             raise NotFoundError("no name of a model", got=model)
-        return LocalServingTarget(self._project, model, self._listen)
+        return LocalServingTarget(self._project, model, self._listen, self._address)
 
     async def _hello(self, _: Request) -> Any:
         secret = project_door.secret_of(self._project)
@@ -106,7 +106,7 @@ class HostAgent:
         return {name: json.loads(look.model_dump_json()) for name, look in zip(sorted(names), looks, strict=True)}
 
     def _look_at(self, name: str) -> ModelLook:
-        target = LocalServingTarget(self._project, name, self._listen)
+        target = LocalServingTarget(self._project, name, self._listen, self._address)
         url = target.url
         try:
             spec = target.spec()
@@ -229,13 +229,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("socket", type=Path)
     parser.add_argument("--listen", default="127.0.0.1")
+    parser.add_argument("--address")
     chosen = parser.parse_args()
     os.umask(0o077)
     chosen.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     chosen.socket.unlink(missing_ok=True)
     project = Project(chosen.folder)
     host_folder.remove_incoming(project, INCOMING)
-    agent = HostAgent(project, chosen.listen)
+    agent = HostAgent(project, chosen.listen, chosen.address)
     settings = uvicorn.Config(agent.application(), uds=str(chosen.socket), log_level="error", access_log=False)
     server = uvicorn.Server(settings)
 

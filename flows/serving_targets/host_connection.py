@@ -83,12 +83,14 @@ class HostConnection:
 
     def url(self, port: int) -> str:
         """Where a service of this host is asked by others."""
-        address = self.settings.address
-        if address is None:
-            address = self.settings.listen
-            if address in EVERYWHERE:
-                address = self.settings.ssh.rpartition("@")[2] if self.settings.ssh else LOOPBACK
-        return f"http://{address}:{port}"
+        return f"http://{self._address}:{port}"
+
+    @property
+    def _address(self) -> str:
+        settings = self.settings
+        if settings.address is not None or settings.listen not in EVERYWHERE:
+            return settings.address or settings.listen
+        return settings.ssh.rpartition("@")[2] if settings.ssh else LOOPBACK
 
     def look(self) -> dict[str, ModelLook]:
         """What the host says of all models, at most `FRESH_SECONDS` old.
@@ -243,7 +245,7 @@ class HostConnection:
     def _command(self, socket: Path) -> list[str]:
         settings = self.settings
         module = ["-m", "flows.serving_targets.host_agent", settings.folder]
-        listen = ["--listen", settings.listen]
+        listen = ["--listen", settings.listen, "--address", self._address]
         if settings.ssh is None:
             python = Path(settings.folder) / settings.python
             return [str(python if python.exists() else sys.executable), *module, str(socket), *listen]

@@ -51,6 +51,7 @@ from flows.serving_targets.serving_target import ServiceState
 
 READY_SECONDS = 120.0
 HANDOVER = "MODELYARD_HANDOVER"  # as in serving/start.py
+NAMES = "MODELYARD_SERVICE_NAMES"  # as in serving/door.py
 CONVERGE_SECONDS = 60.0
 PROVE_SECONDS = 30.0
 MOST_CONNECTIONS = 32
@@ -76,12 +77,14 @@ class LocalServingTarget:
     """One model's service in a project's platform.
 
     Args:
-        listen: the address on which it listens. It is asked over loopback.
+        listen: the address on which it listens. It is asked over loopback too.
+        address: by which other machines reach it; None: none do.
     """
 
     project: Project
     name: str
     listen: str = LOOPBACK
+    address: str | None = None
 
     @cached_property
     def folder(self) -> Path:
@@ -237,6 +240,7 @@ class LocalServingTarget:
             SECRET_FILE: str(project_door.secret_file(self.project)),
             API_KEYS: str(project_door.api_keys_file(self.project, self.name)),
             prediction_log.FOLDER: str(self.project.predictions(self.name) / prediction_log.OPEN),
+            **({NAMES: self.address} if self.address is not None else {}),
         }
         return services.serve(
             self.project,
