@@ -30,6 +30,7 @@ defaults
     timeout server {DRAIN_SECONDS + 5}s
     timeout queue 10s
     retries 3
+    option http-buffer-request
     retry-on conn-failure empty-response
     option redispatch 1
 

@@ -136,8 +136,9 @@ def follow(project: Project, name: str, role: Role, version: str, since: int | N
             if entry.role == role:
                 say(f"{entry.event:<11} {words(entry)}".rstrip())
         shown = len(entries)
-        ours = [entry for entry in entries[since:] if entry.role == role and entry.after is not None]
-        ends = [entry for entry in ours if entry.after and entry.after.version == version and entry.event in CLOSING]
+        # Not those of a version that was asked for just before, and is not any more.
+        ours = [one for one in entries[since:] if one.role == role and one.after and one.after.version == version]
+        ends = [entry for entry in ours if entry.event in CLOSING]
         if ends:
             return _ended(ends[-1], service, version)
         if not history.unfinished(entries, role):
