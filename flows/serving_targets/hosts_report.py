@@ -11,7 +11,7 @@ from components.core.errors import ModelyardError
 from components.core.project import Project
 from flows.platform.diagnostics import Finding
 from flows.serving_targets import host_connection
-from flows.serving_targets.host_connection import HostConnection
+from flows.serving_targets.host_connection import HostAbsentError, HostConnection
 from flows.serving_targets.host_protocol import ModelLook
 
 
@@ -77,8 +77,10 @@ def finding(project: Project) -> Finding:
 def _host(connection: HostConnection) -> Host:
     try:
         looks = connection.look()
-    except ModelyardError as error:
+    except HostAbsentError as error:
         return Host(connection.name, connection.place, str(error.got or error.what))
+    except ModelyardError as error:
+        return Host(connection.name, connection.place, "; ".join(filter(None, (error.what, error.got))))
     services = tuple(_service(connection, model, look) for model, look in sorted(looks.items()))
     return Host(connection.name, connection.place, services=services)
 

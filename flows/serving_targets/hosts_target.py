@@ -164,8 +164,8 @@ class HostsServingTarget:
             ServingError: not within the time; holds what the workers report instead, and which hosts are absent.
         """
         deadline = time.monotonic() + timeout_seconds
-        allowed = settings.read(self.local.project.root).serving.absent_hosts
         while True:
+            allowed = settings.read(self.local.project.root).serving.absent_hosts  # it may be changed meanwhile
             status = self._status_now()
             if (
                 status is not None
