@@ -178,7 +178,7 @@ class ConsoleSettings(Strict):
     buttons: bool = True
 
 
-class ServingSettings(Strict):
+class HostedSettings(Strict):
     """`[serving]`: services on several hosts.
 
     Args:
@@ -218,7 +218,7 @@ class Settings(Strict):
     signing: SigningSettings = SigningSettings()
     predictions: PredictionSettings = PredictionSettings()
     console: ConsoleSettings = ConsoleSettings()
-    serving: ServingSettings = ServingSettings()
+    serving: HostedSettings = HostedSettings()
     hosts: dict[HostName, HostSettings] = Field(default_factory=dict)
     run: RunSpec = RunSpec()
 

@@ -49,6 +49,7 @@ from components.packaging import archive, bundle_store
 from components.packaging.bundle import Bundle
 from components.release.production import Pin, Production
 from flows.platform import services
+from flows.platform.ports import LOOPBACK
 from flows.serving_targets import host_folder
 from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelLook
 from flows.serving_targets.local_target import LocalServingTarget
@@ -228,7 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("socket", type=Path)
-    parser.add_argument("--listen", default="127.0.0.1")
+    parser.add_argument("--listen", default=LOOPBACK)
     parser.add_argument("--address")
     chosen = parser.parse_args()
     os.umask(0o077)

@@ -37,7 +37,7 @@ from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelLook
 CONNECT_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 30.0
 LOOK_SECONDS = 3.0
-EVERYWHERE = (LOOPBACK, "localhost", "0.0.0.0")  # noqa: S104  # names no machine for others
+EVERYWHERE = (LOOPBACK, "0.0.0.0")  # noqa: S104  # names no machine for others
 FRESH_SECONDS = 0.3  # so long, one look at a host serves all its models
 LOST_AFTER = 3  # requests in a row without an answer
 _SSH_OPTIONS = {

@@ -28,7 +28,6 @@ PORTS = {
     "flows/platform/supervisor.py": "a header that HTTP over a Unix socket needs",
     "flows/platform/services.py": "first port of a model service",
     "flows/platform/shim.py": "waits for a server of the stack, whose port its program's file names",
-    "flows/serving_targets/local_target.py": "the address that a service's own process binds",
 }
 MAKERS = {
     "httpx": {"Client", "AsyncClient", "get", "post", "put", "patch", "delete", "head", "options", "request", "stream"},

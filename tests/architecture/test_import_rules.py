@@ -19,7 +19,7 @@ WRONG = {
         "components/core/errors.py",
         "import components.identity.digest",
     ),
-    "flows: commands above releases and comparisons, these above pipelines, runners and the platform": (
+    "flows: commands above releases and comparisons, these above pipelines, runners, what serves, and the platform": (
         "flows/platform/health.py",
         "import flows.pipelines.plan",
     ),

@@ -124,11 +124,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         for name, folder in folders.items():
             ssh = f'ssh = "{servers[name].name}"\naddress = "127.0.0.1"\n' if name in servers else ""
             text += f'[hosts.{name}]\n{ssh}folder = "{folder}"\npython = "{sys.executable}"\n\n'
+        for folder in folders.values():  # after the project's own: its controller would start them again
+            during.callback(lifecycle.down, Project(folder))
         house = during.enter_context(
             running_copy(base / "project", lambda root: (root / "modelyard.toml").write_text(text) and None)
         )
-        for folder in folders.values():
-            during.callback(lifecycle.down, Project(folder))
         releases = Releases(house)
         with releases.api:
             yield Cluster(releases, servers, folders)
