@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -73,6 +74,7 @@ class HostConnection:
         self._attempt: threading.Thread | None = None
         self._attempts = self._silent = 0
         self._next_attempt = 0.0
+        self._is_new = True
         self._error: ModelyardError | None = None
         self._looks: tuple[float, dict[str, ModelLook]] | None = None
 
@@ -124,15 +126,16 @@ class HostConnection:
             sent = {"json": document}
         if method != "GET":
             self._looks = None
+        client = self._connected()
         try:
-            response = self._connected().request(method, path, timeout=timeout_seconds, **sent)
+            response = client.request(method, path, timeout=timeout_seconds, **sent)
         except httpx.TimeoutException as error:
             self._silent += 1
             if self._silent >= LOST_AFTER:
-                self._drop()
+                self._drop(client)
             raise self._absent(f"no answer within {timeout_seconds:g} s") from error
-        except httpx.TransportError as error:
-            self._drop()
+        except (httpx.TransportError, RuntimeError) as error:  # RuntimeError: another thread has closed it
+            self._drop(client)
             raise self._absent(str(error) or type(error).__name__) from error
         self._silent = 0
         if response.is_success:
@@ -157,20 +160,28 @@ class HostConnection:
 
     def close(self) -> None:
         """End the session; the services go on."""
-        self._drop()
+        with self._lock:
+            client = self._client
+        self._drop(client)
 
     def _connected(self) -> httpx.Client:
         with self._lock:
             if self._client is not None and self._process is not None and self._process.poll() is None:
                 return self._client
+            lost, self._client = self._client, None
             attempt = self._attempt
             if (attempt is None or not attempt.is_alive()) and time.monotonic() >= self._next_attempt:
                 attempt = self._attempt = threading.Thread(target=self._connect, name=f"host {self.name}", daemon=True)
                 self._attempts += 1
                 attempt.start()
-            waits = self._attempts == 1 and self._error is None
-        if attempt is not None and waits:  # later ones go on behind: who looks at many hosts does not wait for one
+            is_first = self._is_new
+        if lost is not None:
+            lost.close()
+        if attempt is not None and is_first:  # later ones go on behind: who looks at many hosts does not wait for one
             attempt.join(CONNECT_SECONDS + 5)
+        return self._made()
+
+    def _made(self) -> httpx.Client:
         with self._lock:
             if self._client is not None:
                 return self._client
@@ -188,10 +199,10 @@ class HostConnection:
             client = self._open()
         except ModelyardError as failure:
             error = failure
-        except OSError as failure:
-            error = self._absent(str(failure))
+        except (OSError, httpx.HTTPError) as failure:
+            error = self._absent(str(failure) or type(failure).__name__)
         with self._lock:
-            self._client, self._error = client, error
+            self._client, self._error, self._is_new = client, error, False
             if error is None:
                 self._attempts, self._silent = 0, 0
             else:
@@ -234,12 +245,14 @@ class HostConnection:
                 expected=f"interface {FORMAT}",
                 next_step="the same version in both clones, then `make install` there",
             )
-        client = http_client.over_socket(socket)
-        secret = project_door.secret_of(self._project)
-        response = client.post("/claim", json={"secret": secret}, timeout=CONNECT_SECONDS)
-        if not response.is_success:
-            failure = ModelyardError.from_dict(response.json())
-            raise failure
+        with ExitStack() as on_failure:
+            client = http_client.over_socket(socket)
+            on_failure.callback(client.close)
+            secret = project_door.secret_of(self._project)
+            response = client.post("/claim", json={"secret": secret}, timeout=CONNECT_SECONDS)
+            if not response.is_success:
+                raise ModelyardError.from_dict(response.json())
+            on_failure.pop_all()
         return client
 
     def _command(self, socket: Path) -> list[str]:
@@ -256,11 +269,12 @@ class HostConnection:
         options = [word for key, value in _SSH_OPTIONS.items() for word in ("-o", f"{key}={value}")]
         return ["ssh", "-T", *options, "-L", f"{socket}:{remote}", settings.ssh, "--", words]
 
-    def _drop(self) -> None:
+    def _drop(self, client: httpx.Client | None) -> None:
+        """Give a connection up, unless another thread has, and has perhaps made the next one."""
         with self._lock:
-            client, self._client = self._client, None
-            self._looks = None
-            self._attempts = 1  # the next attempt is made behind
+            if client is not self._client:
+                return
+            self._client = self._looks = None
             self._error = None
         if client is not None:
             client.close()

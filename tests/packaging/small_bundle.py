@@ -20,7 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def build(folder: Path, spec: ServingOptions) -> Bundle:
     """Build version 4 of `sample` in a process of its own."""
-    bundle = request(folder, spec)
+    return build_in(folder, None, spec)
+
+
+def build_in(folder: Path, home: Path | None, spec: ServingOptions | None = None) -> Bundle:
+    """The same in a BentoML home."""
+    bundle = request(folder, spec or ServingOptions(), home)
     subprocess.run(command(folder), cwd=ROOT, env={**os.environ, **QUIET}, check=True)
     return bundle
 

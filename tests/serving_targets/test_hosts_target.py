@@ -1,0 +1,228 @@
+"""A service on two hosts that are folders of this machine: real agents, a real supervisor and a real bundle in each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from components.access import api_keys, project_door
+from components.access import secret as secrets
+from components.contracts.serving_spec import OvertakenError, ServiceStatus, WorkerStatus
+from components.core.errors import CorruptArtifactError, ServingError
+from components.core.project import Project
+from components.identity.package import Package
+from components.packaging.bundle import Bundle
+from components.release.production import Pin, Production
+from flows.platform import lifecycle
+from flows.serving_targets import host_connection, hosts_report, hosts_target
+from flows.serving_targets.host_connection import HostAbsentError
+from flows.serving_targets.hosts_target import HostsServingTarget
+from flows.serving_targets.serving_target import facts_of_hosts, target_of
+from tests.packaging import small_bundle
+from tests.waiting import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("components", "flows", "serving", "pipelines", "dvc.yaml", "requirements.lock")
+NAMES = ("one", "two")
+
+
+@dataclass
+class Hosts:
+    """A project without servers, two hosts, and a bundle."""
+
+    project: Project
+    folders: dict[str, Path]
+    bundle: Bundle
+    package: Package
+
+    @property
+    def target(self) -> HostsServingTarget:
+        """The bundle's model on the hosts."""
+        target = target_of(self.project, "sample")
+        assert isinstance(target, HostsServingTarget)
+        return target
+
+    @property
+    def production(self) -> Production:
+        """The bundle is champion."""
+        pin = Pin(
+            version="4",
+            package_digest=self.package.digest,
+            bundle=self.bundle.tag,
+            bundle_digest=self.bundle.verify().digest,
+        )
+        return Production(champion=pin)
+
+    def agents(self) -> list[psutil.Process]:
+        """The agents that run now."""
+        folders = {str(folder) for folder in self.folders.values()}
+        found = []
+        for process in psutil.Process().children(recursive=True):
+            try:
+                words = process.cmdline()
+            except psutil.Error:
+                continue
+            if "flows.serving_targets.host_agent" in words and folders & set(words):
+                found.append(process)
+        return found
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    base = tmp_path_factory.mktemp("hosts")
+    project = Project(base / "project")
+    folders = {name: base / name for name in NAMES}
+    for folder in (project.root, *folders.values()):
+        folder.mkdir()
+        for name in CODE:
+            (folder / name).symlink_to(ROOT / name)
+    text = [f'[hosts.{name}]\nfolder = "{folder}"\npython = "{sys.executable}"\n' for name, folder in folders.items()]
+    (project.root / "modelyard.toml").write_text("\n".join(text))
+    secrets.create(project_door.secret_file(project))
+    (base / "build").mkdir()
+    bundle = small_bundle.build_in(base / "build", project.bundles)
+    try:
+        yield Hosts(project, folders, bundle, Package.open(base / "build" / "package"))
+    finally:
+        host_connection.close_all()
+        for folder in folders.values():
+            lifecycle.down(Project(folder))
+
+
+def _serves(worker: WorkerStatus) -> bool:
+    return worker.champion is not None and worker.champion.version == "4"
+
+
+@pytest.mark.slow
+def test_every_host_gets_the_bundle_serves_it_and_proves_it(hosts: Hosts) -> None:
+    target = hosts.target
+    assert target.status() is None
+    assert target.state() == "stopped"
+    assert not target.is_applied(hosts.production)
+    target.apply(hosts.production, 7)
+    target.start(hosts.bundle)
+    status = target.wait(_serves, "serve version 4")
+    assert (status.hosts, status.absent, len(status.workers)) == (2, [], 2)
+    assert facts_of_hosts(status) == {"hosts": 2}
+    assert target.check_golden_examples(hosts.package, 1e-4, 1) < 1e-4
+    assert target.is_applied(hosts.production)
+    assert target.state() == "running"
+    assert target.ready_url() == target.url
+    for folder in hosts.folders.values():
+        there = Bundle(Project(folder).bundles, "sample", hosts.bundle.key)
+        assert there.verify().digest == hosts.bundle.verify().digest
+        assert not list(there.home.glob("incoming-*"))
+    report = hosts_report.report(hosts.project)
+    assert [(host.name, host.problem, [one.state for one in host.services]) for host in report] == [
+        ("one", "", ["ready"]),
+        ("two", "", ["ready"]),
+    ]
+    with pytest.raises(ServingError, match="did not serve version 5 within"):
+        target.wait(lambda _: False, "serve version 5", timeout_seconds=0.3)
+
+
+@pytest.mark.slow
+def test_an_older_decision_is_refused_by_a_host(hosts: Hosts) -> None:
+    with pytest.raises(OvertakenError):
+        hosts.target.apply(Production(), 6)
+    assert hosts.target.is_applied(hosts.production)
+
+
+@pytest.mark.slow
+def test_starting_what_runs_changes_nothing(hosts: Hosts) -> None:
+    before = [worker.worker for worker in _status(hosts).workers]
+    hosts.target.start(hosts.bundle)
+    assert [worker.worker for worker in _status(hosts).workers] == before
+
+
+def _status(hosts: Hosts) -> ServiceStatus:
+    status = hosts.target.status()
+    assert status is not None
+    return status
+
+
+@pytest.mark.slow
+def test_api_keys_reach_the_hosts(hosts: Hosts) -> None:
+    path = project_door.api_keys_file(hosts.project, "sample")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    api_keys.add(path, "somebody", "predict")
+    assert not hosts.target.is_applied(hosts.production)
+    hosts.target.apply(hosts.production, 7)
+    assert hosts.target.is_applied(hosts.production)
+    for folder in hosts.folders.values():
+        copy = project_door.api_keys_file(Project(folder), "sample")
+        assert copy.read_bytes() == path.read_bytes()
+        assert copy.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.slow
+def test_an_agent_that_is_killed_or_hangs_is_replaced_and_the_service_goes_on(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(worker.worker for worker in _status(hosts).workers)
+    killed = hosts.agents()
+    assert len(killed) == 2
+    for agent in killed:
+        agent.kill()
+    eventually(lambda: hosts.target.status() is None, "nobody answers")
+    eventually(lambda: (found := hosts.target.status()) is not None and found.hosts == 2, "the hosts answer again")
+    assert len(hosts.agents()) == 2
+    assert sorted(worker.worker for worker in _status(hosts).workers) == before
+    monkeypatch.setattr(host_connection, "LOOK_SECONDS", 0.3)
+    for agent in hosts.agents():
+        os.kill(agent.pid, signal.SIGSTOP)
+    time.sleep(2 * host_connection.FRESH_SECONDS)
+    assert hosts.target.status() is None
+    monkeypatch.undo()
+    eventually(lambda: (found := hosts.target.status()) is not None and found.hosts == 2, "the hosts answer again")
+    assert sorted(worker.worker for worker in _status(hosts).workers) == before
+
+
+@pytest.mark.slow
+def test_what_arrives_otherwise_than_it_is_sealed_is_refused(hosts: Hosts) -> None:
+    [connection, _] = hosts.target.hosts
+    other = hosts.production.champion
+    assert other is not None
+    with pytest.raises(CorruptArtifactError, match="arrived otherwise"):
+        hosts.target._bring(connection, hosts.bundle, other.model_copy(update={"bundle_digest": "0" * 64}), needed=True)
+    assert hosts.target.is_applied(hosts.production)
+
+
+@pytest.mark.slow
+def test_a_service_is_stopped_on_every_host(hosts: Hosts) -> None:
+    hosts.target.apply(Production(), 8)
+    hosts.target.stop()
+    assert hosts.target.url is None
+    assert hosts.target.state() == "stopped"
+    assert hosts.target.is_applied(Production())
+
+
+def test_a_host_that_is_not_there_is_absent_and_says_why(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    project.root.mkdir()
+    (project.root / "modelyard.toml").write_text('[hosts.gone]\nfolder = "/nowhere/at/all"\n')
+    [host] = hosts_report.report(project)
+    assert "/nowhere/at/all" in host.problem
+    with pytest.raises(HostAbsentError, match="none of the 1 hosts answers"):
+        target_of(project, "sample").apply(Production(), 1)
+    assert hosts_report.finding(project).verdict == "fail"
+    assert target_of(project, "sample").status() is None
+
+
+def test_hosts_are_counted_together() -> None:
+    worker = WorkerStatus(worker=1, generation=1, code="c")
+    one = ServiceStatus(model="m", expected=2, workers=[worker, worker])
+    together = hosts_target._together("m", {"a": one, "b": None}, ["c"])
+    assert together is not None
+    assert (together.expected, len(together.workers), together.hosts, together.absent) == (3, 2, 2, ["c"])
+    assert facts_of_hosts(together) == {"hosts": 2, "absent": ["c"]}
+    assert hosts_target._together("m", {"b": None}, ["c"]) is None
+    assert facts_of_hosts(one) == {}
