@@ -35,7 +35,7 @@ from tests.project_copy import running_copy
 from tests.ssh_server import SshServer
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("components", "flows", "serving", "pipelines", "dvc.yaml", "requirements.lock")
 needs_ssh = pytest.mark.skipif(ssh_server.missing() is not None, reason=str(ssh_server.missing()))
