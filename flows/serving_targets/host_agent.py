@@ -10,6 +10,7 @@ lives as long as its standard input, that is the session that started it. The se
     PUT  /models/M/spec    {production, decision, staged}
     GET  /models/M/bundles/K                  whether the bundle is there
     PUT  /models/M/bundles/K                  the bundle, a tar file; it appears whole, with its seals compared
+    GET  /models/M/bundles/K/archive          the same, for a controller on another machine than the one that built it
     PUT  /models/M/keys                       the API keys' file
     POST /models/M/start   {key}   /stop   /move {port}
     POST /models/M/prove   {package_digest, tolerance, workers}
@@ -35,9 +36,10 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from components.access import project_door
@@ -77,6 +79,7 @@ class HostAgent:
             ("/models/{model}/spec", "PUT", self._spec),
             ("/models/{model}/bundles/{key}", "GET", self._has_bundle),
             ("/models/{model}/bundles/{key}", "PUT", self._put_bundle),
+            ("/models/{model}/bundles/{key}/archive", "GET", self._archive),
             ("/models/{model}/keys", "PUT", self._keys),
             ("/models/{model}/start", "POST", self._start),
             ("/models/{model}/stop", "POST", self._stop),
@@ -172,6 +175,14 @@ class HostAgent:
 
             return {"digest": await run_in_threadpool(place)}
 
+    async def _archive(self, request: Request) -> Response:
+        bundle = self._bundle(request, request.path_params["key"])
+        bundle.verify()
+        descriptor, name = tempfile.mkstemp(dir=self._project.bundles, prefix=INCOMING)
+        os.close(descriptor)
+        await run_in_threadpool(archive.pack, bundle.folder, Path(name))
+        return FileResponse(name, background=BackgroundTask(Path(name).unlink, missing_ok=True))
+
     async def _keys(self, request: Request) -> Any:
         host_folder.put_keys(self._project, self._target(request).name, await request.body())
         return {}
@@ -215,7 +226,8 @@ class HostAgent:
 def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         try:
-            return JSONResponse(await endpoint(request))
+            answer = await endpoint(request)
+            return answer if isinstance(answer, Response) else JSONResponse(answer)
         except ModelyardError as error:
             return JSONResponse(error.to_dict(), status_code=409)
         except OSError as error:

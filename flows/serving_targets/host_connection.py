@@ -158,6 +158,23 @@ class HostConnection:
         answer = self.ask("PUT", f"/models/{model}/bundles/{key}", content=pieces(), timeout_seconds=600)
         return str(answer["digest"])
 
+    def fetch_bundle(self, key: str, model: str, archive: Path) -> None:
+        """Write a bundle of the host to a tar file.
+
+        Raises:
+            HostAbsentError: the host does not answer, or not to the end.
+            StackError: it does not have the bundle.
+        """
+        client, path = self._connected(), f"/models/{model}/bundles/{key}/archive"
+        try:
+            with client.stream("GET", path, timeout=600) as response, archive.open("wb") as stream:
+                if not response.is_success:
+                    raise StackError(f"{self.name} does not give the bundle {key}", got=response.read()[:300])
+                for piece in response.iter_bytes(1 << 20):
+                    stream.write(piece)
+        except httpx.HTTPError as error:
+            raise self._absent(str(error) or type(error).__name__) from error
+
     def close(self) -> None:
         """End the session; the services go on."""
         with self._lock:

@@ -21,7 +21,7 @@ from components.contracts import settings
 from components.contracts.serving_spec import ServiceStatus, ServingSpec, SlotSpec, WorkerStatus
 from components.core.errors import CorruptArtifactError, ModelyardError, ServingError
 from components.identity.package import Package
-from components.packaging import archive
+from components.packaging import archive, bundle_store
 from components.packaging.bundle import Bundle
 from components.release.production import Pin, Production
 from flows.serving_targets import host_connection
@@ -32,7 +32,9 @@ from flows.serving_targets.serving_target import ServiceState
 
 Answer = TypeVar("Answer")
 POLL_SECONDS = 0.1
+SEARCH_SECONDS = 30.0  # after which a bundle that no host had is looked for again
 MOST_AT_ONCE = 32
+_not_found_until: dict[tuple[str, str], float] = {}  # by the bundle's folder and digest
 _threads = ThreadPoolExecutor(MOST_AT_ONCE, "host")
 
 
@@ -208,8 +210,29 @@ class HostsServingTarget:
         self._on_each(lambda host: host.ask("POST", f"/models/{self.name}/move", {"port": port}, timeout_seconds=120))
 
     def bundle(self, pin: Pin) -> Bundle:
-        """The bundle that a pin names, on this machine."""
-        return self.local.bundle(pin)
+        """The bundle that a pin names, on this machine: brought from a host, where another machine has built it."""
+        bundle = self.local.bundle(pin)
+        key = (str(bundle.folder), pin.bundle_digest or "")
+        if pin.bundle_digest is None or bundle.exists() or time.monotonic() < _not_found_until.get(key, 0):
+            return bundle
+        if not any(self._fetch(host, bundle, pin.bundle_digest) for host in self._present()):
+            _not_found_until[key] = time.monotonic() + SEARCH_SECONDS
+        return bundle
+
+    def _fetch(self, host: HostConnection, bundle: Bundle, digest: str) -> bool:
+        """Bring a bundle from a host; returns whether it is here now, as it was sealed."""
+        key = bundle.folder.name
+        try:
+            if host.ask("GET", f"/models/{self.name}/bundles/{key}", timeout_seconds=120)["digest"] != digest:
+                return False
+            with bundle_store.staging(bundle) as own:
+                packed = own / "bundle.tar"
+                host.fetch_bundle(key, self.name, packed)
+                archive.unpack(packed, own)
+                bundle_store.place(own / key, bundle)
+        except ModelyardError:
+            return False
+        return bundle.exists()
 
     def check_golden_examples(self, package: Package, tolerance: float, workers: int) -> float:
         """Ask every worker of every host for the golden examples; returns the largest difference."""

@@ -126,9 +126,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             text += f'[hosts.{name}]\n{ssh}folder = "{folder}"\npython = "{sys.executable}"\n\n'
         for folder in folders.values():  # after the project's own: its controller would start them again
             during.callback(lifecycle.down, Project(folder))
-        house = during.enter_context(
-            running_copy(base / "project", lambda root: (root / "modelyard.toml").write_text(text) and None)
-        )
+
+        def settle(root: Path) -> None:
+            (root / "modelyard.toml").write_text(text)
+
+        house = during.enter_context(running_copy(base / "project", settle))
         releases = Releases(house)
         with releases.api:
             yield Cluster(releases, servers, folders)

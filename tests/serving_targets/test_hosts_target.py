@@ -150,6 +150,21 @@ def _status(hosts: Hosts) -> ServiceStatus:
 
 
 @pytest.mark.slow
+def test_a_bundle_that_another_machine_has_built_is_brought_from_a_host(hosts: Hosts) -> None:
+    pin = hosts.production.champion
+    assert pin is not None
+    aside = hosts.bundle.folder.with_name("aside")
+    hosts.bundle.folder.rename(aside)
+    unknown = pin.model_copy(update={"bundle_digest": "0" * 64})
+    assert not hosts.target.bundle(unknown).exists()
+    found = hosts.target.bundle(pin)
+    assert found.verify().digest == pin.bundle_digest
+    assert {path.name for path in found.folder.iterdir()} >= {"src", "bento.yaml", "manifest.json"}
+    for folder in hosts.folders.values():
+        assert not list(Project(folder).bundles.glob("incoming-*"))
+
+
+@pytest.mark.slow
 def test_api_keys_reach_the_hosts(hosts: Hosts) -> None:
     path = project_door.api_keys_file(hosts.project, "sample")
     path.parent.mkdir(parents=True, exist_ok=True)
