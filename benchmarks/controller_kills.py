@@ -260,11 +260,7 @@ def _team(base: Path) -> Iterator[Team]:
 
         house = during.enter_context(running_copy(base / "first", settle))
         releases = during.enter_context(_released(Releases(house)))
-        second = _second(base / "second", house.project, text)
-        watchdog = threading.Thread(target=second.keep_running)
-        watchdog.start()
-        during.callback(watchdog.join)
-        during.callback(second.ended.set)
+        second = Second(Project(base / "second"), {})
         team = Team(releases, second, folders, "team")
         releases.pipeline(team.model)
         for seed in range(VERSIONS):
@@ -275,6 +271,11 @@ def _team(base: Path) -> Iterator[Team]:
             if time.monotonic() > deadline:
                 raise TimeoutError("version 1 is not served by the hosts")
             time.sleep(0.3)
+        second.variables |= _joined(second.project, house.project, text)  # the ledger has a key by now
+        watchdog = threading.Thread(target=second.keep_running)
+        watchdog.start()
+        during.callback(watchdog.join)
+        during.callback(second.ended.set)
         yield team
 
 
@@ -290,9 +291,9 @@ def _settings(database: PostgresServer, folders: list[Path]) -> str:
     return "\n".join([*hosts, ledger])
 
 
-def _second(root: Path, first: Project, text: str) -> Second:
-    """A machine with the pipelines, the keys and the servers of the first."""
-    project = Project(root)
+def _joined(project: Project, first: Project, text: str) -> dict[str, str]:
+    """Give a machine the pipelines, the keys and the servers of the first; the variables of its controller."""
+    root = project.root
     (root / "pipelines").symlink_to(first.pipelines)
     (root / "data").symlink_to(first.root / "data")
     known = connections.configured(first)
@@ -311,7 +312,7 @@ def _second(root: Path, first: Project, text: str) -> Second:
     stack_state, _ = state.claim(project)
     program = programs._controller(project, stack_state)
     variables = {**os.environ, **environment.of_project(project), **connections.variables(root), **program.environment}
-    return Second(project, {**variables, "MODELYARD_PROJECT": str(root)})
+    return {**variables, "MODELYARD_PROJECT": str(root)}
 
 
 if __name__ == "__main__":
