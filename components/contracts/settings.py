@@ -178,6 +178,25 @@ class ConsoleSettings(Strict):
     buttons: bool = True
 
 
+class PeopleSettings(Strict):
+    """`[people]`: who may promote and approve, by the users and permissions of MLflow.
+
+    Args:
+        enabled: whether they decide. The project's own MLflow and the console then ask everybody for name and password.
+        unknown: what becomes of a promotion whose author is not known, as where an MLflow that somebody else runs does
+            not say who set an alias.
+    """
+
+    enabled: bool = False
+    unknown: Literal["refuse", "accept"] = "refuse"
+
+    @model_validator(mode="after")
+    def _of_use(self) -> Self:
+        if not self.enabled and "unknown" in self.model_fields_set:
+            raise ValueError("unknown needs enabled = true: without it nobody's rights are asked for")
+        return self
+
+
 class Settings(Strict):
     """The file."""
 
@@ -187,6 +206,7 @@ class Settings(Strict):
     signing: SigningSettings = SigningSettings()
     predictions: PredictionSettings = PredictionSettings()
     console: ConsoleSettings = ConsoleSettings()
+    people: PeopleSettings = PeopleSettings()
     run: RunSpec = RunSpec()
 
 

@@ -20,7 +20,7 @@ from components.core.errors import Problem, SpecError, StackError
 from components.core.project import Project
 from components.identity import remote_artifact_store
 from components.identity.artifact_store import ArtifactStore
-from flows.platform import health, state
+from flows.platform import health, people, state
 from flows.platform.ports import LOOPBACK
 from flows.platform.user_name import user_name
 
@@ -338,7 +338,8 @@ def _server(project: Project, name: Name, url: str | None, source: CredentialSou
     if url is None:
         stack_state = state.load(project)
         port = stack_state.ports.get(name) if stack_state is not None else None
-        return Server(name, own_url(name, port) if port is not None else None, credentials(project))
+        own = people.of_process(project) if name == "mlflow" and people.are_enabled(project) else credentials(project)
+        return Server(name, own_url(name, port) if port is not None else None, own)
     if name == "prefect" and not url.endswith("/api"):
         problem = Problem(f"connections.{name}", "the URL of Prefect's API ends in /api", got=url)
         raise SpecError(named_by, (problem,))

@@ -1,0 +1,109 @@
+"""MLflow's own users and permissions in the project's MLflow server (`mlflow.server.auth`, the app `basic-auth`).
+
+Users and permissions are kept beside the registry: in an SQLite file, or in the PostgreSQL database that `[servers]`
+names. The first administrator is the service account of the project, whose password nobody knows beforehand.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from components.access import project_door, server_database, service_account
+from components.access.door import Application
+from components.contracts import settings
+from components.core import atomic, atomic_database
+from components.core.errors import StackError
+from components.core.project import Project
+
+DATABASE = "people.db"
+CACHE_SECONDS = 30  # a right password is compared again after this; a change of it by MLflow's API counts at once
+# Without secrets: the database's URL, which may hold a password, is set in the process.
+CONFIGURATION = f"""[mlflow]
+default_permission = READ
+database_uri = sqlite://
+grant_default_workspace_access = false
+auth_cache_ttl_seconds = {CACHE_SECONDS}
+"""
+
+
+def create(project: Project) -> Application:
+    """MLflow's application with authentication and permissions; the service account is made, or its password renewed.
+
+    Raises:
+        StackError: the project has no secret.
+    """
+    secret = project_door.secret_of(project)
+    if secret is None:
+        raise StackError("the project has no secret", next_step="`modelyard up` makes one")
+    account = service_account.credentials(secret)
+    auth = _module(project, account.user, account.secret)
+    if server_database.is_named(project, "mlflow"):
+        _make_tables(project, auth)
+    os.environ["MLFLOW_FLASK_SERVER_SECRET_KEY"] = service_account.form_key(secret)
+    try:
+        application: Application = auth.create_app()
+    finally:
+        del os.environ["MLFLOW_FLASK_SERVER_SECRET_KEY"]
+    if not auth.store.authenticate_user(account.user, account.secret):
+        auth.store.update_user(account.user, password=account.secret)
+    auth.store.update_user(account.user, is_admin=True)
+    if not server_database.is_named(project, "mlflow"):  # accounts of secrets that were renewed; nobody else's
+        for user in auth.store.list_users():
+            if service_account.is_name(user.username) and user.username != account.user:
+                auth.store.delete_user(user.username)
+    return application
+
+
+def login(user: str, password: str) -> bool:
+    """Whether name and password are those of a user of this process's MLflow."""
+    from mlflow.server import auth
+
+    return auth._authenticate_cached(user, password) is not None
+
+
+def may_change_alias(user: str, model: str, *, removes: bool) -> bool:
+    """Whether MLflow lets a user set an alias of a model (it asks for EDIT), or take one away (MANAGE)."""
+    from mlflow.server import auth
+
+    if auth.store.get_user(user).is_admin:
+        return True
+    found = auth._resolve_user_permission_for_resource(user, "registered_model", model)
+    return bool(found.can_delete if removes else found.can_update)
+
+
+def _module(project: Project, user: str, password: str) -> Any:
+    """`mlflow.server.auth`, which reads its configuration as it is imported."""
+    file = project.state / "mlflow" / "people.ini"
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    atomic.write_text(file, CONFIGURATION)
+    os.environ["MLFLOW_AUTH_CONFIG_PATH"] = str(file)
+    from mlflow.server import auth
+
+    auth.auth_config = auth.auth_config._replace(
+        database_uri=_database(project), admin_username=user, admin_password=password
+    )
+    return auth
+
+
+def _database(project: Project) -> str:
+    if server_database.is_named(project, "mlflow"):
+        return server_database.url(project, "mlflow", "postgresql+psycopg")
+    # Relative to the project's folder, in which this process runs: its path may have characters special to URLs.
+    path = project.state.relative_to(project.root) / "mlflow" / DATABASE
+    atomic_database.create(path, _make_file)
+    return f"sqlite:///{path}"
+
+
+def _make_file(path: Path) -> None:
+    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore().init_db(f"sqlite:///{path}")
+
+
+def _make_tables(project: Project, auth: Any) -> None:
+    """Of several machines, one makes the tables at a time."""
+    where = str(settings.read(project.root).servers.mlflow)
+    with server_database.first_start(server_database.url(project, "mlflow", "postgresql"), where):
+        auth.store.init_db(auth.auth_config.database_uri)
