@@ -22,7 +22,12 @@ from flows.platform.state import StackState
 STOP_SECONDS = 20
 
 SETTINGS = "[people]\nenabled = true\n"
-PASSWORDS = {"rita": "rita's password", "edith": "edith: a password", "mara": "mara's password", "ramon": "ramon was removed"}
+PASSWORDS = {
+    "rita": "rita's password",
+    "edith": "edith: a password",
+    "mara": "mara's password",
+    "ramon": "ramon was removed",
+}
 MODEL = "digits"
 
 

@@ -79,9 +79,12 @@ def bring_up_to_date(
     from components.core.waiting import announced
     from components.registry.api import Api
     from flows.pipelines import plan
-    from flows.platform import connections, lifecycle
+    from flows.platform import connections, lifecycle, people
 
+    if people.are_enabled(project):
+        people.required(project)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
+    user = _user_who_may_train(project, spec.name)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         with announced("the registry and DVC, to see what is out of date", log):
@@ -89,7 +92,24 @@ def bring_up_to_date(
         log_plan(planned)
         if planned.current:
             return planned
-    return _run_flow(project, spec, force, overrides, planned, endpoints.prefect_api, profile=profile)
+    return _run_flow(project, spec, force, overrides, planned, endpoints.prefect_api, profile=profile, user=user)
+
+
+def _user_who_may_train(project: Project, name: str) -> str | None:
+    """The user of MLflow who runs this command; None where people have no names of their own.
+
+    Raises:
+        GateRefused: that person may not train.
+    """
+    from flows.platform import people
+
+    if not people.are_enabled(project):
+        return None
+    from flows.releases import authority
+
+    user = authority.user_of_command(project)
+    authority.require(project, name, user, "train")
+    return user
 
 
 def _run_flow(
@@ -101,6 +121,7 @@ def _run_flow(
     prefect_api: str,
     *,
     profile: bool,
+    user: str | None = None,
 ) -> Plan:
     from flows.pipelines import prewarm, stage_placement
     from flows.platform import lifecycle, server_watch
@@ -115,6 +136,10 @@ def _run_flow(
         during.enter_context(server_watch.watched(project, log))
         from flows.pipelines.flow import pipeline as flow
 
+        if user is not None:
+            from prefect import tags
+
+            during.enter_context(tags(f"by: {user}"))
         try:
             return flow(spec.name, sorted(force), overrides, profile)
         except ModelyardError as error:

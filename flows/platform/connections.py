@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 Name = Literal["prefect", "mlflow"]
 SERVERS: tuple[Name, ...] = ("prefect", "mlflow")
 # Environment variables that override modelyard.toml.
-URL_VARIABLES: dict[Name, str] = {"prefect": "MODELYARD_PREFECT_API_URL", "mlflow": "MODELYARD_MLFLOW_TRACKING_URI"}
+URL_VARIABLES: dict[Name, str] = {"prefect": "MODELYARD_PREFECT_API_URL", "mlflow": people.URL_VARIABLE}
 CREDENTIAL_VARIABLES: dict[Name, str] = {
     "prefect": "MODELYARD_PREFECT_CREDENTIALS",
-    "mlflow": "MODELYARD_MLFLOW_CREDENTIALS",
+    "mlflow": people.CREDENTIAL_VARIABLE,
 }
 PROBE_SECONDS = 5.0
 PATIENCE_SECONDS = 20.0  # on a machine under load, a server that runs may take seconds to answer
@@ -344,6 +344,8 @@ def _server(project: Project, name: Name, url: str | None, source: CredentialSou
         problem = Problem(f"connections.{name}", "the URL of Prefect's API ends in /api", got=url)
         raise SpecError(named_by, (problem,))
     known = named_credentials.read(project.root, name, source, CREDENTIAL_VARIABLES[name])
+    if name == "mlflow" and people.are_enabled(project):
+        known = people.of_process(project)
     return Server(name, url, known, named_by)
 
 

@@ -10,7 +10,7 @@ import configparser
 import os
 from pathlib import Path
 
-from components.access import project_door, service_account
+from components.access import named_credentials, project_door, service_account
 from components.access.secret import Credentials
 from components.contracts import settings
 from components.core.errors import UsageError
@@ -18,6 +18,7 @@ from components.core.project import Project
 from flows.platform.process_mark import PROGRAM
 
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"  # names of variables
+URL_VARIABLE, CREDENTIAL_VARIABLE = "MODELYARD_MLFLOW_TRACKING_URI", "MODELYARD_MLFLOW_CREDENTIALS"
 FILE = Path("~/.mlflow/credentials")
 
 
@@ -31,7 +32,14 @@ def are_enabled(project: Project) -> bool:
 
 
 def account(project: Project) -> Credentials | None:
-    """The platform's own account on the project's own MLflow; None before the stack was started for the first time."""
+    """The platform's own account: on an MLflow that somebody else runs, the one that `modelyard.toml` names.
+
+    Returns:
+        None where there is none, as before the stack was started for the first time.
+    """
+    named = settings.read(project.root).connections
+    if named.mlflow is not None or os.environ.get(URL_VARIABLE):
+        return named_credentials.read(project.root, "mlflow", named.mlflow_credentials, CREDENTIAL_VARIABLE)
     secret = project_door.secret_of(project)
     return None if secret is None else service_account.credentials(secret)
 
@@ -47,7 +55,7 @@ def person(project: Project) -> Credentials | None:
 
 
 def of_process(project: Project) -> Credentials | None:
-    """What this process uses the project's own MLflow with: the person's login, or the platform's own account."""
+    """What this process uses MLflow with: the person's login, or the platform's own account."""
     return person(project) or account(project)
 
 

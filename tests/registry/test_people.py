@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from components.access import project_door
-from components.core.errors import RegistryError, UsageError
-from components.registry import alias_notes, people, versions
+from components.registry import alias_notes
 from tests.people_server import MODEL, PASSWORDS, PeopleServer, running
 
 pytestmark = pytest.mark.slow
@@ -23,7 +20,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PeopleServer]:
         yield found
 
 
-def _client(server: PeopleServer, monkeypatch: pytest.MonkeyPatch, user: str, password: str | None = None) -> MlflowClient:
+def _client(
+    server: PeopleServer, monkeypatch: pytest.MonkeyPatch, user: str, password: str | None = None
+) -> MlflowClient:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password or PASSWORDS[user])
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
