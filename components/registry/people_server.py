@@ -7,6 +7,7 @@ names. The first administrator is the service account of the project, whose pass
 from __future__ import annotations
 
 import os
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from components.core.errors import StackError
 from components.core.project import Project
 
 DATABASE = "people.db"
+PROMPT_TAG = "mlflow.prompt.is_prompt"  # MLflow keeps prompts for language models as registered models
 CACHE_SECONDS = 30  # a right password is compared again after this; a change of it by MLflow's API counts at once
 # Without secrets: the database's URL, which may hold a password, is set in the process.
 CONFIGURATION = f"""[mlflow]
@@ -81,10 +83,34 @@ def _module(project: Project, user: str, password: str) -> Any:
     os.environ["MLFLOW_AUTH_CONFIG_PATH"] = str(file)
     from mlflow.server import auth
 
+    _creators_train(auth)
     auth.auth_config = auth.auth_config._replace(
         database_uri=_database(project), admin_username=user, admin_password=password
     )
     return auth
+
+
+def _creators_train(auth: Any) -> None:
+    """Who creates a model gets EDIT on it: with MLflow's MANAGE, the first training of a model would let promote it."""
+    original = auth.set_can_manage_registered_model_permission
+
+    def grant_to_creator(response: Any) -> None:
+        model = (response.get_json(silent=True) or {}).get("registered_model", {})
+        if any(tag.get("key") == PROMPT_TAG for tag in model.get("tags", ())):
+            original(response)
+        else:
+            user = auth.authenticate_request().username
+            auth.store.grant_user_permission(user, "registered_model", model["name"], "EDIT")
+
+    replaced = [place for place, handler in auth.AFTER_REQUEST_HANDLERS.items() if handler is original]
+    if not replaced:
+        raise StackError(
+            "this MLflow gives creators of models their permission in a way that is not known",
+            got=f"mlflow {metadata.version('mlflow')}",
+            next_step="install the version of mlflow in requirements.lock",
+        )
+    for place in replaced:
+        auth.AFTER_REQUEST_HANDLERS[place] = grant_to_creator
 
 
 def _database(project: Project) -> str:

@@ -25,6 +25,7 @@ ARTIFACTS = "mlflow-artifacts:/"
 DATABASE = "mlflow.db"
 ALIAS_PATH = "/mlflow/registered-models/alias"
 MAX_BODY_BYTES = 100_000
+OPENED_BY = "modelyard open mlflow"
 
 
 class MayChange(Protocol):
@@ -51,16 +52,16 @@ def create_app() -> Application:
     project = Project.find()
     store = _postgres(project) if server_database.is_named(project, "mlflow") else _file(project)
     if settings.read(project.root).people.enabled:
-        application = people_server.create(project)
+        with_users = people_server.create(project)
         _create_stores(store)
-        middleware = AliasNoteMiddleware(application, project, may_change=people_server.may_change_alias)
-        opened_by = "modelyard open mlflow"
-        return people_door.before(middleware, project, people_server.login, opened_by=opened_by, settings=PAGE_SETTINGS)
+        middleware = AliasNoteMiddleware(with_users, project, may_change=people_server.may_change_alias)
+        login = people_server.login
+        return people_door.before(middleware, project, login, opened_by=OPENED_BY, settings=PAGE_SETTINGS)
     from mlflow.server.fastapi_app import app as application
 
     _create_stores(store)
     middleware = AliasNoteMiddleware(application, project)
-    return project_door.before(middleware, project, opened_by="modelyard open mlflow", settings=PAGE_SETTINGS)
+    return project_door.before(middleware, project, opened_by=OPENED_BY, settings=PAGE_SETTINGS)
 
 
 def store_of(project: Project) -> str:

@@ -79,6 +79,7 @@ def _ask(name: str, version: str, role: Role, how: str) -> RollbackOutcome:
         people.required(project)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
+    authority.require(project, name, authority.user_of_command(project), "promote")
     authority.leave_note(project, name, role, version, how)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from components.registry import alias_notes
+from components.access import project_door
+from components.core.errors import RegistryError, UsageError
+from components.registry import alias_notes, people, versions
 from tests.people_server import MODEL, PASSWORDS, PeopleServer, running
 
 pytestmark = pytest.mark.slow
@@ -59,3 +62,140 @@ def test_an_editor_registers_and_the_note_of_an_alias_names_the_login(
     with pytest.raises(MlflowException, match="403"):
         client.delete_registered_model_alias(MODEL, "champion")
     assert alias_notes.read(server.project, MODEL, "champion") == note
+
+
+def test_a_note_that_was_written_by_hand_names_nobody(server: PeopleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    _client(server, monkeypatch, "edith").set_registered_model_alias(MODEL, "champion", "2")
+    note = alias_notes.read(server.project, MODEL, "champion")
+    assert note is not None
+    forged = note.model_copy(update={"user": "mara", "by": "mara"})
+    alias_notes.write(server.project, forged)
+    found = alias_notes.read(server.project, MODEL, "champion")
+    assert found is not None
+    assert (found.user, found.known_by) == (None, "a note without the right signature")
+    alias_notes.write(server.project, note)
+    assert alias_notes.read(server.project, MODEL, "champion") == note
+    alias_notes.write(server.project, note.model_copy(update={"version": "3"}))
+    changed = alias_notes.read(server.project, MODEL, "champion")
+    assert changed is not None
+    assert changed.user is None
+
+
+@pytest.mark.parametrize("path", ["/api/2.0", "/ajax-api/2.0"])
+def test_a_change_of_an_alias_that_cannot_be_noted_is_refused(server: PeopleServer, path: str) -> None:
+    login = ("edith", PASSWORDS["edith"])
+    before = alias_notes.read(server.project, MODEL, "champion")
+    body = {"name": MODEL, "alias": "champion", "version": "1", "padding": "x" * 200_000}
+    answer = httpx.post(f"{server.url}{path}/mlflow/registered-models/alias", json=body, auth=login)
+    assert answer.status_code == 400
+    assert alias_notes.read(server.project, MODEL, "champion") == before
+
+
+def test_nobody_else_acts_for_a_user(server: PeopleServer) -> None:
+    url = f"{server.url}/api/2.0/mlflow/registered-models/alias"
+    body = {"name": MODEL, "alias": "champion", "version": "1"}
+    header = {alias_notes.ON_BEHALF_HEADER: "mara"}
+    assert httpx.post(url, json=body, auth=("edith", PASSWORDS["edith"]), headers=header).status_code == 200
+    note = alias_notes.read(server.project, MODEL, "champion")
+    assert note is not None
+    assert note.user == "edith"
+    with server.api() as api:  # the platform's own account may, as for a user of the console
+        own = api.credentials
+    assert own is not None
+    assert httpx.post(url, json=body, headers={**own.headers, **header}).status_code == 200
+    note = alias_notes.read(server.project, MODEL, "champion")
+    assert note is not None
+    assert note.user == "mara"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"), ("GET", "/health"), ("GET", "/version"), ("GET", "/signup"), ("GET", "/server-info"),
+        ("GET", "/static-files/x.js"), ("POST", "/graphql"), ("GET", "/get-artifact?path=a&run_uuid=b"),
+        ("GET", "/api/2.0/mlflow/registered-models/search"), ("GET", "/ajax-api/2.0/mlflow/experiments/search"),
+        ("GET", "/api/2.0/mlflow-artifacts/artifacts"), ("PUT", "/api/2.0/mlflow-artifacts/artifacts/0/x"),
+        ("POST", "/api/2.0/mlflow/users/create"), ("POST", "/api/2.0/mlflow/users/create-ui"),
+        ("POST", "/v1/traces"), ("GET", "/ajax-api/3.0/mlflow/assistant/config"), ("GET", "/ajax-api/3.0/jobs/x"),
+        ("GET", "/metrics"), ("POST", "/gateway/x/mlflow/invocations"),
+    ],
+)  # fmt: skip
+def test_every_path_asks_for_a_login(server: PeopleServer, method: str, path: str) -> None:
+    answer = httpx.request(method, server.url + path)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+def test_wrong_passwords_and_those_that_mlflow_once_came_with_open_nothing(server: PeopleServer) -> None:
+    for login in (("mara", "not mara's password"), ("admin", "password1234"), ("admin", "password"), ("mara", "")):
+        assert httpx.get(f"{server.url}/", auth=login).status_code == 401, login
+
+
+def test_the_project_secret_is_no_password(server: PeopleServer) -> None:
+    secret = str(project_door.secret_of(server.project))
+    for user in ("mara", "root", "modelyard"):
+        assert httpx.get(f"{server.url}/", auth=(user, secret)).status_code == 401
+    assert httpx.get(f"{server.url}/", headers={"Authorization": f"Bearer {secret}"}).status_code == 401
+
+
+def test_pages_of_other_origins_use_no_login_of_the_browser(server: PeopleServer) -> None:
+    url = f"{server.url}/api/2.0/mlflow/registered-models/alias"
+    body = {"name": MODEL, "alias": "champion", "version": "1"}
+    login = ("mara", PASSWORDS["mara"])
+    for headers in ({"Origin": "https://elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "mlflow.test"}):
+        assert httpx.post(url, json=body, auth=login, headers=headers).status_code == 403
+
+
+def test_permissions_are_those_of_mlflow(server: PeopleServer) -> None:
+    with server.api() as api:
+        found = {user: people.level(api, user, MODEL) for user in (*PASSWORDS, "nobody")}
+        own = {one.name for one in people.every(api) if one.is_admin}
+        assert api.credentials is not None
+        assert own == {api.credentials.user}
+    assert found == {"rita": "READ", "edith": "EDIT", "mara": "MANAGE", "ramon": "MANAGE", "nobody": None}
+    assert [right for right in people.LEVEL if people.includes("EDIT", right)] == ["look", "train"]
+    assert not any(people.includes(level, "look") for level in (None, "DENY", "NO_PERMISSIONS", "OTHER"))
+
+
+def test_who_creates_a_model_may_train_and_not_promote_it(server: PeopleServer) -> None:
+    with server.api("edith") as api:
+        versions.ensure_model(api, "fashion", "")
+    with server.api() as own:
+        assert people.level(own, "edith", "fashion") == "EDIT"
+
+
+def test_users_are_changed_by_administrators_alone(server: PeopleServer) -> None:
+    with server.api("mara") as api:
+        with pytest.raises(RegistryError):
+            people.add(api, "friend", "a friend's password")
+        with pytest.raises(RegistryError):
+            people.set_admin(api, "mara", True)
+        with pytest.raises(RegistryError):
+            people.grant(api, "mara", "*", "promote")
+
+
+def test_a_removed_user_and_an_old_password_open_nothing(server: PeopleServer) -> None:
+    with server.api() as own:
+        people.add(own, "tomas", "the first password")
+        with pytest.raises(UsageError, match="there is a user tomas"):
+            people.add(own, "tomas", "another password")
+        with pytest.raises(RegistryError, match="12 characters"):
+            people.set_password(own, "tomas", "short")
+        login = ("tomas", "the first password")
+        assert httpx.get(f"{server.url}/", auth=login).status_code == 200
+        people.set_password(own, "tomas", "the second: password")
+        assert httpx.get(f"{server.url}/", auth=login).status_code == 401
+        login = ("tomas", "the second: password")
+        assert httpx.get(f"{server.url}/", auth=login).status_code == 200
+        people.remove(own, "tomas")
+    assert httpx.get(f"{server.url}/", auth=login).status_code == 401
+
+
+def test_no_password_is_in_a_file_or_the_log(server: PeopleServer) -> None:
+    with server.api() as api:
+        own = api.credentials
+    assert own is not None
+    for path in (path for path in server.project.root.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        assert own.secret.encode() not in content, path
+        assert not any(password.encode() in content for password in PASSWORDS.values()), path
