@@ -49,10 +49,14 @@ class PeopleServer:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[PeopleServer]:
-    """A server with a model of three versions, until the block ends."""
+def running(folder: Path, settings: str = SETTINGS) -> Iterator[PeopleServer]:
+    """A server with a model of three versions, until the block ends.
+
+    Args:
+        settings: of the project, as in `modelyard.toml`.
+    """
     project = Project(folder)
-    (folder / "modelyard.toml").write_text(SETTINGS)
+    (folder / "modelyard.toml").write_text(settings)
     (folder / "dvc.yaml").touch()
     project.pipelines.mkdir()
     secret.create(project_door.secret_file(project))

@@ -80,11 +80,12 @@ def bring_up_to_date(
     from components.registry.api import Api
     from flows.pipelines import plan
     from flows.platform import connections, lifecycle, people
+    from flows.releases import authority
 
     if people.are_enabled(project):
         people.required(project)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
-    user = _user_who_may_train(project, spec.name)
+    user = authority.trainer(project, spec.name)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         with announced("the registry and DVC, to see what is out of date", log):
@@ -93,23 +94,6 @@ def bring_up_to_date(
         if planned.current:
             return planned
     return _run_flow(project, spec, force, overrides, planned, endpoints.prefect_api, profile=profile, user=user)
-
-
-def _user_who_may_train(project: Project, name: str) -> str | None:
-    """The user of MLflow who runs this command; None where people have no names of their own.
-
-    Raises:
-        GateRefused: that person may not train.
-    """
-    from flows.platform import people
-
-    if not people.are_enabled(project):
-        return None
-    from flows.releases import authority
-
-    user = authority.user_of_command(project)
-    authority.require(project, name, user, "train")
-    return user
 
 
 def _run_flow(

@@ -152,6 +152,19 @@ def user_of_command(project: Project) -> str | None:
         ) from error
 
 
+def trainer(project: Project, model: str) -> str | None:
+    """The user of MLflow who runs a command that trains; None where people have no names of their own.
+
+    Raises:
+        UsageError: name or password is not given, or wrong.
+        GateRefused: that person may not train the model.
+    """
+    user = user_of_command(project)
+    if user is not None:
+        require(project, model, user, "train")
+    return user
+
+
 def requester_of_command(project: Project, model: str, how: str) -> Requester | None:
     """Who asks for a rollback by a command, with the right to do so; None where people have no names of their own.
 
