@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -59,6 +60,7 @@ def running(folder: Path, settings: str = SETTINGS) -> Iterator[PeopleServer]:
     (folder / "modelyard.toml").write_text(settings)
     (folder / "dvc.yaml").touch()
     project.pipelines.mkdir()
+    shutil.copy(Path("pipelines") / f"{MODEL}.yaml", project.pipeline_file(MODEL))
     secret.create(project_door.secret_file(project))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
