@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from components.access import challenge, project_door
 from components.access.door import (  # its checks are the same
@@ -31,12 +32,14 @@ from components.access.door import (  # its checks are the same
     _respond,
     _with_browser_headers,
 )
+from components.access.trusted_proxy import TrustedProxy
 from components.core import html_page
 from components.core.errors import StackError
 from components.core.project import Project
 
 USER = "modelyard.user"  # the key of the scope with the name that was proven
 KNOWN_BY = "name and password of MLflow"
+BY_PROXY = "the header of the authenticating proxy"
 LOGIN = Refusal(401, "login_needed", "name and password of an MLflow user are needed")
 
 Login = Callable[[str, str], bool]  # whether name and password are right
@@ -49,18 +52,28 @@ class PeopleDoor(Door):
 
     Args:
         login: whether name and password are right; it may take its time.
+        proxy: a proxy in front that may say who asks.
+        user_header: a header in which the application is told the user, with a word that only this process knows.
         settings: of `Door`.
     """
 
-    def __init__(self, application: Application, login: Login, **settings: Any) -> None:
+    def __init__(
+        self,
+        application: Application,
+        login: Login,
+        proxy: TrustedProxy | None = None,
+        user_header: tuple[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(application, **settings)
-        self._login = login
+        self._login, self._proxy, self._user_header = login, proxy, user_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's request, WebSocket or lifespan."""
         if scope["type"] == "lifespan":
             await self.application(scope, receive, send)
             return
+        scope = self._proxy.as_local(scope) if self._proxy is not None else scope
         headers: dict[bytes, bytes] = dict(scope["headers"])
         foreign = _foreign(scope, headers)
         if foreign is not None or scope["type"] != "http":
@@ -73,14 +86,30 @@ class PeopleDoor(Door):
             await self._pass_on(scope, headers, receive, send)
 
     async def _pass_on(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-        sent = basic(headers.get(b"authorization", b""))
-        # Comparing a password takes tens of milliseconds, by design.
-        if sent is None or not await asyncio.to_thread(self._login, *sent):
+        """Comparing a password takes tens of milliseconds, by design."""
+        user, known_by = self._proxy.user_named_in(scope) if self._proxy is not None else None, BY_PROXY
+        if user is not None and self._proxy is not None:
+            if not await asyncio.to_thread(self._proxy.knows, user):
+                refusal = Refusal(403, "no_such_user", f"MLflow has no user {user}: `modelyard people add {user}`")
+                await self._refuse(scope, headers, receive, send, refusal)
+                return
+        elif (sent := basic(headers.get(b"authorization", b""))) is not None:
+            right = await asyncio.to_thread(self._login, *sent)
+            user, known_by = sent[0] if right else None, KNOWN_BY
+        if user is None:
             await _ask_for_login(send)
             return
-        scope[USER] = sent[0]
-        scope[ACTOR] = partial(Actor, sent[0], None, KNOWN_BY)
-        await self.application(scope, receive, _with_browser_headers(send))
+        passed = self._proxy.without_its_headers(scope) if self._proxy is not None else dict(scope)
+        passed[USER], passed[ACTOR] = user, partial(Actor, user, None, known_by)
+        await self.application(self._with_user(passed, user), receive, _with_browser_headers(send))
+
+    def _with_user(self, scope: Scope, user: str) -> Scope:
+        """The request with the header that says the user to the application, which nobody else can send."""
+        if self._user_header is None:
+            return scope
+        name = self._user_header[0].lower().encode()
+        value = f"{self._user_header[1]}:{quote(user)}".encode()
+        return {**scope, "headers": [*(pair for pair in scope["headers"] if pair[0] != name), (name, value)]}
 
     async def _show_first_page(self, scope: Scope, send: Send) -> None:
         """The page that a link of `modelyard open` leads to; the browser asks for the login there."""
@@ -94,6 +123,8 @@ def before(
     login: Login,
     *,
     opened_by: str,
+    proxy: TrustedProxy | None = None,
+    user_header: tuple[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> PeopleDoor:
     """The door before a server of the project.
@@ -108,6 +139,8 @@ def before(
     return PeopleDoor(
         application,
         login,
+        proxy,
+        user_header,
         secret=secret,
         project=project_door.project_id(secret),
         used_codes=project_door.used_codes(path),

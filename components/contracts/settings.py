@@ -43,6 +43,8 @@ def database_url(text: str) -> str:
 
 DatabaseUrl = Annotated[str, AfterValidator(database_url)]
 ServerUrl = Annotated[str, AfterValidator(server_url)]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]+)?$")]
+NOT_A_USER = frozenset({"host", "origin", "authorization", "cookie", "x-modelyard-proxy", "content-length"})
 
 
 class CredentialSource(Strict):
@@ -185,15 +187,27 @@ class PeopleSettings(Strict):
         enabled: whether they decide. The project's own MLflow and the console then ask everybody for name and password.
         unknown: what becomes of a promotion whose author is not known, as where an MLflow that somebody else runs does
             not say who set an alias.
+        header: the header in which a proxy that has authenticated who asks (OpenID Connect, ...) says the user's name,
+            such as X-Forwarded-User. It is believed of a request that also holds `proxy_secret`.
+        proxy_secret: what the proxy sends in the header X-Modelyard-Proxy, at least 32 characters.
+        hosts: names, as in `mlflow.example` or `mlflow.example:8443`, under which a proxy with TLS is reached.
     """
 
     enabled: bool = False
     unknown: Literal["refuse", "accept"] = "refuse"
+    header: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9-]*$")
+    proxy_secret: CredentialSource | None = None
+    hosts: list[HostName] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _of_use(self) -> Self:
-        if not self.enabled and "unknown" in self.model_fields_set:
-            raise ValueError("unknown needs enabled = true: without it nobody's rights are asked for")
+        if not self.enabled and self.model_fields_set - {"enabled"}:
+            names = ", ".join(sorted(self.model_fields_set - {"enabled"}))
+            raise ValueError(f"{names} needs enabled = true: without it nobody's rights are asked for")
+        if (self.header is None) != (self.proxy_secret is None):
+            raise ValueError("header and proxy_secret go together: without the secret anybody could send the header")
+        if self.header is not None and self.header.lower() in NOT_A_USER:
+            raise ValueError(f"{self.header} has another meaning; expected a header of its own, as X-Forwarded-User")
         return self
 
 

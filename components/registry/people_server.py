@@ -7,9 +7,11 @@ names. The first administrator is the service account of the project, whose pass
 from __future__ import annotations
 
 import os
+import secrets
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from components.access import project_door, server_database, service_account
 from components.access.door import Application
@@ -20,6 +22,7 @@ from components.core.project import Project
 
 DATABASE = "people.db"
 PROMPT_TAG = "mlflow.prompt.is_prompt"  # MLflow keeps prompts for language models as registered models
+USER_HEADER = ("X-Modelyard-User", secrets.token_hex(16))  # from the door to MLflow, within this process
 CACHE_SECONDS = 30  # a right password is compared again after this; a change of it by MLflow's API counts at once
 # Without secrets: the database's URL, which may hold a password, is set in the process.
 CONFIGURATION = f"""[mlflow]
@@ -65,6 +68,24 @@ def login(user: str, password: str) -> bool:
     return auth._authenticate_cached(user, password) is not None
 
 
+def knows(user: str) -> bool:
+    """Whether this process's MLflow has a user of that name."""
+    from mlflow.server import auth
+
+    return bool(auth.store.has_user(user))
+
+
+def authenticate() -> Any:
+    """MLflow's `authorization_function` where a proxy says who asks: the door before MLflow has authenticated them."""
+    from flask import make_response, request
+    from werkzeug.datastructures import Authorization
+
+    word, _, user = request.headers.get(USER_HEADER[0], "").partition(":")
+    if not secrets.compare_digest(word, USER_HEADER[1]) or not user:
+        return make_response("You are not authenticated.", 401)
+    return Authorization("basic", {"username": unquote(user), "password": ""})
+
+
 def may_change_alias(user: str, model: str, *, removes: bool) -> bool:
     """Whether MLflow lets a user set an alias of a model (it asks for EDIT), or take one away (MANAGE)."""
     from mlflow.server import auth
@@ -87,6 +108,8 @@ def _module(project: Project, user: str, password: str) -> Any:
     auth.auth_config = auth.auth_config._replace(
         database_uri=_database(project), admin_username=user, admin_password=password
     )
+    if settings.read(project.root).people.header is not None:
+        auth.auth_config = auth.auth_config._replace(authorization_function=f"{__name__}:authenticate")
     return auth
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.access import people_door, project_door, server_database, service_account
+from components.access import people_door, project_door, server_database, service_account, trusted_proxy
 from components.access.door import ACTOR, Actor, Application, Receive, Scope, Send
 from components.access.people_door import USER
 from components.contracts import settings
@@ -55,8 +55,15 @@ def create_app() -> Application:
         with_users = people_server.create(project)
         _create_stores(store)
         middleware = AliasNoteMiddleware(with_users, project, may_change=people_server.may_change_alias)
-        login = people_server.login
-        return people_door.before(middleware, project, login, opened_by=OPENED_BY, settings=PAGE_SETTINGS)
+        return people_door.before(
+            middleware,
+            project,
+            people_server.login,
+            opened_by=OPENED_BY,
+            proxy=trusted_proxy.of(project, people_server.knows),
+            user_header=people_server.USER_HEADER,
+            settings=PAGE_SETTINGS,
+        )
     from mlflow.server.fastapi_app import app as application
 
     _create_stores(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,14 +43,15 @@ def people(context: click.Context, as_json: bool) -> None:
 @click.argument("name")
 @_MAY
 @_MODEL
+@click.option("--by-proxy", is_flag=True, help="Without a password: a proxy says who it is ([people] header).")
 @click.option("--administrator", is_flag=True, help="May do everything, and change users.")
-def add(name: str, may: Right, model: str | None, administrator: bool) -> int:
+def add(name: str, may: Right, model: str | None, by_proxy: bool, administrator: bool) -> int:
     """Make a user NAME. The password is asked for, or read from standard input."""
     from components.registry import people as users
 
     with _registry() as api:
         _refuse_own_names(name)
-        users.add(api, name, _password(name))
+        users.add(api, name, secrets.token_urlsafe(32) if by_proxy else _password(name))
         if administrator:
             users.set_admin(api, name, True)
         elif may != "look" or model is not None:

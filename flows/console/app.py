@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from components.access import people_door, project_door
+from components.access import people_door, project_door, trusted_proxy
 from components.access.door import Application
 from components.core.errors import ModelyardError, NotFoundError, StackError
 from components.core.project import Project
@@ -49,7 +49,9 @@ def create_app() -> Application:
         raise StackError("the project has no secret", next_step="`modelyard up` makes one")
     application = application_of(project, known)
     if people.are_enabled(project):
-        return people_door.before(application, project, Logins(project).are_right, opened_by="modelyard open")
+        logins = Logins(project)
+        proxy = trusted_proxy.of(project, logins.are_known)
+        return people_door.before(application, project, logins.are_right, opened_by="modelyard open", proxy=proxy)
     return project_door.before(application, project, opened_by="modelyard open")
 
 

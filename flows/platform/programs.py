@@ -211,7 +211,8 @@ def _database(project: Project, server: Name) -> dict[str, str]:
 
 def _people(project: Project) -> dict[str, str]:
     """So that `up` restarts the programs that ask for logins when `[people]` has changed."""
-    return {"MODELYARD_PEOPLE": "enabled"} if settings_file.read(project.root).people.enabled else {}
+    found = settings_file.read(project.root).people
+    return {"MODELYARD_PEOPLE": found.model_dump_json()} if found.enabled else {}
 
 
 def _runner(project: Project, stack_state: StackState) -> Program:
