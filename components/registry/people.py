@@ -150,4 +150,4 @@ def _grants(api: Api, user: str) -> dict[str, str]:
 
 def has_no_users(error: RegistryError) -> bool:
     """Whether the error says that this MLflow runs without users and permissions."""
-    return (error.got or "").startswith("HTTP 404")
+    return error.got == "HTTP 404"  # no such path, rather than MLflow's answer that there is no such user

@@ -28,7 +28,7 @@ _DOES = {"look": "look", "train": "train and register", "promote": "promote", "a
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AccessReview:
     """Whether somebody may do something.
 
     Args:
@@ -40,7 +40,7 @@ class Verdict:
     next_step: str = ""
 
 
-def judge(project: Project, api: Api, model: str, user: str | None, right: Right) -> Verdict:
+def review(project: Project, api: Api, model: str, user: str | None, right: Right) -> AccessReview:
     """Whether a user has a right on a model now.
 
     Args:
@@ -52,23 +52,23 @@ def judge(project: Project, api: Api, model: str, user: str | None, right: Right
     """
     found = settings.read(project.root).people
     if not found.enabled:
-        return Verdict(True, "nobody's rights are asked for")
+        return AccessReview(True, "nobody's rights are asked for")
     if user is None:
         if found.unknown == "accept":
-            return Verdict(True, 'it is not known who asks, and [people] unknown = "accept"')
+            return AccessReview(True, 'it is not known who asks, and [people] unknown = "accept"')
         next_step = f'`modelyard promote {model} VERSION` says who asks; or [people] unknown = "accept"'
-        return Verdict(False, f"it is not known who asks to {_DOES[right]}", next_step)
+        return AccessReview(False, f"it is not known who asks to {_DOES[right]}", next_step)
     try:
         level = people.level(api, user, model)
     except RegistryError as error:
         if not people.has_no_users(error):
             raise
-        return Verdict(False, "this MLflow has no users and permissions", "start it with its authentication")
+        return AccessReview(False, "this MLflow has no users and permissions", "start it with its authentication")
     if people.includes(level, right):
-        return Verdict(True, f"{user} has {level} on {model}")
+        return AccessReview(True, f"{user} has {level} on {model}")
     has = f"{user} has {level} on {model}" if level is not None else f"MLflow has no user {user}"
     next_step = f"ask somebody who may; `modelyard people` lists them, `modelyard people grant {user} --may {right}`"
-    return Verdict(False, f"{has}; who is to {_DOES[right]} needs {LEVEL[right]}", next_step)
+    return AccessReview(False, f"{has}; who is to {_DOES[right]} needs {LEVEL[right]}", next_step)
 
 
 def require_to_release(rollout: Rollout) -> None:
@@ -83,12 +83,12 @@ def require_to_release(rollout: Rollout) -> None:
         return
     asked = rollout.entry("asked")
     user = None if asked is None else asked.facts.get(USER)
-    verdict = judge(project, rollout.api, rollout.name, user, "promote")
-    rollout.context.log(f"permission: {verdict.reason}")
-    if not verdict.allowed:
+    access = review(project, rollout.api, rollout.name, user, "promote")
+    rollout.context.log(f"permission: {access.reason}")
+    if not access.allowed:
         limit = f"who promotes has {LEVEL['promote']} on the model"
         result = GateResult(
-            gate="permission", passed=False, figures={}, limit=limit, reason=verdict.reason, next_step=verdict.next_step
+            gate="permission", passed=False, figures={}, limit=limit, reason=access.reason, next_step=access.next_step
         )
         raise Refused([result])
 
@@ -103,7 +103,7 @@ def may_go_back(project: Project, model: str, version: str, note: AliasNote | No
         return True
     user = note.user if note is not None and note.version == version else None
     with _own_api(project) as api:
-        return judge(project, api, model, user, "promote").allowed
+        return review(project, api, model, user, "promote").allowed
 
 
 def require(project: Project, model: str, user: str | None, right: Right) -> None:
@@ -116,14 +116,14 @@ def require(project: Project, model: str, user: str | None, right: Right) -> Non
     if not logins.are_enabled(project):
         return
     with _own_api(project) as api:
-        verdict = judge(project, api, model, user, right)
-    if not verdict.allowed:
+        access = review(project, api, model, user, right)
+    if not access.allowed:
         raise GateRefused(
             f"{user or 'this user'} may not {_DOES[right]}",
             where=f"{model}, permissions of {connections.of(project).mlflow.url}",
-            got=verdict.reason,
+            got=access.reason,
             expected=LEVEL[right],
-            next_step=verdict.next_step,
+            next_step=access.next_step,
         )
 
 
@@ -208,7 +208,7 @@ def approval_proof(project: Project, flow_run: str, user: str, approved: bool) -
     return secret.sign(key, "approval", f"{flow_run}\n{user}\n{approved}") if key else ""
 
 
-def judge_approval(rollout: Rollout, flow_run: str, user: str, approved: bool, proof: str) -> Verdict:
+def review_approval(rollout: Rollout, flow_run: str, user: str, approved: bool, proof: str) -> AccessReview:
     """Whether an answer to a release that waits counts.
 
     Raises:
@@ -219,8 +219,8 @@ def judge_approval(rollout: Rollout, flow_run: str, user: str, approved: bool, p
     if not expected or not secret.matches(proof, expected):
         reason = f"{user or 'somebody'} answered in Prefect, which has no users: any name can be written there"
         next_step = f"answer in the console, or `modelyard approve {rollout.name}`"
-        return Verdict(False, reason, next_step)
-    return judge(project, rollout.api, rollout.name, user, "approve")
+        return AccessReview(False, reason, next_step)
+    return review(project, rollout.api, rollout.name, user, "approve")
 
 
 def _own_api(project: Project) -> Api:

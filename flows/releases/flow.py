@@ -208,7 +208,7 @@ def _answer(rollout: Rollout, text: str, deadline: float) -> Approval:
         )
         if not isinstance(answer, ProvenApproval):
             return answer
-        verdict = authority.judge_approval(rollout, flow_run, answer.your_name, answer.approve, answer.proof)
+        verdict = authority.review_approval(rollout, flow_run, answer.your_name, answer.approve, answer.proof)
         if verdict.allowed:
             return answer
         ignored = f"\n\n**An answer did not count**: {verdict.reason}; {verdict.next_step}"

@@ -306,8 +306,8 @@ def test_an_approval_counts_with_the_proof_of_a_login_and_the_right(server: Peop
     with server.api() as api:
         rollout: Any = SimpleNamespace(context=SimpleNamespace(project=server.project), api=api, name=MODEL)
 
-        def judged(user: str, proof: str, *, approves: bool = True) -> authority.Verdict:
-            return authority.judge_approval(rollout, "run", user, approves, proof)
+        def judged(user: str, proof: str, *, approves: bool = True) -> authority.AccessReview:
+            return authority.review_approval(rollout, "run", user, approves, proof)
 
         proofs = {user: authority.approval_proof(server.project, "run", user, True) for user in ("mara", "edith")}
         assert judged("mara", proofs["mara"]).allowed
@@ -362,14 +362,14 @@ def test_an_mlflow_that_notes_nobody(server: PeopleServer, tmp_path: Path, monke
     _client(server, monkeypatch, "mara")
     assert connections.of(project).mlflow.credentials == Credentials("mara", PASSWORDS["mara"])
     with server.api() as api:
-        assert not authority.judge(project, api, MODEL, None, "promote").allowed
-        assert authority.judge(project, api, MODEL, "mara", "promote").allowed
+        assert not authority.review(project, api, MODEL, None, "promote").allowed
+        assert authority.review(project, api, MODEL, "mara", "promote").allowed
         authority.leave_note(project, MODEL, "champion", "2", "modelyard promote digits 2")
         note = alias_notes.read(project, MODEL, "champion")
         assert note is not None
         assert note.user == "mara"
         file.write_text(named + 'unknown = "accept"\n')
-        assert authority.judge(project, api, MODEL, None, "promote").allowed
+        assert authority.review(project, api, MODEL, None, "promote").allowed
     verdict, found, _ = people_check.of(project)
     assert (verdict, "mara" in found, "does not note who" in found) == ("warn", True, True)
 
