@@ -54,7 +54,7 @@ def add(name: str, may: Right, model: str | None, by_proxy: bool, administrator:
         users.add(api, name, secrets.token_urlsafe(32) if by_proxy else _password(name))
         if administrator:
             users.set_admin(api, name, True)
-        elif may != "look" or model is not None:
+        else:
             users.grant(api, name, model or users.EVERY_MODEL, may)
     what = "do everything" if administrator else f"{may}, on {model or 'every model'}"
     click.echo(f"{name} may {what}")
@@ -132,7 +132,7 @@ def _registry() -> Iterator[Api]:
     from components.contracts.settings import FILE_NAME
     from components.registry.api import Api
     from flows.cli.run import log
-    from flows.platform import lifecycle
+    from flows.platform import connections, lifecycle
     from flows.platform import people as logins
 
     project = Project.find()
@@ -143,8 +143,9 @@ def _registry() -> Iterator[Api]:
             expected="[people] enabled = true",
             next_step="write that, then `modelyard up`",
         )
-    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
-    with Api(endpoints.mlflow, logins.account(project)) as api:
+    if not connections.answers(project, connections.of(project).mlflow, connections.PATIENCE_SECONDS):
+        lifecycle.up(project, log=log, runner=False)
+    with Api(str(connections.of(project).mlflow.url), logins.account(project)) as api:
         yield api
 
 

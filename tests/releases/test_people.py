@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -16,12 +18,13 @@ from components.access import project_door, secret, service_account
 from components.access.secret import Credentials
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
-from components.core.errors import GateRefused, RegistryError, UsageError
+from components.core.errors import GateRefused, NotFoundError, RegistryError, UsageError
 from components.core.project import Project
 from components.registry import alias_notes, people, versions
 from components.registry.api import Api
 from components.release.decision import Decision, DesiredState, Situation
 from components.release.production import Production
+from flows.cli.people import people as command
 from flows.console.logins import Logins
 from flows.pipelines.stages import RunContext
 from flows.platform import connections, people_check, process_mark
@@ -372,6 +375,27 @@ def test_an_mlflow_that_notes_nobody(server: PeopleServer, tmp_path: Path, monke
         assert authority.review(project, api, MODEL, None, "promote").allowed
     verdict, found, _ = people_check.of(project)
     assert (verdict, "mara" in found, "does not note who" in found) == ("warn", True, True)
+
+
+def test_the_command_adds_lists_and_removes(server: PeopleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELYARD_PROJECT", str(server.project.root))
+
+    def run(*words: str, answer: str = "") -> Result:
+        return CliRunner().invoke(command, words, input=answer)
+
+    added = run("add", "lena", "--may", "train", "--model", MODEL, answer="lena's password\n")
+    assert added.output == "lena may train, on digits\n"
+    assert httpx.get(f"{server.url}/", auth=("lena", "lena's password")).status_code == 200
+    assert run("grant", "lena", "--may", "approve", "--model", MODEL).exit_code == 0
+    listed = {one["name"]: one["permissions"] for one in json.loads(run("--json").output)}
+    assert listed["lena"] == {MODEL: "MANAGE"}
+    assert run("password", "lena", answer="another password\n").exit_code == 0
+    assert httpx.get(f"{server.url}/", auth=("lena", "lena's password")).status_code == 401
+    assert isinstance(run("add", "otto", answer="\n").exception, UsageError)
+    assert isinstance(run("add", "modelyard-01234567", answer="any password at all\n").exception, UsageError)
+    assert run("remove", "lena").exit_code == 0
+    assert isinstance(run("remove", "lena").exception, NotFoundError)
+    assert "password" not in {option.name for one in command.commands.values() for option in one.params}
 
 
 def test_doctor_says_who_may_promote(server: PeopleServer) -> None:
