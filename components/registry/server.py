@@ -24,6 +24,7 @@ from components.registry.alias_notes import AliasNote
 ARTIFACTS = "mlflow-artifacts:/"
 DATABASE = "mlflow.db"
 ALIAS_PATH = "/mlflow/registered-models/alias"
+RENAME_PATH = "/mlflow/registered-models/rename"
 MAX_BODY_BYTES = 100_000
 OPENED_BY = "modelyard open mlflow"
 
@@ -150,12 +151,29 @@ class AliasNoteMiddleware:
         changes_alias = (
             scope["type"] == "http" and scope["method"] in ("POST", "DELETE") and scope["path"].endswith(ALIAS_PATH)
         )
+        if scope["type"] == "http" and scope["path"].endswith(RENAME_PATH) and self._may_change is not None:
+            await self._rename(scope, receive, send, self._may_change)
+            return
         if not changes_alias:
             await self.application(scope, receive, send)
             return
         body, receive = await _read_body(receive)
         async with self._one_at_a_time:
             await self._change(scope, body, receive, send)
+
+    async def _rename(self, scope: Scope, receive: Receive, send: Send, may_change: MayChange) -> None:
+        """A renamed model has no aliases under its name any more: who renames it needs the right to take them away."""
+        body, receive = await _read_body(receive)
+        try:
+            model = str(json.loads(body)["name"])
+        except (ValueError, KeyError, TypeError):
+            await _refuse_request(send, 400, "INVALID_PARAMETER_VALUE", "a JSON object with name and new_name")
+            return
+        if await asyncio.to_thread(may_change, str(scope[USER]), model, removes=True):
+            await self.application(scope, receive, send)
+        else:
+            said = "a model is renamed by who has MANAGE on it: what serves would stop"
+            await _refuse_request(send, 403, "PERMISSION_DENIED", said)
 
     def _account(self) -> str | None:
         """The name of the platform's own account."""

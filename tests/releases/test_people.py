@@ -188,6 +188,25 @@ def test_who_creates_a_model_may_train_and_not_promote_it(server: PeopleServer) 
         assert people.level(own, "edith", "fashion") == "EDIT"
 
 
+def test_a_model_that_serves_is_renamed_and_removed_by_who_may_promote(
+    server: PeopleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server.api() as own:
+        versions.ensure_model(own, "flowers", "")
+        people.grant(own, "edith", "flowers", "train")
+        people.grant(own, "mara", "flowers", "promote")
+    client = _client(server, monkeypatch, "edith")
+    for forbidden in (
+        lambda: client.rename_registered_model("flowers", "roses"),
+        lambda: client.delete_registered_model("flowers"),
+    ):
+        with pytest.raises(MlflowException, match=r"MANAGE|403"):
+            forbidden()
+    client = _client(server, monkeypatch, "mara")
+    client.rename_registered_model("flowers", "roses")
+    assert client.get_registered_model("roses").name == "roses"
+
+
 def test_users_are_changed_by_administrators_alone(server: PeopleServer) -> None:
     with server.api("mara") as api:
         with pytest.raises(RegistryError):
