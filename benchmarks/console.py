@@ -68,7 +68,8 @@ def measure(models: int = 1000, entries: int = 100_000, rounds: int = 5) -> list
         playwright = during.enter_context(sync_playwright())
         chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         during.callback(chromium.close)
-        during.enter_context(_server(project, programs._console(StackState(folder, ports=taken)), taken["console"]))
+        console = programs._console(project, StackState(folder, ports=taken))
+        during.enter_context(_server(project, console, taken["console"]))
         page = chromium.new_page(viewport={"width": 1280, "height": 860})
         return _figures(page, project, f"http://127.0.0.1:{taken['console']}", models, entries, rounds)
 

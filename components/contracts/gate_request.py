@@ -20,6 +20,7 @@ Gate = Literal[
     "latency",
     "budget",
     "manual",
+    "permission",
     "load",
     "watch",
 ]

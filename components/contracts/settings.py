@@ -43,6 +43,8 @@ def database_url(text: str) -> str:
 
 DatabaseUrl = Annotated[str, AfterValidator(database_url)]
 ServerUrl = Annotated[str, AfterValidator(server_url)]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]+)?$")]
+NOT_A_USER = frozenset({"host", "origin", "authorization", "cookie", "x-modelyard-proxy", "content-length"})
 
 
 class CredentialSource(Strict):
@@ -206,7 +208,38 @@ class HostSettings(Strict):
     python: str = ".venv/bin/python"
 
 
-HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+MachineName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+
+
+class PeopleSettings(Strict):
+    """`[people]`: who may promote and approve, by the users and permissions of MLflow.
+
+    Args:
+        enabled: whether they decide. The project's own MLflow and the console then ask everybody for name and password.
+        unknown: what becomes of a promotion whose author is not known, as where an MLflow that somebody else runs does
+            not say who set an alias.
+        header: the header in which a proxy that has authenticated who asks (OpenID Connect, ...) says the user's name,
+            such as X-Forwarded-User. It is believed of a request that also holds `proxy_secret`.
+        proxy_secret: what the proxy sends in the header X-Modelyard-Proxy, at least 32 characters.
+        hosts: names, as in `mlflow.example` or `mlflow.example:8443`, under which a proxy with TLS is reached.
+    """
+
+    enabled: bool = False
+    unknown: Literal["refuse", "accept"] = "refuse"
+    header: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9-]*$")
+    proxy_secret: CredentialSource | None = None
+    hosts: list[HostName] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _of_use(self) -> Self:
+        if not self.enabled and self.model_fields_set - {"enabled"}:
+            names = ", ".join(sorted(self.model_fields_set - {"enabled"}))
+            raise ValueError(f"{names} needs enabled = true: without it nobody's rights are asked for")
+        if (self.header is None) != (self.proxy_secret is None):
+            raise ValueError("header and proxy_secret go together: without the secret anybody could send the header")
+        if self.header is not None and self.header.lower() in NOT_A_USER:
+            raise ValueError(f"{self.header} has another meaning; expected a header of its own, as X-Forwarded-User")
+        return self
 
 
 class Settings(Strict):
@@ -219,7 +252,8 @@ class Settings(Strict):
     predictions: PredictionSettings = PredictionSettings()
     console: ConsoleSettings = ConsoleSettings()
     serving: HostedSettings = HostedSettings()
-    hosts: dict[HostName, HostSettings] = Field(default_factory=dict)
+    hosts: dict[MachineName, HostSettings] = Field(default_factory=dict)
+    people: PeopleSettings = PeopleSettings()
     run: RunSpec = RunSpec()
 
 

@@ -9,14 +9,17 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from components.access import project_door
+from components.access import secret as secrets_of_project
 from components.core import atomic
 from components.core.project import Project
 from components.core.strict import Strict
 from components.identity import digest
 
 REASON_HEADER = "X-Modelyard-Reason"  # the command that the client typed, such as `modelyard promote digits 3`
+ON_BEHALF_HEADER = "X-Modelyard-On-Behalf"  # a user's name; believed from the platform's own account alone
 EXPECTED_HEADER = "X-Modelyard-Expected"  # the version that the alias names until now; empty: none
 
 
@@ -29,6 +32,8 @@ class AliasNote(Strict):
         claimed: the user that the client named, if any.
         known_by: the source of `by`: secret or cookie, and the user id of the connection.
         how: the command or page by which it was set.
+        user: the user of MLflow who logged in; None where people have no names of their own.
+        signature: HMAC of the rest with the project's secret; without it, `user` is not believed.
     """
 
     id: str
@@ -40,6 +45,8 @@ class AliasNote(Strict):
     known_by: str
     how: str
     at: str
+    user: str | None = Field(default=None, exclude_if=lambda user: user is None)
+    signature: str = Field(default="", exclude_if=lambda signature: not signature)
 
     @staticmethod
     def new(
@@ -53,17 +60,31 @@ class AliasNote(Strict):
         )  # fmt: skip
 
 
+def signed(project: Project, note: AliasNote) -> AliasNote:
+    """A note with its signature, if it names a user who logged in."""
+    secret = project_door.secret_of(project)
+    if note.user is None or secret is None:
+        return note
+    return note.model_copy(update={"signature": _signature(secret, note)})
+
+
 def write(project: Project, note: AliasNote) -> None:
     """Write a note; it replaces an older note of the same alias."""
     atomic.write_text(_path(project, note.model, note.alias), note.model_dump_json(indent=1) + "\n")
 
 
 def read(project: Project, model: str, alias: str) -> AliasNote | None:
-    """The note of the last change of an alias, if no release has consumed it."""
+    """The note of the last change of an alias, if no release has consumed it.
+
+    A user whom it names without the right signature is left out: whoever can write to the folder can write a note.
+    """
     try:
-        return AliasNote.model_validate_json(_path(project, model, alias).read_bytes())
+        note = AliasNote.model_validate_json(_path(project, model, alias).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
+    if note.user is None or _is_signed(project, note, model, alias):
+        return note
+    return note.model_copy(update={"user": None, "known_by": "a note without the right signature"})
 
 
 def consume(project: Project, note: AliasNote) -> None:
@@ -76,6 +97,16 @@ def consume(project: Project, note: AliasNote) -> None:
 def folder(project: Project) -> Path:
     """The folder of the notes; its files change with each change of an alias."""
     return project.state / "alias-notes"
+
+
+def _is_signed(project: Project, note: AliasNote, model: str, alias: str) -> bool:
+    secret = project_door.secret_of(project)
+    about = (note.model, note.alias) == (model, alias)
+    return about and secret is not None and secrets_of_project.matches(note.signature, _signature(secret, note))
+
+
+def _signature(secret: str, note: AliasNote) -> str:
+    return secrets_of_project.sign(secret, "alias note", note.model_dump_json(exclude={"signature"}))
 
 
 def _path(project: Project, model: str, alias: str) -> Path:

@@ -81,6 +81,11 @@ class Api:
         """DELETE `/api/2.0/mlflow/<path>`."""
         return self._json("DELETE", path, json=body, headers=headers)
 
+    def request(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        """A request to a path of another version of the API than `get` and the others."""
+        result: dict[str, Any] = self._send(method, path, **arguments).json()
+        return result
+
     def pages(self, method: str, path: str, key: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """All entries of a listing, page after page."""
         token = None

@@ -52,10 +52,12 @@ def compare(
     from flows.cli.run import log
     from flows.comparisons import compare as compare_models
     from flows.platform import connections, lifecycle
+    from flows.releases import authority
 
     project = Project.find()
     comparison = _comparison(project, pipelines, families, dataset, _budget(seconds, epochs, as_written))
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
+    authority.user_of_command(project)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         outcome = compare_models.run(project, comparison, api, endpoints.mlflow, log)

@@ -38,7 +38,7 @@ def shell() -> None:
 
 
 def _variables() -> dict[str, str]:
-    from flows.platform import connections, environment, lifecycle
+    from flows.platform import connections, environment, lifecycle, people
 
     project = Project.find()
     endpoints = lifecycle.configured(project)
@@ -46,11 +46,14 @@ def _variables() -> dict[str, str]:
     environment.quiet(process_environment)
     # This interpreter's commands first in PATH; no proxy for servers on this machine.
     inherited = ("PATH", "no_proxy", "NO_PROXY")
+    credentials = connections.variables(project.root)
+    if people.are_enabled(project) and people.person(project) is None:  # the platform's own account is nobody's login
+        credentials = {name: value for name, value in credentials.items() if not name.startswith("MLFLOW_TRACKING_")}
     return {
         **{name: process_environment[name] for name in inherited},
         **environment.QUIET,
         **environment.of_project(project),
         "PREFECT_API_URL": endpoints.prefect_api,
         "MLFLOW_TRACKING_URI": endpoints.mlflow,
-        **connections.variables(project.root),
+        **credentials,
     }

@@ -29,5 +29,7 @@ def page(error: ModelyardError) -> str | None:
     """
     if "hub:" in (error.where or ""):
         return "docs/models.md"
+    if "permissions of" in (error.where or ""):
+        return "docs/team.md"
     found = next((PAGES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in PAGES), None)
     return None if found is None else f"docs/{found}"

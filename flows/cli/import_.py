@@ -35,7 +35,7 @@ def import_(file: Path, promote: bool, require_signature: bool, public_key: Path
     from flows.deployment import importing
     from flows.pipelines import signing
     from flows.platform import connections, lifecycle
-    from flows.releases import promotion
+    from flows.releases import authority, promotion
 
     project = Project.find()
     key = signing.verification_key(project, public_key, required=require_signature)
@@ -51,6 +51,7 @@ def import_(file: Path, promote: bool, require_signature: bool, public_key: Path
             )
         located_yaml.read(pipeline, PipelineSpec)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
+    authority.user_of_command(project)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         done = importing.import_archive(project, api, file, log, public_key=key)
@@ -65,6 +66,8 @@ def import_(file: Path, promote: bool, require_signature: bool, public_key: Path
         }
         if promote:
             how = f"modelyard import {file.name} --promote"
+            authority.require(project, name, authority.user_of_command(project), "promote")
+            authority.leave_note(project, name, "champion", number, how)
             facts["url"] = promotion.promote(project, api, name, number, "champion", how, log).url
     if as_json:
         click.echo(json.dumps(facts, indent=2))

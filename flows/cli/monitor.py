@@ -51,10 +51,9 @@ def monitor(
     from flows.monitoring import look as looks
     from flows.monitoring.context import ASKED_BY, MonitorContext
     from flows.platform import connections, lifecycle
-    from flows.platform.user_name import user_name
 
     if dry_run:  # no server is asked, and none is started
-        with Api(connections.configured(project).mlflow, connections.credentials(project)) as api:
+        with Api(connections.configured(project).mlflow, connections.of(project).mlflow.credentials) as api:
             found = looks.look(MonitorContext(project, spec, api, log), dry_run=True)
         _show(project, model, found, as_json)
         return 0
@@ -65,7 +64,7 @@ def monitor(
     os.environ["MODELYARD_TERMINAL"] = "1"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with Api(endpoints.mlflow, endpoints.credentials) as api:
-        by = ASKED_BY if approve is None else user_name()
+        by = ASKED_BY if approve is None else _approver(project, model)
         context = MonitorContext(project, spec, api, log, by)
         if approve is not None:
             outcome = looks.approve(context, approve)
@@ -74,6 +73,16 @@ def monitor(
         found = looks.look(context)
     _show(project, model, found, as_json)
     return int(found.failed)
+
+
+def _approver(project: Project, model: str) -> str:
+    """Who approves an order; where people have names of their own, a user of MLflow who may approve."""
+    from flows.platform.user_name import user_name
+    from flows.releases import authority
+
+    user = authority.user_of_command(project)
+    authority.require(project, model, user, "approve")
+    return user or user_name()
 
 
 def _show(project: Project, model: str, found: Look, as_json: bool) -> None:

@@ -23,6 +23,8 @@ def promote(name: str, version: str, challenger: bool, as_json: bool) -> int:
     """Make VERSION of NAME the champion: set the alias, and wait until the rollout has ended.
 
     The same as setting the alias in the registry's UI. If a gate refuses (exit code 3), production stays unchanged.
+    With `[people] enabled` in modelyard.toml you need MANAGE on the model, as the user of MLFLOW_TRACKING_USERNAME and
+    MLFLOW_TRACKING_PASSWORD.
     """
     role: Role = "challenger" if challenger else "champion"
     outcome = _ask(name, version, role, f"modelyard promote {name} {version}")
@@ -38,14 +40,27 @@ def rollback(name: str, to: str | None, as_json: bool) -> int:
 
     A release in progress is aborted. Neither the registry nor Prefect needs to run; they are updated later.
     """
+    from flows.platform import people
     from flows.releases import rollback_command
 
     project = Project.find()
     how = f"modelyard rollback {name}" + (f" --to {to}" if to else "")
+    requester = None
+    if people.are_enabled(project):
+        from flows.releases import authority
+
+        requester = authority.requester_of_command(project, name, how)
     return _show(
         name,
         "champion",
-        rollback_command.roll_back(project, name, to, how, lambda text: click.echo(text, err=True)),
+        rollback_command.roll_back(
+            project,
+            name,
+            to,
+            how,
+            lambda text: click.echo(text, err=True),
+            requester,
+        ),
         as_json,
     )
 
@@ -55,13 +70,17 @@ def _ask(name: str, version: str, role: Role, how: str) -> RollbackOutcome:
     from components.core import located_yaml
     from components.registry.api import Api
     from flows.cli.run import log
-    from flows.platform import connections, lifecycle
-    from flows.releases import promotion
+    from flows.platform import connections, lifecycle, people
+    from flows.releases import authority, promotion
 
     project = Project.find()
     located_yaml.read(project.pipeline_file(name), PipelineSpec)
+    if people.are_enabled(project):
+        people.required(project)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
+    authority.require(project, name, authority.user_of_command(project), "promote")
+    authority.leave_note(project, name, role, version, how)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         try:
             outcome = promotion.promote(project, api, name, version, role, how, log)

@@ -79,9 +79,13 @@ def bring_up_to_date(
     from components.core.waiting import announced
     from components.registry.api import Api
     from flows.pipelines import plan
-    from flows.platform import connections, lifecycle
+    from flows.platform import connections, lifecycle, people
+    from flows.releases import authority
 
+    if people.are_enabled(project):
+        people.required(project)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
+    user = authority.trainer(project, spec.name)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         with announced("the registry and DVC, to see what is out of date", log):
@@ -89,7 +93,7 @@ def bring_up_to_date(
         log_plan(planned)
         if planned.current:
             return planned
-    return _run_flow(project, spec, force, overrides, planned, endpoints.prefect_api, profile=profile)
+    return _run_flow(project, spec, force, overrides, planned, endpoints.prefect_api, profile=profile, user=user)
 
 
 def _run_flow(
@@ -101,6 +105,7 @@ def _run_flow(
     prefect_api: str,
     *,
     profile: bool,
+    user: str | None = None,
 ) -> Plan:
     from flows.pipelines import prewarm, stage_placement
     from flows.platform import lifecycle, server_watch
@@ -115,6 +120,10 @@ def _run_flow(
         during.enter_context(server_watch.watched(project, log))
         from flows.pipelines.flow import pipeline as flow
 
+        if user is not None:
+            from prefect import tags
+
+            during.enter_context(tags(f"by: {user}"))
         try:
             return flow(spec.name, sorted(force), overrides, profile)
         except ModelyardError as error:

@@ -49,6 +49,8 @@ COMMANDS = {
     "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),
     "rollback": ("flows.cli.promote:rollback", "Go back to the last version that served well."),
+    "approve": ("flows.cli.approve:approve", "Answer a release that waits for a person."),
+    "people": ("flows.cli.people:people", "Who may train, promote and approve: the users of MLflow."),
     "history": ("flows.cli.history:history", "Which version was in production when, and who requested it."),
     "bundle": ("flows.cli.bundle:bundle", "The bundle of a version; one archive of it, with wheels and evidence."),
     "export": ("flows.cli.export:export", "A version for other tools: transformers, onnxruntime, safetensors."),

@@ -41,8 +41,10 @@ def run_trial(project: Project, pipeline: str, seconds: float) -> TrialOutcome:
     from flows.cli.run import log
     from flows.comparisons import trial
     from flows.platform import connections, lifecycle
+    from flows.releases import authority
 
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
+    authority.trainer(project, pipeline)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         return trial.run(project, pipeline, seconds, api, endpoints.mlflow, log)

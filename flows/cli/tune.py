@@ -58,10 +58,12 @@ def tune(
     from flows.cli.run import log
     from flows.comparisons.tuning import tune as tuning
     from flows.platform import connections, lifecycle
+    from flows.releases import authority
 
     project = Project.find()
     request = tuning.Request(pipeline, trials, seconds, parallel, study, storage, applies, finish)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
+    authority.trainer(project, pipeline)
     connections.enter(project)
     if dashboard:
         from flows.comparisons.tuning import dashboard as dashboards

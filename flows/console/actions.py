@@ -11,20 +11,25 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+import httpx
+
+from components.access import http_client
 from components.access.door import Actor
+from components.access.http_client import ClientFactory
 from components.access.secret import Credentials
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
 from components.core.errors import GateRefused, ModelyardError, NotFoundError, StackError
 from components.core.log import Log
 from components.core.project import Project
+from components.registry import alias_notes
 from components.registry.api import Api
 from components.release.ledger import Role
 from flows.console import prefect_view
-from flows.platform import connections, lifecycle
-from flows.releases import promotion, rollback_command
+from flows.platform import connections, lifecycle, people
+from flows.releases import authority, promotion, rollback_command
 from flows.releases.rollback import Requester
 
 MOST_KEPT = 200
@@ -110,6 +115,9 @@ def promote(project: Project, actor: Actor, name: str, version: str, role: Role,
         ModelyardError: as `promotion.promote`.
     """
     located_yaml.read(project.pipeline_file(name), PipelineSpec)
+    authority.require(project, name, actor.name, "promote")
+    if not connections.of(project).mlflow.is_own:
+        authority.leave_note(project, name, role, version, f"the console: promote {name} {version}", user=actor.name)
     with _registry(project, actor) as api:
         outcome = promotion.promote(project, api, name, version, role, f"the console: promote {name} {version}", log)
     caution = promotion.caution(project, name, outcome)
@@ -119,6 +127,7 @@ def promote(project: Project, actor: Actor, name: str, version: str, role: Role,
 
 def remove_challenger(project: Project, actor: Actor, name: str, log: Log) -> str:
     """Take the alias `challenger` away; the controller removes it from the service."""
+    authority.require(project, name, actor.name, "promote")
     with _registry(project, actor) as api:
         promotion.remove_alias(api, name, "challenger", f"the console: remove the challenger of {name}")
     log("the alias was taken away")
@@ -132,18 +141,24 @@ def roll_back(project: Project, actor: Actor, name: str, to: str | None, log: Lo
         ModelyardError: as `rollback_command.roll_back`.
     """
     how = f"the console: rollback {name}" + (f" to {to}" if to else "")
-    requester = Requester(actor.name, how, {"known_by": actor.known_by, "claimed": actor.claimed})
+    authority.require(project, name, actor.name, "promote")
+    user = {authority.USER: actor.name} if people.are_enabled(project) else {}
+    requester = Requester(actor.name, how, {"known_by": actor.known_by, "claimed": actor.claimed, **user})
     outcome = rollback_command.roll_back(project, name, to, how, log, requester)
     return f"version {outcome.version} is champion of {name}"
 
 
-def approve(project: Project, actor: Actor, flow_run: str, approved: bool, comment: str, log: Log) -> str:
+def approve(project: Project, actor: Actor, name: str, flow_run: str, approved: bool, comment: str, log: Log) -> str:
     """Answer the question of a release that waits for a person, as Prefect's form does.
 
     Raises:
+        GateRefused: people have names of their own, and this one may not approve.
         StackError: Prefect refused it, as when somebody was faster.
     """
-    answer = {"approve": approved, "your_name": actor.name, "comment": comment[:1000]}
+    answer: dict[str, object] = {"approve": approved, "your_name": actor.name, "comment": comment[:1000]}
+    if people.are_enabled(project):
+        authority.require(project, name, actor.name, "approve")
+        answer["proof"] = authority.approval_proof(project, flow_run, actor.name, approved)
     deadline = time.monotonic() + ANSWER_SECONDS
     while True:
         found = prefect_view.request(project, "POST", f"/flow_runs/{flow_run}/resume", {"run_input": answer})
@@ -157,13 +172,15 @@ def approve(project: Project, actor: Actor, flow_run: str, approved: bool, comme
     return "approved: the release goes on" if approved else "refused: the release ends"
 
 
-def pause(project: Project, name: str, paused: bool, log: Log) -> str:
+def pause(project: Project, actor: Actor, name: str, paused: bool, log: Log) -> str:
     """Pause the schedule of a pipeline in Prefect, or let it go on.
 
     Raises:
         NotFoundError: it is not scheduled.
+        GateRefused: people have names of their own, and this one may not train.
         StackError: Prefect does not answer.
     """
+    authority.require(project, name, actor.name, "train")
     found = next((one for one in prefect_view.deployments(project) if one["name"] == name), None)
     if found is None:
         raise NotFoundError(f"{name} is not scheduled", next_step=f"`modelyard schedule {name}`")
@@ -182,6 +199,19 @@ def _registry(project: Project, actor: Actor) -> Api:
     if endpoints is None:
         raise StackError("the stack is not running", next_step="`modelyard up`")
     credentials = endpoints.credentials
+    if people.are_enabled(project):  # the platform's own account acts for a user who has logged in here
+        return Api(endpoints.mlflow, people.account(project), connect=_acting_for(actor))
     if connections.of(project).mlflow.is_own and credentials is not None:
         credentials = Credentials(actor.name.replace(":", "_"), credentials.secret)
     return Api(endpoints.mlflow, credentials)
+
+
+def _acting_for(actor: Actor) -> ClientFactory:
+    """A client of the platform's own account whose changes of aliases are noted as another user's."""
+
+    def connect(credentials: Credentials | None, url: str, **settings: Any) -> httpx.Client:
+        made = http_client.client(credentials, url, **settings)
+        made.headers[alias_notes.ON_BEHALF_HEADER] = actor.name
+        return made
+
+    return connect

@@ -19,15 +19,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from components.access import project_door
+from components.access import people_door, project_door, trusted_proxy
 from components.access.door import Application
 from components.core.errors import ModelyardError, NotFoundError, StackError
 from components.core.project import Project
 from flows.console import answers, buttons, form_token
+from flows.console.logins import Logins
 from flows.console.pages import data, lineage, model, models, operations
 from flows.console.pages.models import SHOWN, ModelsQuery, Shown
 from flows.console.sources import Sources
-from flows.platform import environment
+from flows.platform import environment, people
 
 KEPT_SECONDS = 365 * 24 * 3600
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,200}")
@@ -47,6 +48,10 @@ def create_app() -> Application:
     if known is None:
         raise StackError("the project has no secret", next_step="`modelyard up` makes one")
     application = application_of(project, known)
+    if people.are_enabled(project):
+        logins = Logins(project)
+        proxy = trusted_proxy.of(project, logins.are_known)
+        return people_door.before(application, project, logins.are_right, opened_by="modelyard open", proxy=proxy)
     return project_door.before(application, project, opened_by="modelyard open")
 
 

@@ -79,11 +79,11 @@ def _work(sources: Sources, actor: Actor, name: str, button: str, fields: dict[s
         return "remove the challenger", partial(actions.remove_challenger, project, actor, name)
     if button == "approve" and _FLOW_RUN.fullmatch(fields.get("flow_run", "")):
         approved = fields.get("answer") == "yes"
-        work = partial(actions.approve, project, actor, fields["flow_run"], approved, fields.get("comment", ""))
+        work = partial(actions.approve, project, actor, name, fields["flow_run"], approved, fields.get("comment", ""))
         return "approve the release" if approved else "refuse the release", work
     if button == "pause" and fields.get("paused") in ("yes", "no"):
         paused = fields["paused"] == "yes"
-        return f"{'pause' if paused else 'resume'} the schedule", partial(actions.pause, project, name, paused)
+        return f"{'pause' if paused else 'resume'} the schedule", partial(actions.pause, project, actor, name, paused)
     raise UsageError("there is no such button, or a field of its form is missing", got=button[:40])
 
 

@@ -34,6 +34,7 @@ from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.progress_line import ProgressLine
 from flows.pipelines.training_duration import Stopwatch
+from flows.platform import people
 from flows.runners import stage_runner
 from flows.runners.stage_runner import LineSink, StageRunner
 
@@ -226,7 +227,7 @@ def register(context: RunContext, fingerprints: Fingerprints, run: Run, package:
         package=package,
         requirements=pyfunc_requirements(context.project, tasks.find(package.facts.task).libraries),
         source_root=context.project.source_root,
-        tags=_environment_facts(context.project, context.log),
+        tags=_environment_facts(context.project, context.log) | _trained_by(context.project),
     )
     with announced(f"the registry, or another run that registers {context.spec.name}", context.log):
         version = registration.register(context.api, run, request, context.project.locks)
@@ -240,6 +241,12 @@ def register(context: RunContext, fingerprints: Fingerprints, run: Run, package:
             next_step="change train.seed to register another model",
         )
     return version
+
+
+def _trained_by(project: Project) -> dict[str, str]:
+    """The user of MLflow whose login registers the model, where people have names of their own."""
+    person = people.person(project) if people.are_enabled(project) else None
+    return {} if person is None else {"trained_by": person.user}
 
 
 def package_of(context: RunContext, version: Version) -> Package:

@@ -20,7 +20,7 @@ from components.core.errors import Problem, SpecError, StackError
 from components.core.project import Project
 from components.identity import remote_artifact_store
 from components.identity.artifact_store import ArtifactStore
-from flows.platform import health, state
+from flows.platform import health, people, state
 from flows.platform.ports import LOOPBACK
 from flows.platform.user_name import user_name
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 Name = Literal["prefect", "mlflow"]
 SERVERS: tuple[Name, ...] = ("prefect", "mlflow")
 # Environment variables that override modelyard.toml.
-URL_VARIABLES: dict[Name, str] = {"prefect": "MODELYARD_PREFECT_API_URL", "mlflow": "MODELYARD_MLFLOW_TRACKING_URI"}
+URL_VARIABLES: dict[Name, str] = {"prefect": "MODELYARD_PREFECT_API_URL", "mlflow": people.URL_VARIABLE}
 CREDENTIAL_VARIABLES: dict[Name, str] = {
     "prefect": "MODELYARD_PREFECT_CREDENTIALS",
-    "mlflow": "MODELYARD_MLFLOW_CREDENTIALS",
+    "mlflow": people.CREDENTIAL_VARIABLE,
 }
 PROBE_SECONDS = 5.0
 PATIENCE_SECONDS = 20.0  # on a machine under load, a server that runs may take seconds to answer
@@ -338,11 +338,14 @@ def _server(project: Project, name: Name, url: str | None, source: CredentialSou
     if url is None:
         stack_state = state.load(project)
         port = stack_state.ports.get(name) if stack_state is not None else None
-        return Server(name, own_url(name, port) if port is not None else None, credentials(project))
+        own = people.of_process(project) if name == "mlflow" and people.are_enabled(project) else credentials(project)
+        return Server(name, own_url(name, port) if port is not None else None, own)
     if name == "prefect" and not url.endswith("/api"):
         problem = Problem(f"connections.{name}", "the URL of Prefect's API ends in /api", got=url)
         raise SpecError(named_by, (problem,))
     known = named_credentials.read(project.root, name, source, CREDENTIAL_VARIABLES[name])
+    if name == "mlflow" and people.are_enabled(project):
+        known = people.of_process(project)
     return Server(name, url, known, named_by)
 
 

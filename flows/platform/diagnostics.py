@@ -27,7 +27,7 @@ from components.core.project import Project
 from components.identity import lock_file, remote_artifact_store
 from components.release import ledger as ledgers
 from components.release import ledger_place
-from flows.platform import connections, lifecycle, ports, state
+from flows.platform import connections, lifecycle, people_check, ports, state
 from flows.platform.programs import FIRST_PORT
 
 GIGABYTE = 10**9
@@ -57,6 +57,7 @@ def diagnose(project: Project, others: Sequence[Callable[[Project], Finding]] = 
         _dvc_remote,
         _databases,
         _connections,
+        _people,
         _ledger,
         _artifacts,
         _engines,
@@ -237,6 +238,11 @@ def _connections(project: Project) -> Finding:
         names = " and ".join(server.name for server in unreachable)
         return Finding("connections", "fail", f"{summary}; {names} does not answer", "correct its URL and credentials")
     return Finding("connections", "ok", summary)
+
+
+def _people(project: Project) -> Finding:
+    """Check who may do what."""
+    return Finding("people", *people_check.of(project))
 
 
 def _ledger(project: Project) -> Finding:

@@ -134,7 +134,7 @@ def of_stack(project: Project, stack_state: StackState) -> tuple[Program, ...]:
         *((_mlflow(project, stack_state),) if "mlflow" in own else ()),
         _runner(project, stack_state),
         _controller(project, stack_state),
-        _console(stack_state),
+        _console(project, stack_state),
     )
 
 
@@ -203,6 +203,7 @@ def _mlflow(project: Project, stack_state: StackState) -> Program:
         "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,localhost:*,[[]::1]:*",
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
         **_database(project, "mlflow"),
+        **_people(project),
     }
     return Program("mlflow", _uvicorn_command("components.registry.server:create_app", port), settings)
 
@@ -211,6 +212,12 @@ def _database(project: Project, server: Name) -> dict[str, str]:
     """The database that `[servers]` names, so that `up` restarts a server that is to have another one."""
     named = getattr(settings_file.read(project.root).servers, server)
     return {} if named is None else {"MODELYARD_SERVER_DATABASE": named}
+
+
+def _people(project: Project) -> dict[str, str]:
+    """So that `up` restarts the programs that ask for logins when `[people]` has changed."""
+    found = settings_file.read(project.root).people
+    return {"MODELYARD_PEOPLE": found.model_dump_json()} if found.enabled else {}
 
 
 def _runner(project: Project, stack_state: StackState) -> Program:
@@ -223,6 +230,7 @@ def _runner(project: Project, stack_state: StackState) -> Program:
             # Prefect creates `runner_storage` there. In /tmp the first user would own the folder.
             "TMPDIR": str(state.folder(project)),
             "PYTHONUNBUFFERED": "1",
+            **_people(project),
         },
         priority=30,
         stop_seconds=8,
@@ -242,6 +250,7 @@ def _controller(project: Project, stack_state: StackState) -> Program:
             "PYTHONUNBUFFERED": "1",
             # So that `up` restarts a controller whose ledger is to be elsewhere: it holds its lead in that database.
             **({"MODELYARD_LEDGER_URL": url} if (url := ledger_place.url(project)) is not None else {}),
+            **_people(project),
         },
         priority=30,
         stop_seconds=8,
@@ -251,6 +260,6 @@ def _controller(project: Project, stack_state: StackState) -> Program:
     )
 
 
-def _console(stack_state: StackState) -> Program:
+def _console(project: Project, stack_state: StackState) -> Program:
     port = stack_state.ports.get(CONSOLE, FIRST_PORT[CONSOLE])
-    return Program(CONSOLE, _uvicorn_command("flows.console.app:create_app", port))
+    return Program(CONSOLE, _uvicorn_command("flows.console.app:create_app", port), _people(project))

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from components.core.errors import ModelyardError
@@ -29,7 +29,7 @@ from components.release.ledger_store import Hold
 from flows.platform import connections, environment, lifecycle
 from flows.platform.log_upkeep import LogUpkeep
 from flows.releases import activity as activities
-from flows.releases import observation, rollback, telling
+from flows.releases import authority, observation, rollback, telling
 from flows.releases.activity import Activity, Doing
 from flows.releases.observation import Head, Observer
 from flows.releases.preemption import PREEMPT
@@ -63,6 +63,7 @@ class Memory:
         decision: what the last step was decided by.
         refused: what was decided before the last refusal: deciding it again means that refusals do not end.
         step: what a thread of this process does.
+        needs_release: what was asked for by somebody who may not go back at once; the release says so.
         at_rest: what was seen of a model without a service when nothing was due.
     """
 
@@ -80,6 +81,7 @@ class Memory:
     decision: Decision | None = None
     refused: Decision | None = None
     step: Future[None] | None = None
+    needs_release: DesiredState | None = None
     at_rest: tuple[DesiredState | None, Head | None, int, str | None] | None = None
 
 
@@ -174,12 +176,14 @@ class Controller:
             return
         if desired is not None and memory.desired != desired:
             memory.desired, memory.failures, memory.not_before = desired, 0, 0.0
-            memory.failure, memory.failed_at, memory.refused = "", None, None
+            memory.failure, memory.failed_at, memory.refused, memory.needs_release = "", None, None, None
         if now < memory.not_before:
             return
         situation = memory.observer.situation(
             aliases, champion_gone=self._is_champion_gone(memory, desired, now), head=head
         )
+        if memory.needs_release is not None and memory.needs_release == desired:
+            situation = replace(situation, going_back=False)
         decision = decide(situation)
         if decision is None:
             memory.refused, memory.failures = None, 0
@@ -282,6 +286,9 @@ class Controller:
                 rollback.finish(service, project, name, left, log)
             elif situation.desired is not None and situation.desired.champion is not None:
                 requester, note = telling.requester_of_alias(project, name, memory.observer.ledger.entries())
+                if not authority.may_go_back(project, name, situation.desired.champion, note):
+                    memory.needs_release = situation.desired
+                    return
                 rollback.roll_back(service, project, name, situation.desired.champion, requester, log)
                 if note is not None:
                     alias_notes.consume(project, note)

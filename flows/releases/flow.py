@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack, suppress
 from typing import Any
+from uuid import UUID
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import pause_flow_run
@@ -24,8 +27,8 @@ from components.registry.api import Api
 from components.release.ledger import Role
 from components.release.production import Pin
 from flows.pipelines.stages import RunContext
-from flows.platform import crashed_runs, lifecycle
-from flows.releases import challenger, gating, refusal, steps, telling
+from flows.platform import crashed_runs, lifecycle, people
+from flows.releases import authority, challenger, gating, refusal, steps, telling
 from flows.releases import rollout as rollouts
 from flows.releases.preemption import Preempted, preemptible
 from flows.releases.refusal import Report
@@ -41,6 +44,12 @@ class Approval(RunInput):
     approve: bool
     your_name: str
     comment: str = ""
+
+
+class ProvenApproval(Approval):
+    """What a person answers where people have names of their own; the proof is made where they logged in."""
+
+    proof: str = ""
 
 
 @task(name="verify", cache_policy=NO_CACHE)
@@ -119,6 +128,7 @@ def release(name: str, role: Role, step: str = "release", broken: str | None = N
         rollout = rollouts.begin(context, target_of(project, name), role, page, withdraws=withdraws, broken=broken)
         if rollout is None:
             return Completed(name="Superseded", message="the registry asks for another version by now")
+        _tag_with_user(rollout, flow_run)
         try:
             with preemptible():
                 _carry_out(rollout, withdraws=withdraws)
@@ -149,6 +159,8 @@ def _carry_out(rollout: Rollout, *, withdraws: bool) -> None:
     asked = rollout.entry("asked")
     if asked is not None and asked.facts.get("broken"):
         raise steps.unloadable(str(asked.facts["broken"]))
+    if "switching" not in rollout.done:
+        authority.require_to_release(rollout)
     candidate = verify_task(rollout)
     pin, code = bundle_task(rollout, candidate)
     evidence = None
@@ -158,6 +170,7 @@ def _carry_out(rollout: Rollout, *, withdraws: bool) -> None:
             _ask(rollout, evidence)
         stage_task(rollout, pin, code)
         prove_task(rollout, candidate)
+        authority.require_to_release(rollout)  # a right that was taken away meanwhile is none
     if "switched" not in rollout.done:
         switch_task(rollout, pin)
     figures = watch_task(rollout)
@@ -173,15 +186,42 @@ def _ask(rollout: Rollout, evidence: GateEvidence) -> None:
     assert manual is not None  # noqa: S101
     report = refusal.upload(rollout, str(rollout.context.project.gates(rollout.name, evidence.key)))
     text = refusal.markdown(rollout, evidence.results, report)
-    form = Approval.with_initial_data(description=text, approve=False, your_name="")
     rollout.record("waiting", until_minutes=manual.timeout_minutes)
     try:
-        answer = pause_flow_run(wait_for_input=form, timeout=int(manual.timeout_minutes * 60), poll_interval=2)
+        answer = _answer(rollout, text, time.monotonic() + manual.timeout_minutes * 60)
     except FlowPauseTimeout as error:
         raise Refused([_manual(f"nobody answered within {manual.timeout_minutes:g} minutes", "ask again")]) from error
     if not answer.approve:
         raise Refused([_manual(f"{answer.your_name} said no: {answer.comment or 'no comment'}", "ask them")])
-    rollout.record("approved", by=answer.your_name, comment=answer.comment)
+    proven = {authority.USER: answer.your_name} if isinstance(answer, ProvenApproval) else {}
+    rollout.record("approved", by=answer.your_name, comment=answer.comment, **proven)
+
+
+def _answer(rollout: Rollout, text: str, deadline: float) -> Approval:
+    """The first answer that counts: where people have names of their own, one of a person with the right."""
+    form: type[Approval] = ProvenApproval if people.are_enabled(rollout.context.project) else Approval
+    flow_run, ignored = str(this_flow_run.id), ""
+    while True:
+        asked = form.with_initial_data(description=text + ignored, approve=False, your_name="")
+        answer: Approval = pause_flow_run(
+            wait_for_input=asked, timeout=max(1, int(deadline - time.monotonic())), poll_interval=2
+        )
+        if not isinstance(answer, ProvenApproval):
+            return answer
+        verdict = authority.review_approval(rollout, flow_run, answer.your_name, answer.approve, answer.proof)
+        if verdict.allowed:
+            return answer
+        ignored = f"\n\n**An answer did not count**: {verdict.reason}; {verdict.next_step}"
+        rollout.context.log(f"an answer did not count: {verdict.reason}; {verdict.next_step}")
+
+
+def _tag_with_user(rollout: Rollout, flow_run: str) -> None:
+    """The user who logged in and asked, as a tag of the flow run."""
+    asked = rollout.entry("asked")
+    user = None if asked is None else asked.facts.get(authority.USER)
+    if user is not None:
+        with get_client(sync_client=True) as prefect:
+            prefect.update_flow_run(UUID(flow_run), tags=[*this_flow_run.tags, f"by: {user}"])
 
 
 def _manual(reason: str, next_step: str) -> GateResult:

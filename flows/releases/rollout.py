@@ -206,6 +206,8 @@ def begin(
         by, how = note.by, note.how
     rollout = Rollout(context, service, role, secrets.token_hex(6), current, target, by)
     known = {} if note is None else {"known_by": note.known_by, "claimed": note.claimed, NOTE: note.id}
+    if note is not None and note.user is not None:
+        known["user"] = note.user
     rollout.record("asked", how=how, broken=broken, flow_run=flow_run, **known)
     if note is not None:
         alias_notes.consume(context.project, note)

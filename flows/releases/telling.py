@@ -88,7 +88,9 @@ def requester_of_alias(project: Project, name: str, entries: list[Entry]) -> tup
     note = alias_notes.read(project, name, "champion")
     if note is None or is_consumed(note, entries):
         return Requester("registry", ALIAS_SET, {}), None
-    return Requester(note.by, note.how, {"known_by": note.known_by, "claimed": note.claimed, NOTE: note.id}), note
+    user = {} if note.user is None else {"user": note.user}
+    facts = {"known_by": note.known_by, "claimed": note.claimed, NOTE: note.id, **user}
+    return Requester(note.by, note.how, facts), note
 
 
 def tell_soon(api: Api, project: Project, name: str, release: str, log: Log) -> None:

@@ -63,6 +63,15 @@ WRONG = [
         "unknown key; allowed: env, file",
     ),
     ("[connections\n", 1, "(file)", "not TOML"),
+    ("[people]\nunknown = 'accept'\n", 1, "people", "unknown needs enabled = true"),
+    ("[people]\nenabled = true\nheader = 'X-User'\n", 1, "people", "header and proxy_secret go together"),
+    (
+        "[people]\nenabled = true\nheader = 'Authorization'\nproxy_secret = {env = 'X'}\n",
+        1,
+        "people",
+        "Authorization has another meaning",
+    ),
+    ("[people]\nenabled = true\nhosts = ['https://x']\n", 3, "people.hosts.0", "pattern"),
 ]
 
 

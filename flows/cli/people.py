@@ -1,0 +1,179 @@
+"""`modelyard people`"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from components.core.errors import NotFoundError, UsageError
+from components.core.project import Project
+
+if TYPE_CHECKING:
+    from components.registry.api import Api
+    from components.registry.people import Right
+
+RIGHTS = ("look", "train", "promote", "approve")
+
+_MODEL = click.option("--model", metavar="NAME", help="On this model alone; without it, on every model.")
+_MAY = click.option(
+    "--may", type=click.Choice(RIGHTS), default="look", show_default=True,
+    help="The right; each includes those before it. promote and approve are one permission of MLflow, MANAGE.",
+)  # fmt: skip
+
+
+@click.group(invoke_without_command=True, epilog="Example:  modelyard people; modelyard people add ann --may train")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def people(context: click.Context, as_json: bool) -> None:
+    """Who may do what: the users and permissions of MLflow.
+
+    Without a command, lists them. Needs `[people] enabled = true` in modelyard.toml, and the project's secret.
+    """
+    if context.invoked_subcommand is None:
+        _list(as_json)
+
+
+@people.command(epilog="Example:  modelyard people add ann --may promote --model digits")
+@click.argument("name")
+@_MAY
+@_MODEL
+@click.option("--by-proxy", is_flag=True, help="Without a password: a proxy says who it is ([people] header).")
+@click.option("--administrator", is_flag=True, help="May do everything, and change users.")
+def add(name: str, may: Right, model: str | None, by_proxy: bool, administrator: bool) -> int:
+    """Make a user NAME. The password is asked for, or read from standard input."""
+    from components.registry import people as users
+
+    with _registry() as api:
+        _refuse_own_names(name)
+        users.add(api, name, secrets.token_urlsafe(32) if by_proxy else _password(name))
+        if administrator:
+            users.set_admin(api, name, True)
+        else:
+            users.grant(api, name, model or users.EVERY_MODEL, may)
+    what = "do everything" if administrator else f"{may}, on {model or 'every model'}"
+    click.echo(f"{name} may {what}")
+    return 0
+
+
+@people.command(epilog="Example:  modelyard people grant ann --may promote --model digits")
+@click.argument("name")
+@_MAY
+@_MODEL
+def grant(name: str, may: Right, model: str | None) -> int:
+    """Give a user another right, in place of the one of before on the same model."""
+    from components.registry import people as users
+
+    with _registry() as api:
+        _known(api, name)
+        users.grant(api, name, model or users.EVERY_MODEL, may)
+    click.echo(f"{name} may {may}, on {model or 'every model'}")
+    return 0
+
+
+@people.command(epilog="Example:  modelyard people password ann")
+@click.argument("name")
+def password(name: str) -> int:
+    """Give a user another password, which is asked for, or read from standard input."""
+    from components.registry import people as users
+
+    with _registry() as api:
+        _known(api, name)
+        _refuse_own_names(name)
+        users.set_password(api, name, _password(name))
+    click.echo(f"{name} has another password")
+    return 0
+
+
+@people.command(epilog="Example:  modelyard people remove ann")
+@click.argument("name")
+def remove(name: str) -> int:
+    """Remove a user: nothing that was asked for by that name, and not done yet, is done any more."""
+    from components.registry import people as users
+
+    with _registry() as api:
+        _known(api, name)
+        users.remove(api, name)
+    click.echo(f"{name} is removed")
+    return 0
+
+
+def _list(as_json: bool) -> None:
+    from components.access import service_account
+    from components.registry import people as users
+    from flows.cli import table
+
+    with _registry() as api:
+        found = users.every(api)
+    if as_json:
+        document = [{"name": one.name, "administrator": one.is_admin, "permissions": one.grants} for one in found]
+        click.echo(json.dumps(document, indent=2))
+        return
+    rows = []
+    for one in found:
+        grants = "; ".join(f"{model}: {given}" for model, given in sorted(one.grants.items())) or "looks"
+        own = "the platform itself" if service_account.is_name(one.name) else None
+        rows.append([one.name, own or ("administrator" if one.is_admin else grants)])
+    table.show(["name", "permissions of MLflow"], rows)
+
+
+@contextmanager
+def _registry() -> Iterator[Api]:
+    """MLflow, for the platform's own account.
+
+    Raises:
+        UsageError: people have no names of their own in this project.
+    """
+    from components.contracts.settings import FILE_NAME
+    from components.registry.api import Api
+    from flows.cli.run import log
+    from flows.platform import connections, lifecycle
+    from flows.platform import people as logins
+
+    project = Project.find()
+    if not logins.are_enabled(project):
+        raise UsageError(
+            "people have no names of their own in this project",
+            where=FILE_NAME,
+            expected="[people] enabled = true",
+            next_step="write that, then `modelyard up`",
+        )
+    if not connections.answers(project, connections.of(project).mlflow, connections.PATIENCE_SECONDS):
+        lifecycle.up(project, log=log, runner=False)
+    with Api(str(connections.of(project).mlflow.url), logins.account(project)) as api:
+        yield api
+
+
+def _known(api: Api, name: str) -> None:
+    from components.registry.api import MissingError
+
+    try:
+        api.get("users/get", username=name)
+    except MissingError as error:
+        raise NotFoundError(f"there is no user {name}", next_step="`modelyard people` lists them") from error
+
+
+def _refuse_own_names(name: str) -> None:
+    from components.access import service_account
+
+    if service_account.is_name(name) or ":" in name or name.strip() != name:
+        raise UsageError(
+            "this can be no name of a person", got=name, expected="no colon, and not modelyard-12345678",
+            next_step="choose another name",
+        )  # fmt: skip
+
+
+def _password(name: str) -> str:
+    """A password: asked for twice at a terminal, else the first line of standard input; never an argument."""
+    if sys.stdin.isatty():
+        found: str = click.prompt(f"password of {name}", hide_input=True, confirmation_prompt=True)
+        return found
+    line = sys.stdin.readline().rstrip("\n")
+    if not line:
+        raise UsageError("no password", where="standard input", next_step="pass it as a line, or run at a terminal")
+    return line
