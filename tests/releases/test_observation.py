@@ -27,7 +27,8 @@ class Silent(LocalServingTarget):
 def test_other_models_wait_once_for_a_service_that_is_silent(tmp_path: Path) -> None:
     project = Project(tmp_path)
     observer = Observer(project, "digits")
-    service = observer.__dict__["service"] = Silent(project, "digits")
+    service = Silent(project, "digits")
+    observer._service = (0, service)  # there is no modelyard.toml
     for _ in range(3):
         assert observer.situation({}).observed is None
     assert service.asked == [observation.STATUS_SECONDS, *[observation.SILENT_STATUS_SECONDS] * 2]

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner, Result
-from flows.releases.serving_target import target_of
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -36,6 +35,7 @@ from flows.releases.controller import Controller, Memory
 from flows.releases.observation import Observer
 from flows.releases.registry_poll import RegistryPoll
 from flows.releases.rollout import Refused, Rollout
+from flows.serving_targets.serving_target import target_of
 from tests.people_server import MODEL, PASSWORDS, PeopleServer, running
 
 pytestmark = pytest.mark.slow
