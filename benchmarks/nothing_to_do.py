@@ -4,21 +4,30 @@ Both in a fresh copy of the project with its stack up, after one run. `dvc repro
 alone, so that it has no more to look at than we have; with `--whole` for all datasets, which are made first (this
 takes the pictures of Fashion-MNIST from MODELYARD_MIRROR, or downloads them).
 
-    python -m benchmarks.nothing_to_do [--pairs 7] [--whole]
+With `--team`, `modelyard run digits` with nothing to do in two copies in turns: one with files, and one whose registry,
+flow runs and ledger lie on a real PostgreSQL and whose artifacts lie in a real S3 (SeaweedFS), where these can be had.
+
+    python -m benchmarks.nothing_to_do [--pairs 7] [--whole] [--team]
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
+
+import fsspec
 
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
+from components.core.errors import UsageError
 from flows.platform import environment
+from tests import postgres_server, s3_server, team_servers
 from tests.house import COMMAND, House
 from tests.project_copy import running_copy
 
@@ -29,8 +38,10 @@ BARE = [*WHOLE, "prepare@digits"]
 HEAVY = frozenset({"torch", "pandas", "mlflow", "great_expectations", "prefect"})
 
 
-def measure(pairs: int = 7, whole: bool = False) -> list[Figure]:
+def measure(pairs: int = 7, whole: bool = False, team: bool = False) -> list[Figure]:
     """Medians of so many pairs, their ratio, and what was imported."""
+    if team:
+        return _on_a_teams_servers(pairs)
     with (
         tempfile.TemporaryDirectory(prefix="modelyard-") as folder,
         running_copy(Path(folder) / "project") as house,
@@ -61,6 +72,43 @@ def measure(pairs: int = 7, whole: bool = False) -> list[Figure]:
     ]
 
 
+def _on_a_teams_servers(pairs: int) -> list[Figure]:
+    """The same on PostgreSQL and S3, beside the one with files."""
+    if (why := postgres_server.missing() or s3_server.missing()) is not None:
+        raise UsageError(why, where="--team")
+    with ExitStack() as during:
+        base = Path(during.enter_context(tempfile.TemporaryDirectory(prefix="modelyard-")))
+        files = during.enter_context(running_copy(base / "files"))
+        database = during.enter_context(postgres_server.running())
+        (base / "s3").mkdir()
+        variables = during.enter_context(s3_server.running(base / "s3"))
+        os.environ |= {**variables, team_servers.URL: database.url, team_servers.LOGIN: database.credentials}
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("team")
+
+        def with_store(root: Path) -> None:
+            settings = root / "modelyard.toml"
+            text = settings.read_text()
+            settings.write_text(text.replace("[connections]", '[connections]\nartifacts = "s3://team/artifacts"'))
+
+        servers = during.enter_context(running_copy(base / "servers", with_store))
+        houses = {"files": files, "PostgreSQL and S3": servers}
+        for house in houses.values():
+            house.run("run", "digits", timeout=600)
+            _seconds(house, OURS)
+        seconds: dict[str, list[float]] = {name: [] for name in houses}
+        for turn in range(pairs):
+            for name in houses if turn % 2 else reversed(houses):
+                seconds[name].append(_seconds(houses[name], OURS))
+            tell(", ".join(f"{name} {found[-1]:.2f} s" for name, found in seconds.items()))
+    here, there = seconds.values()
+    ratio = statistics.median(b / a for a, b in zip(here, there, strict=True))
+    return [
+        *(Figure(NAME, f"`modelyard run`, nothing to do: {name}", round(statistics.median(found), 3), "s")
+          for name, found in seconds.items()),
+        Figure(NAME, "PostgreSQL and S3 against files", round(ratio, 3), "x", at_most=1.5),
+    ]  # fmt: skip
+
+
 def _seconds(house: House, words: list[str]) -> float:
     begin = time.perf_counter()
     done = subprocess.run(words, cwd=house.root, env=house.environment, capture_output=True, text=True, check=True)
@@ -84,4 +132,5 @@ if __name__ == "__main__":
     options = figure.parser(__doc__)
     options.add_argument("--pairs", type=int, default=7)
     options.add_argument("--whole", action="store_true", help="let `dvc repro` look at all datasets")
+    options.add_argument("--team", action="store_true", help="on PostgreSQL and S3, beside files")
     sys.exit(figure.command(measure, options))
