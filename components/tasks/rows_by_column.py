@@ -18,23 +18,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from components.ingestion.row_columns import Categories, RowColumns
+    from components.preprocessing.number_statistics import NumberStatistics
 
 FEATURE = "row."  # begins the name of a column of the sample table
 
 
 class TrainColumns(NamedTuple):
-    """The train split, by column; each column is read when its turn comes.
+    """The train split, by column.
 
     Args:
-        numbers: names and values (n,), NaN where missing.
+        numbers: names and statistics.
         categories: names, and the number of samples of each category; None is a missing one.
-        targets: (n,); None without.
+        targets: their statistics; None without.
     """
 
-    numbers: Iterable[tuple[str, NDArray[np.float64]]]
+    numbers: Iterable[tuple[str, NumberStatistics]]
     categories: Iterable[tuple[str, Counter[str | None]]]
     classes: Sequence[str]
-    targets: NDArray[np.float64] | None
+    targets: NumberStatistics | None
 
 
 def has(task: Any) -> bool:

@@ -1,0 +1,64 @@
+"""Runs a function on many items: in this process, or on a Dask cluster (dask_runner.py)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol, TypeVar
+
+from components.core.ahead import ahead
+from components.core.progress import Progress
+
+CLUSTER = "MODELYARD_DASK"  # environment variable: a `DaskRequest` as JSON; without it, all runs in this process
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class PartitionRunner(Protocol):
+    """Where partitions are worked on.
+
+    Args:
+        partition_rows: rows of a partition.
+    """
+
+    partition_rows: int | None
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
+        """The function's results in the order of the items, with progress on stderr.
+
+        What the function raises is raised.
+
+        Args:
+            label: the activity, as in `decoding digits`.
+        """
+        ...
+
+
+class HereRunner:
+    """Runs in this process: the next item in a thread, while the last result is used."""
+
+    partition_rows = None
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
+        """As `PartitionRunner.map`."""
+        with Progress(label, len(items), "partitions") as progress:
+            for result in ahead(map(function, items)):
+                yield result
+                progress.advance(1)
+
+
+def opened() -> AbstractContextManager[PartitionRunner]:
+    """The runner that the environment names.
+
+    Raises:
+        StackError: the cluster cannot be used.
+    """
+    if (document := os.environ.get(CLUSTER)) is None:
+        return nullcontext(HereRunner())
+    # By its name: what runs the partitions is no part of the code that makes the data.
+    module: Any = importlib.import_module("components.preparation.dask_runner")
+    cluster: AbstractContextManager[PartitionRunner] = module.opened(document)
+    return cluster
