@@ -77,7 +77,8 @@ def _candidates(samples: Samples, assigned: NDArray[np.uint8]) -> Samples:
     result[pool] = TRAIN
     result[known] = UNUSED
     assigned[samples["row"]] = result
-    return samples[pool & ~known]
+    candidates: Samples = samples[pool & ~known]
+    return candidates
 
 
 def _units(candidates: Samples) -> _Units:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
+from components.contracts.dask_request import VARIABLE
 from components.core.ahead import ahead
 from components.core.progress import Progress
-
-CLUSTER = "MODELYARD_DASK"  # environment variable: a `DaskRequest` as JSON; without it, all runs in this process
+from components.preparation import partitions
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,9 +22,11 @@ class PartitionRunner(Protocol):
 
     Args:
         partition_rows: rows of a partition.
+        is_here: whether it is this process: large results need no file, and what has no partitions can be done, too.
     """
 
-    partition_rows: int | None
+    partition_rows: int
+    is_here: bool
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
         """The function's results in the order of the items, with progress on stderr.
@@ -40,7 +42,8 @@ class PartitionRunner(Protocol):
 class HereRunner:
     """Runs in this process: the next item in a thread, while the last result is used."""
 
-    partition_rows = None
+    partition_rows = partitions.ROWS
+    is_here = True
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
         """As `PartitionRunner.map`."""
@@ -56,7 +59,7 @@ def opened() -> AbstractContextManager[PartitionRunner]:
     Raises:
         StackError: the cluster cannot be used.
     """
-    if (document := os.environ.get(CLUSTER)) is None:
+    if (document := os.environ.get(VARIABLE)) is None:
         return nullcontext(HereRunner())
     # By its name: what runs the partitions is no part of the code that makes the data.
     module: Any = importlib.import_module("components.preparation.dask_runner")

@@ -144,6 +144,12 @@ class PartitionTasks:
         sizes = [int(found.sum()) for found in np.split(used, ends[:-1])]
         return EncodedPartition(assigned[used], arrays, listed, sizes)
 
+    def encode_to_file(self, partition: Partition) -> Path:
+        """As `encode`; the path of the result's file."""
+        path = self.folder / f"{partition.number}.encoded"
+        self.encode(partition).save(path)
+        return path
+
     def _assigned(self, partition: Partition) -> NDArray[np.uint8]:
         """The split of each row, (n,)."""
         return np.fromfile(self.folder / ASSIGNED, np.uint8, partition.rows, offset=partition.start)

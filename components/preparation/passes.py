@@ -45,7 +45,9 @@ def arrays_of(processor: Processor, spec: DatasetSpec) -> tuple[ArraySpec, ...]:
 class Passes(Protocol):
     """Passes over the samples of a raw file; after the first one, the splits can be drawn."""
 
-    draw: SplitDraw
+    @property
+    def draw(self) -> SplitDraw:
+        """The draw of the splits."""
 
     def fit(self, assigned: NDArray[np.uint8]) -> Processor:
         """The processor, fitted on the samples of train.

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from components.contracts.array_spec import ArraySpec
 from components.contracts.dataset import DatasetSpec
 from components.core.atomic import folder as atomic_folder
-from components.core.errors import CorruptArtifactError, Problem, SpecError
+from components.core.errors import CorruptArtifactError, Problem, SpecError, UsageError
 from components.core.project import Project
 from components.identity import manifest
 from components.ingestion import sample_file
@@ -32,6 +32,7 @@ from components.preparation.passes import Passes, RawFile, Windows, arrays_of
 from components.preparation.sample_passes import SamplePasses
 from components.preparation.split_draw import IndexDraw, SplitDraw
 from components.preparation.table_passes import TablePasses
+from components.tasks import rows_by_column
 from components.tasks.dataset_file import open_dataset
 
 
@@ -106,6 +107,15 @@ def _passes(raw: RawFile, folder: Path) -> Iterator[Passes]:
                 with opened:
                     yield opened
                 return
+        if not runner.is_here:
+            raise UsageError(
+                "these samples are not prepared by partitions",
+                where="run.prepare",
+                got=rows_by_column.no_partitions(raw.spec, raw.task)
+                or "rows that are not written as ingestion writes them",
+                expected="rows of a table",
+                next_step="prepare them on this machine: `run: {prepare: {runner: local}}`",
+            )
     with SamplePasses(raw, folder) as one_by_one:
         yield one_by_one
 

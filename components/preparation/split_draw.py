@@ -21,17 +21,19 @@ from components.preparation.split_summary import SplitCounts
 
 
 class SplitDraw(Protocol):
-    """The draw of one dataset.
+    """The draw of one dataset."""
 
-    Args:
-        classes: the classes that occur.
-        groups: (N,) equal for samples of a group; None without groups.
-        near: near-duplicates; None where they are not looked for.
-    """
+    @property
+    def classes(self) -> list[str]:
+        """The classes that occur."""
 
-    classes: list[str]
-    groups: NDArray[np.uint64] | None
-    near: NearDuplicates | None
+    @property
+    def groups(self) -> NDArray[np.uint64] | None:
+        """(N,) equal for samples of a group; None without groups."""
+
+    @property
+    def near(self) -> NearDuplicates | None:
+        """Near-duplicates; None where they are not looked for."""
 
     def assign(self) -> NDArray[np.uint8]:
         """The split of each sample (N,)."""
@@ -51,7 +53,21 @@ class IndexDraw:
 
     def __init__(self, index: Index, spec: DatasetSpec) -> None:
         self.index, self._spec = index, spec
-        self.classes, self.groups, self.near = index.classes, index.draw.groups, index.near
+
+    @property
+    def classes(self) -> list[str]:
+        """As `SplitDraw.classes`."""
+        return self.index.classes
+
+    @property
+    def groups(self) -> NDArray[np.uint64] | None:
+        """As `SplitDraw.groups`."""
+        return self.index.draw.groups
+
+    @property
+    def near(self) -> NearDuplicates | None:
+        """As `SplitDraw.near`."""
+        return self.index.near
 
     def assign(self) -> NDArray[np.uint8]:
         """As `SplitDraw.assign`."""
@@ -87,8 +103,8 @@ class KeyDraw:
         class_numbers: the classes of all samples in parts, -1 of a sample without one; read more than once.
     """
 
-    groups = None
-    near = None
+    groups: None = None
+    near: None = None
 
     def __init__(
         self, buckets: KeyBuckets, assigned: NDArray[np.uint8], source_splits: Counter[int], names: list[str],

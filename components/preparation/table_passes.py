@@ -19,6 +19,7 @@ from components.ingestion import columns
 from components.preparation import partitions, splits
 from components.preparation.column_file import ColumnFile
 from components.preparation.decoding import Index
+from components.preparation.encoded_partition import EncodedPartition
 from components.preparation.key_buckets import SAMPLE, KeyBuckets
 from components.preparation.partition_runner import PartitionRunner
 from components.preparation.partition_tasks import ASSIGNED, PROCESSOR, DecodedPartition, PartitionTasks
@@ -46,7 +47,7 @@ class TablePasses:
 
     def __init__(self, raw: RawFile, folder: Path, runner: PartitionRunner) -> None:
         self._raw, self._folder, self._runner = raw, folder, runner
-        self._partitions = partitions.of(raw.path, runner.partition_rows or partitions.ROWS)
+        self._partitions = partitions.of(raw.path, runner.partition_rows)
         # Absolute paths, which processes in other folders find too.
         self._tasks = PartitionTasks(raw.path.absolute(), folder.absolute(), raw.spec)
         folder.mkdir()
@@ -135,10 +136,18 @@ class TablePasses:
         """Write the samples."""
         (self._folder / PROCESSOR).mkdir()
         processor.save(self._folder / PROCESSOR)
-        encoded = self._runner.map(self._tasks.encode, self._partitions, f"encoding {self._raw.spec.name}")
         with SplitFiles(folder, processor.arrays()) as files, SampleList(folder) as listed:
-            for part in encoded:
+            for part in self._encoded():
                 places = columns.integers(files.append_batch(part.numbers, part.arrays))
                 names = columns.of_codes(part.numbers.astype(np.int32), splits.SPLITS)
                 texts = [part.listed[name] for name in ("id", "label", "digest", "content")]
                 listed.append_groups([names, places, *texts], part.sizes)
+
+    def _encoded(self) -> Iterator[EncodedPartition]:
+        label = f"encoding {self._raw.spec.name}"
+        if self._runner.is_here:
+            yield from self._runner.map(self._tasks.encode, self._partitions, label)
+            return
+        for path in self._runner.map(self._tasks.encode_to_file, self._partitions, label):
+            yield EncodedPartition.load(path)
+            path.unlink()
