@@ -119,12 +119,15 @@ class DaskSpec(Strict):
 
     runner: Literal["dask"]
     workers: int | None = Field(default=None, ge=1, le=1024)
-    scheduler: str | None = Field(default=None, pattern=r"^(tcp|tls)://[^\s/@?#]+:\d+$")
+    scheduler: str | None = None
     tls: TlsFiles | None = None
     partition_rows: int = Field(default=65_536, ge=1024)
 
     @model_validator(mode="after")
     def _one_cluster(self) -> Self:
+        # Checked here, so that an error does not show the URL: it may hold a password.
+        if self.scheduler is not None and re.fullmatch(r"(tcp|tls)://[^\s/@?#]+:\d+", self.scheduler) is None:
+            raise ValueError("`scheduler`: expected tcp://HOST:PORT or tls://HOST:PORT, without credentials")
         if self.scheduler is not None and self.workers is not None:
             raise ValueError(
                 "`workers` is of a cluster on this machine, `scheduler` of an existing one: name one of them"

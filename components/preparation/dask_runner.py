@@ -9,13 +9,16 @@ import importlib.metadata
 import logging
 import os
 import platform
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import cloudpickle
@@ -51,18 +54,22 @@ _CONFIGURATION: dict[str, Any] = {"distributed.scheduler.http.routes": [], "dist
 
 
 @contextmanager
-def opened(document: str) -> Iterator[DaskRunner]:
+def opened(document: str, folder: Path) -> Iterator[DaskRunner]:
     """The runner of a `DaskRequest`.
 
+    Args:
+        folder: for temporary files.
+
     Raises:
-        StackError: the scheduler does not answer, has no worker, or its workers lack what they need.
+        StackError: a cluster does not start, a scheduler does not answer or has no worker, or a worker lacks something.
     """
     request = DaskRequest.model_validate_json(document)
     spec = request.cluster
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask.config.set(_CONFIGURATION), ExitStack() as during:
         if spec.scheduler is None:
-            client = during.enter_context(_local(spec.workers or os.cpu_count() or 1))
+            during.enter_context(_ending_on_sigterm())
+            client = during.enter_context(_local(spec.workers or os.cpu_count() or 1, folder))
         else:
             client = during.enter_context(_existing(spec, spec.scheduler))
             during.enter_context(_prepared(client, spec.scheduler, request.code))
@@ -70,18 +77,45 @@ def opened(document: str) -> Iterator[DaskRunner]:
 
 
 @contextmanager
-def _local(workers: int) -> Iterator[distributed.Client]:
+def _ending_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block, so that the cluster is closed, and the process with it."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _local(workers: int, folder: Path) -> Iterator[distributed.Client]:
     """A cluster of processes of this machine. It asks for a certificate that is made for it, as other people's
     processes reach its ports, too."""
     security = Security.temporary()
-    with (
-        tempfile.TemporaryDirectory(prefix="modelyard-dask-") as folder,
-        distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", protocol="tls://",
-            dashboard_address="127.0.0.1:0", security=security, local_directory=folder, silence_logs=logging.CRITICAL,
-        ) as cluster,
-        distributed.Client(cluster, security=security) as client,
-    ):  # fmt: skip
+    with ExitStack() as during:
+        place = during.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix="workers-"))
+        during.enter_context(dask.config.set({"temporary-directory": place}))
+        try:
+            cluster = distributed.LocalCluster(
+                n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", protocol="tls://",
+                dashboard_address="127.0.0.1:0", security=security, local_directory=place,
+                silence_logs=logging.CRITICAL,
+            )  # fmt: skip
+        except (RuntimeError, OSError) as error:
+            raise StackError(
+                "the Dask workers do not start",
+                where="this machine",
+                got=str(error.__cause__ or error).splitlines()[0][:200],
+                next_step="free memory, or name fewer `workers` in `run.prepare`",
+            ) from error
+        client = during.enter_context(distributed.Client(during.enter_context(cluster), security=security))
+        client.register_plugin(dask_worker.IgnoresInterrupt())
         yield client
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,16 @@ class CodeFolder(WorkerPlugin):  # type: ignore[misc]  # its types are not read
             sys.path[:] = [self._folder, *(path for path in sys.path if path != before)]
             importlib.invalidate_caches()
             setattr(sys, _FOLDER, self._folder)
+
+
+class IgnoresInterrupt(WorkerPlugin):  # type: ignore[misc]
+    """Keeps the terminal's Ctrl-C, which reaches all processes, from a worker on this machine: its cluster ends it."""
+
+    name = "modelyard-interrupt"
+
+    def setup(self, worker: Any) -> None:
+        """Called by the worker, in its main thread."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def look(path: str, packages: list[str]) -> dict[str, Any]:

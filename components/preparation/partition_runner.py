@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from components.contracts.dask_request import VARIABLE
@@ -53,8 +54,11 @@ class HereRunner:
                 progress.advance(1)
 
 
-def opened() -> AbstractContextManager[PartitionRunner]:
+def opened(folder: Path) -> AbstractContextManager[PartitionRunner]:
     """The runner that the environment names.
+
+    Args:
+        folder: for temporary files of a cluster on this machine.
 
     Raises:
         StackError: the cluster cannot be used.
@@ -63,5 +67,5 @@ def opened() -> AbstractContextManager[PartitionRunner]:
         return nullcontext(HereRunner())
     # By its name: what runs the partitions is no part of the code that makes the data.
     module: Any = importlib.import_module("components.preparation.dask_runner")
-    cluster: AbstractContextManager[PartitionRunner] = module.opened(document)
+    cluster: AbstractContextManager[PartitionRunner] = module.opened(document, folder)
     return cluster

@@ -97,7 +97,7 @@ def prepare(folder: Path) -> manifest.Manifest:
 @contextmanager
 def _passes(raw: RawFile, folder: Path) -> Iterator[Passes]:
     """The passes over the samples, after the first; their scratch files are in the folder within the block."""
-    with partition_runner.opened() as runner:
+    with partition_runner.opened(folder) as runner:
         if table_passes.is_possible(raw):
             try:
                 opened = TablePasses(raw, folder / "scratch", runner)
