@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,37 +38,49 @@ class Outcome(NamedTuple):
         return self.result
 
 
-@dataclass(frozen=True)
-class Call:
-    """A function of one item.
+class Call(NamedTuple):
+    """A function of one item as bytes, which `pickle.loads` calls on a worker: a scheduler reads what it passes on, and
+    has none of our code.
 
     Args:
         code: folder of the code that is to run; None: whatever the process has.
     """
 
     function: Callable[[Any], Any]
+    item: Any
     code: str | None
 
-    def __call__(self, item: Any) -> Outcome:
-        """Call the function."""
-        try:
-            if self.code is not None and not _is_below(self.code):
-                raise StackError(
-                    "the worker runs other code of Modelyard",
-                    where=str(components.__path__[0]),
-                    expected=self.code,
-                    next_step="another run with other code uses the same workers: wait for it, then run again",
-                )
-            return Outcome(self.function(item))
-        except OtherRowsError:
-            return Outcome(None, other_rows=True)
-        except ModelyardError as error:
-            return Outcome(None, error.to_dict())
-        except OSError as error:
-            if not disk_space.is_full(error):
-                raise
-            return Outcome(None, disk_space.as_error(error).to_dict())
+    def as_bytes(self) -> bytes:
+        """The call; `pickle.loads` of it is its `Outcome`."""
+        return pickle.dumps(_Called(self))
 
 
-def _is_below(folder: str) -> bool:
-    return Path(components.__path__[0]).is_relative_to(folder)
+class _Called:
+    """Is pickled as its own outcome."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __reduce__(self) -> tuple[Callable[..., Outcome], tuple[Any, ...]]:
+        return run, tuple(self._call)
+
+
+def run(function: Callable[[Any], Any], item: Any, code: str | None) -> Outcome:
+    """Call a function on a worker."""
+    try:
+        if code is not None and not Path(components.__path__[0]).is_relative_to(code):
+            raise StackError(
+                "the worker runs other code of Modelyard",
+                where=str(components.__path__[0]),
+                expected=code,
+                next_step="another run with other code uses the same workers: wait for it, then run again",
+            )
+        return Outcome(function(item))
+    except OtherRowsError:
+        return Outcome(None, other_rows=True)
+    except ModelyardError as error:
+        return Outcome(None, error.to_dict())
+    except OSError as error:
+        if not disk_space.is_full(error):
+            raise
+        return Outcome(None, disk_space.as_error(error).to_dict())

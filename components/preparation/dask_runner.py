@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
+import pickle
 import platform
 import signal
 import sys
@@ -24,6 +25,7 @@ from typing import Any, TypeVar
 import cloudpickle
 import dask
 import distributed
+from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
@@ -127,7 +129,7 @@ def _existing(spec: DaskSpec, url: str) -> Iterator[distributed.Client]:
         ca, cert, key = (str(root / Path(path).expanduser()) for path in (spec.tls.ca, spec.tls.cert, spec.tls.key))
         security = Security(tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key, require_encryption=True)
     try:
-        client = distributed.Client(url, security=security, timeout=_WAIT_SECONDS, set_as_default=False)
+        client = distributed.Client(url, security=security, timeout=_WAIT_SECONDS)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise StackError(
             "the Dask scheduler cannot be reached",
@@ -222,7 +224,6 @@ class DaskRunner:
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
         """As `PartitionRunner.map`; some more items than there are threads are with Dask at a time."""
-        call = Call(function, self._code)
         waiting, given = deque(enumerate(items)), dict[distributed.Future, int]()
         results: dict[int, Result] = {}
         coming = 0
@@ -231,7 +232,8 @@ class DaskRunner:
                 while waiting or given:
                     while waiting and len(given) + len(results) < self._window():
                         number, item = waiting.popleft()
-                        given[self._client.submit(call, item, pure=False)] = number
+                        call = Call(function, item, self._code).as_bytes()
+                        given[self._client.submit(pickle.loads, call, pure=False)] = number
                     for future in self._done(list(given)):
                         results[given.pop(future)] = self._result(future)
                         progress.advance(1)
@@ -264,7 +266,7 @@ class DaskRunner:
                 got=str(error).splitlines()[0][:200],
                 next_step="give the workers more memory, or set a smaller `partition_rows`, then run again",
             ) from error
-        except (distributed.client.FutureCancelledError, distributed.CommClosedError) as error:
+        except (distributed.client.FutureCancelledError, CommClosedError) as error:
             raise StackError(
                 "the Dask scheduler is gone", where=self._where, got=str(error).splitlines()[0][:200],
                 next_step="run again when it is back; nothing half-made is left",
