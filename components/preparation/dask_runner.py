@@ -33,7 +33,6 @@ from components.contracts.dask_request import DaskRequest
 from components.contracts.runner_spec import DaskSpec
 from components.core.errors import StackError, StageKilled
 from components.core.progress import Progress
-from components.core.project import Project
 from components.preparation import dask_worker
 from components.preparation.dask_call import Call
 
@@ -74,7 +73,7 @@ def opened(document: str, folder: Path) -> Iterator[DaskRunner]:
             client = during.enter_context(_local(spec.workers or os.cpu_count() or 1, folder))
         else:
             client = during.enter_context(_existing(spec, spec.scheduler))
-            during.enter_context(_prepared(client, spec.scheduler, request.code))
+            during.enter_context(_prepared(client, spec.scheduler, request.code, folder))
         yield DaskRunner(client, spec, request.code)
 
 
@@ -125,7 +124,7 @@ def _local(workers: int, folder: Path) -> Iterator[distributed.Client]:
 def _existing(spec: DaskSpec, url: str) -> Iterator[distributed.Client]:
     security = None
     if spec.tls is not None:
-        root = Project.find().root
+        root = Path().absolute()  # the project
         ca, cert, key = (str(root / Path(path).expanduser()) for path in (spec.tls.ca, spec.tls.cert, spec.tls.key))
         security = Security(tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key, require_encryption=True)
     try:
@@ -142,7 +141,7 @@ def _existing(spec: DaskSpec, url: str) -> Iterator[distributed.Client]:
 
 
 @contextmanager
-def _prepared(client: distributed.Client, url: str, code: str | None) -> Iterator[None]:
+def _prepared(client: distributed.Client, url: str, code: str | None, folder: Path) -> Iterator[None]:
     """Check the workers of an existing cluster, and let them import our code."""
     try:
         client.wait_for_workers(1, timeout=_WAIT_SECONDS)
@@ -152,7 +151,7 @@ def _prepared(client: distributed.Client, url: str, code: str | None) -> Iterato
     _check_versions({name: about["packages"] for name, about in found.items()}, url)
     cloudpickle.register_pickle_by_value(dask_worker)
     try:
-        _check_sight(client, url)
+        _check_sight(client, url, folder.absolute())
         if code is None:
             yield
             return
@@ -186,17 +185,16 @@ def _check_versions(workers: dict[str, dict[str, Any]], url: str) -> None:
                 )
 
 
-def _check_sight(client: distributed.Client, url: str) -> None:
+def _check_sight(client: distributed.Client, url: str, folder: Path) -> None:
     """Raise unless all workers see the project's folder and have our requirements."""
-    state = Project.find().state.absolute()
-    with tempfile.NamedTemporaryFile(dir=state, prefix="dask-") as token:
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="dask-") as token:
         found = client.run(dask_worker.look, token.name, [name for name in _SAME if name != "python"])
     for worker, about in found.items():
         if not about["sees"]:
             raise StackError(
                 "a Dask worker does not see the project's folder",
                 where=f"{worker} on {about['host']}, of {url}",
-                expected=str(state),
+                expected=str(folder),
                 next_step="keep the project on a file system that all workers mount under this path, or name "
                 "`workers` in place of `scheduler`",
             )
