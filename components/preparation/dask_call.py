@@ -13,7 +13,7 @@ from components.core.errors import ModelyardError, StackError
 from components.ingestion.sample_batch import OtherRowsError
 
 
-class Outcome(NamedTuple):
+class CallOutcome(NamedTuple):
     """What a call came to.
 
     Args:
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
         return self.result
 
 
-class Call(NamedTuple):
+class PartitionCall(NamedTuple):
     """A function of one item as bytes, which `pickle.loads` calls on a worker: a scheduler reads what it passes on, and
     has none of our code.
 
@@ -51,21 +51,21 @@ class Call(NamedTuple):
     code: str | None
 
     def as_bytes(self) -> bytes:
-        """The call; `pickle.loads` of it is its `Outcome`."""
+        """The call; `pickle.loads` of it is its `CallOutcome`."""
         return pickle.dumps(_Called(self))
 
 
 class _Called:
     """Is pickled as its own outcome."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: PartitionCall) -> None:
         self._call = call
 
-    def __reduce__(self) -> tuple[Callable[..., Outcome], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., CallOutcome], tuple[Any, ...]]:
         return run, tuple(self._call)
 
 
-def run(function: Callable[[Any], Any], item: Any, code: str | None) -> Outcome:
+def run(function: Callable[[Any], Any], item: Any, code: str | None) -> CallOutcome:
     """Call a function on a worker."""
     try:
         if code is not None and not Path(components.__path__[0]).is_relative_to(code):
@@ -75,12 +75,12 @@ def run(function: Callable[[Any], Any], item: Any, code: str | None) -> Outcome:
                 expected=code,
                 next_step="another run with other code uses the same workers: wait for it, then run again",
             )
-        return Outcome(function(item))
+        return CallOutcome(function(item))
     except OtherRowsError:
-        return Outcome(None, other_rows=True)
+        return CallOutcome(None, other_rows=True)
     except ModelyardError as error:
-        return Outcome(None, error.to_dict())
+        return CallOutcome(None, error.to_dict())
     except OSError as error:
         if not disk_space.is_full(error):
             raise
-        return Outcome(None, disk_space.as_error(error).to_dict())
+        return CallOutcome(None, disk_space.as_error(error).to_dict())

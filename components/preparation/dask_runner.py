@@ -34,7 +34,7 @@ from components.contracts.runner_spec import DaskSpec
 from components.core.errors import StackError, StageKilled
 from components.core.progress import Progress
 from components.preparation import dask_worker
-from components.preparation.dask_call import Call
+from components.preparation.dask_call import PartitionCall
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -230,7 +230,7 @@ class DaskRunner:
                 while waiting or given:
                     while waiting and len(given) + len(results) < self._window():
                         number, item = waiting.popleft()
-                        call = Call(function, item, self._code).as_bytes()
+                        call = PartitionCall(function, item, self._code).as_bytes()
                         given[self._client.submit(pickle.loads, call, pure=False)] = number
                     for future in self._done(list(given)):
                         results[given.pop(future)] = self._result(future)
