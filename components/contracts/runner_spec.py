@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from components.core.strict import Strict
 
@@ -94,15 +94,70 @@ class PoolSpec(Strict):
         return self
 
 
+class TlsFiles(Strict):
+    """Files of a TLS connection, PEM; relative to the project, `~` is the home folder.
+
+    Args:
+        ca: certificates that sign those of scheduler and workers.
+        cert, key: of this client.
+    """
+
+    ca: str
+    cert: str
+    key: str
+
+
+class DaskSpec(Strict):
+    """The stage's partitions are tasks of a Dask cluster: on this machine, or behind an existing scheduler.
+
+    Args:
+        workers: processes of a cluster on this machine, which ends with the stage; None: one a processor.
+        scheduler: URL of an existing scheduler, whose workers see the project's folder under its path here.
+        tls: for a scheduler of `tls://`; None: what Dask's own configuration says.
+        partition_rows: a partition ends with the row group (1,024 rows) that reaches so many rows.
+    """
+
+    runner: Literal["dask"]
+    workers: int | None = Field(default=None, ge=1, le=1024)
+    scheduler: str | None = None
+    tls: TlsFiles | None = None
+    partition_rows: int = Field(default=65_536, ge=1024)
+
+    @model_validator(mode="after")
+    def _one_cluster(self) -> Self:
+        # Checked here, so that an error does not show the URL: it may hold a password.
+        if self.scheduler is not None and re.fullmatch(r"(tcp|tls)://[^\s/@?#]+:\d+", self.scheduler) is None:
+            raise ValueError("`scheduler`: expected tcp://HOST:PORT or tls://HOST:PORT, without credentials")
+        if self.scheduler is not None and self.workers is not None:
+            raise ValueError(
+                "`workers` is of a cluster on this machine, `scheduler` of an existing one: name one of them"
+            )
+        if self.tls is not None and not (self.scheduler or "").startswith("tls://"):
+            raise ValueError("`tls` is for a scheduler of tls://")
+        return self
+
+
 RunnerSpec = Annotated[LocalSpec | SlurmSpec | PoolSpec, Field(discriminator="runner")]
+DataRunnerSpec = Annotated[LocalSpec | DaskSpec, Field(discriminator="runner")]
+_RUNNERS = {"prepare": ("local", "dask"), "train": ("local", "slurm", "pool"), "evaluate": ("local", "slurm", "pool")}
 
 
 class RunSpec(Strict):
     """Which engine runs a stage; a stage without an entry runs on this machine.
 
     Args:
-        train, evaluate: the stages that can run elsewhere; the others need what is on this machine.
+        train, evaluate, prepare: the stages that can run elsewhere; the others need what is on this machine.
     """
 
     train: RunnerSpec | None = None
     evaluate: RunnerSpec | None = None
+    prepare: DataRunnerSpec | None = None
+
+    @field_validator("train", "evaluate", "prepare", mode="before")
+    @classmethod
+    def _fits_the_stage(cls, value: Any, about: ValidationInfo) -> Any:
+        possible = _RUNNERS[str(about.field_name)]
+        runner = value.get("runner") if isinstance(value, dict) else None
+        if runner in {name for names in _RUNNERS.values() for name in names} and runner not in possible:
+            raise ValueError(f"runner: {runner} cannot run {about.field_name}; allowed: {', '.join(possible)}")
+        return value

@@ -130,29 +130,35 @@ def groups(path: Path, leave_out: Collection[str] = ()) -> Iterator[list[Sample]
             yield _samples(parquet.read_row_group(group, columns=["id", "split", *fields], use_threads=False), fields)
 
 
-def batches(path: Path, numbers: Sequence[str], categories: Sequence[str]) -> Iterator[SampleBatch]:
+def batches(
+    path: Path, numbers: Sequence[str], categories: Sequence[str], row_groups: range | None = None
+) -> Iterator[SampleBatch]:
     """The samples of a file by column, a few row groups at a time.
 
     Args:
         numbers, categories: names of the columns of the field `row`.
+        row_groups: numbers of those that are read; None: all.
 
     Raises:
         OtherRowsError: the samples are no rows of these columns alone, or not written as `write` does it by column.
     """
     with pq.ParquetFile(path) as parquet:
         fields = _fields(parquet.schema_arrow)
-    tables = batch_tables(path, ["id", "split", *fields])
+    tables = batch_tables(path, ["id", "split", *fields], row_groups)
     yield from ahead(sample_batch.read(table, fields, numbers, categories) for _, table in tables)
 
 
-def batch_tables(path: Path, names: Sequence[str]) -> Iterator[tuple[list[int], pa.Table]]:
+def batch_tables(
+    path: Path, names: Sequence[str], row_groups: range | None = None
+) -> Iterator[tuple[list[int], pa.Table]]:
     """Columns of the samples of each of `batches`, as they are stored, and the number of samples of each row group."""
     with pq.ParquetFile(path) as parquet:
         about = parquet.metadata
         chosen: list[int] = []
-        for group in range(about.num_row_groups):
+        groups = range(about.num_row_groups) if row_groups is None else row_groups
+        for group in groups:
             chosen.append(group)
-            is_last = group == about.num_row_groups - 1
+            is_last = group == groups[-1]
             if is_last or len(chosen) == _BATCH_GROUPS or about.row_group(group).total_byte_size > _BATCH_GROUP_BYTES:
                 table = parquet.read_row_groups(chosen, columns=list(names), use_threads=False)
                 yield [about.row_group(one).num_rows for one in chosen], table

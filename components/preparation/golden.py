@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,13 @@ from components.tasks.task import Example, Task
 LIMIT = 16
 
 
-def write(table: Path, folder: Path, task: Task, assigned: NDArray[np.uint8], classes: Sequence[Sequence[int]]) -> None:
-    """Write up to `LIMIT` samples of the test split and `index.json`, in the order of the raw rows.
+def write(table: Path, folder: Path, task: Task, rows: Collection[int]) -> None:
+    """Write these samples of the test split and `index.json`, in the order of the raw rows."""
+    _write(folder, ((sample.id, task.example(sample.values)) for _, sample in sample_file.pick(table, rows)))
+
+
+def rows(assigned: NDArray[np.uint8], classes: Sequence[Sequence[int]]) -> list[int]:
+    """Up to `LIMIT` rows of the test split, sorted.
 
     Args:
         assigned: (N,) of each raw row: its split's number.
@@ -26,8 +31,7 @@ def write(table: Path, folder: Path, task: Task, assigned: NDArray[np.uint8], cl
     """
     names = {found: number for number, found in enumerate(sorted(set(map(tuple, classes))))}
     strata = np.array([names[tuple(found)] for found in classes], np.uint32)
-    chosen = choose(np.flatnonzero(assigned == splits.TEST), strata)
-    _write(folder, ((sample.id, task.example(sample.values)) for _, sample in sample_file.pick(table, set(chosen))))
+    return choose(np.flatnonzero(assigned == splits.TEST), strata)
 
 
 def write_windows(table: Path, folder: Path, task: Any, first: int, count: int, look_back: int, length: int) -> None:
@@ -56,7 +60,11 @@ def write_windows(table: Path, folder: Path, task: Any, first: int, count: int, 
 
 def choose(rows: NDArray[np.intp], strata: NDArray[np.uint32]) -> list[int]:
     """Choose up to `LIMIT` rows: the first of each stratum (a set of classes), then the second of each; sorted."""
-    queues = [rows[strata[rows] == number][:LIMIT].tolist() for number in np.unique(strata[rows])]
+    return in_turn([rows[strata[rows] == number][:LIMIT].tolist() for number in np.unique(strata[rows])])
+
+
+def in_turn(queues: Sequence[Sequence[int]]) -> list[int]:
+    """Up to `LIMIT` rows: the first of each queue, then the second of each; sorted."""
     chosen: list[int] = []
     for turn in range(LIMIT):
         chosen += [queue[turn] for queue in queues if turn < len(queue)]

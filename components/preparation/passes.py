@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from components.contracts.array_spec import SAMPLE_WEIGHTS, ArraySpec
 from components.contracts.dataset import DatasetSpec
-from components.preparation.decoding import Index
+from components.preparation.split_draw import SplitDraw
 from components.tasks.task import Processor, Task
 
 
@@ -43,13 +43,11 @@ def arrays_of(processor: Processor, spec: DatasetSpec) -> tuple[ArraySpec, ...]:
 
 
 class Passes(Protocol):
-    """Passes over the samples of a raw file; the first one makes the index.
+    """Passes over the samples of a raw file; after the first one, the splits can be drawn."""
 
-    Args:
-        index: what the draw of the splits knows of the samples.
-    """
-
-    index: Index
+    @property
+    def draw(self) -> SplitDraw:
+        """The draw of the splits."""
 
     def fit(self, assigned: NDArray[np.uint8]) -> Processor:
         """The processor, fitted on the samples of train.

@@ -16,6 +16,7 @@ from components.ingestion import sample_file
 from components.preparation import decoding, splits
 from components.preparation.passes import RawFile, Windows, arrays_of
 from components.preparation.scratch import Scratch
+from components.preparation.split_draw import IndexDraw
 from components.preparation.split_files import SampleList, SplitFiles
 from components.preprocessing.batch import Arrays
 from components.preprocessing.stored import StoredSplit, digest_of
@@ -34,9 +35,10 @@ class SamplePasses:
         self._raw = raw
         self._scratch = Scratch(folder / "scratch")
         try:
-            self.index = decoding.decode(
+            index = decoding.decode(
                 raw.path, self._scratch, folder / "signatures", raw.spec, raw.task, raw.settings, raw.samples
             )
+            self.draw = IndexDraw(index, raw.spec)
         except BaseException:
             self._scratch.__exit__()
             raise
@@ -50,11 +52,11 @@ class SamplePasses:
     def fit(self, assigned: NDArray[np.uint8]) -> Processor:
         """The processor, fitted on the samples of train."""
         train = _train(self._raw.path, self._raw.task, self._scratch, assigned)
-        return self._raw.task.fit(self._raw.settings, train, self.index.classes)
+        return self._raw.task.fit(self._raw.settings, train, self.draw.classes)
 
     def encode(self, processor: Processor, assigned: NDArray[np.uint8], windows: Windows, folder: Path) -> None:
         """Write the samples."""
-        raw, keys = self._raw, self.index.draw.keys
+        raw, keys = self._raw, self.draw.index.draw.keys
         arrays = arrays_of(processor, raw.spec)
         _encode(raw.path, folder, raw.task, processor, arrays, self._scratch, assigned, keys, windows, raw.spec.name)
 

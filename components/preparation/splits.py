@@ -18,6 +18,7 @@ from components.preparation import connected, stratification
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 OPEN = 255  # the source gives no split
+_BLOCK = 1 << 20  # samples that are counted at once
 UNUSED = 254  # in no split: after the last row of a split by time, or equal to a sample of validation or test
 
 
@@ -116,9 +117,7 @@ def _by_class(
     names, numbers = np.unique(classes, return_inverse=True)
     totals = np.bincount(numbers, weights=counts, minlength=len(names)).astype(np.int64)  # (K,)
     units = np.bincount(numbers, minlength=len(names))
-    drawable = np.where(units >= stratification.EVERYWHERE, totals, np.minimum(totals, units))
-    test = stratification.quotas(drawable, test_size) if test_size else np.zeros_like(totals)
-    validation = stratification.quotas(drawable, validation_size) if validation_size else np.zeros_like(totals)
+    test, validation = class_quotas(totals, units, test_size, validation_size)
     result = np.full(len(classes), TRAIN, np.uint8)
     # Units of more samples than a split wants come last in their class: they are learnt.
     limits = [stratification.largest_unit(counts, size) for size in (test_size, validation_size) if size]
@@ -127,6 +126,28 @@ def _by_class(
         to_test, to_validation = _first_units(counts[members], int(test[number]), int(validation[number]))
         result[members[:to_test]] = TEST
         result[members[to_test : to_test + to_validation]] = VALIDATION
+    return result
+
+
+def class_quotas(
+    totals: NDArray[np.int64], units: NDArray[np.int64], test_size: float, validation_size: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The number of samples of each class (K,) that test and validation want.
+
+    Args:
+        totals, units: (K,) number of samples and of units of each class.
+    """
+    drawable = np.where(units >= stratification.EVERYWHERE, totals, np.minimum(totals, units))
+    test = stratification.quotas(drawable, test_size) if test_size else np.zeros_like(totals)
+    validation = stratification.quotas(drawable, validation_size) if validation_size else np.zeros_like(totals)
+    return test, validation
+
+
+def counts(assigned: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Number of samples of each split, of `UNUSED` and the like by their numbers, (256,)."""
+    result = np.zeros(256, np.int64)
+    for start in range(0, len(assigned), _BLOCK):
+        result += np.bincount(assigned[start : start + _BLOCK], minlength=256)
     return result
 
 

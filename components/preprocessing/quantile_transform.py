@@ -19,10 +19,14 @@ Real = NDArray[np.float64]
 
 def fit(values: Real) -> list[float]:
     """The quantiles (Q,) of finite values (N,), rising; one for each 30 samples, 10 to 1,000."""
-    count = min(MOST, max(LEAST, len(values) // SAMPLES_A_QUANTILE))
-    quantiles = np.percentile(values, np.linspace(0, 100, count))
+    quantiles = np.percentile(values, percentages(len(values)))
     rising: list[float] = np.maximum.accumulate(quantiles).tolist()
     return rising
+
+
+def percentages(samples: int) -> Real:
+    """The percentages (Q,) at which so many values have their quantiles."""
+    return np.linspace(0, 100, min(MOST, max(LEAST, samples // SAMPLES_A_QUANTILE)))
 
 
 def transform(values: Real, quantiles: Real, samples: int) -> Real:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from components.preprocessing.number_statistics import NumberStatistics
     from components.tasks.task import Arrays, RunGraph
 
 
@@ -50,6 +51,14 @@ class Target(Strict):
             got = f"{targets[0]:g}" if targets else "no sample"
             raise SampleError("all targets of train are equal: there is nothing to learn", got=got)
         return Target(mean=float(values.mean()), std=float(values.std()))
+
+    @staticmethod
+    def of(statistics: NumberStatistics | None) -> Target:
+        """As `fit`, of the statistics of the targets of train."""
+        if statistics is None or statistics.minimum == statistics.maximum:
+            got = f"{statistics.minimum:g}" if statistics is not None and statistics.samples else "no sample"
+            raise SampleError("all targets of train are equal: there is nothing to learn", got=got)
+        return Target(mean=statistics.mean, std=statistics.std)
 
     def scaled(self, values: Values) -> NDArray[Any]:
         """The array `target` float32 (1,) of a raw sample."""

@@ -17,29 +17,45 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from components.contracts.dataset import DatasetSpec
     from components.ingestion.row_columns import Categories, RowColumns
+    from components.preprocessing.number_statistics import NumberStatistics
 
+FIELDS = frozenset({"row", "label", "group", "target"})  # of samples that are read by column
 FEATURE = "row."  # begins the name of a column of the sample table
 
 
 class TrainColumns(NamedTuple):
-    """The train split, by column; each column is read when its turn comes.
+    """The train split, by column.
 
     Args:
-        numbers: names and values (n,), NaN where missing.
+        numbers: names and statistics.
         categories: names, and the number of samples of each category; None is a missing one.
-        targets: (n,); None without.
+        targets: their statistics; None without.
     """
 
-    numbers: Iterable[tuple[str, NDArray[np.float64]]]
+    numbers: Iterable[tuple[str, NumberStatistics]]
     categories: Iterable[tuple[str, Counter[str | None]]]
     classes: Sequence[str]
-    targets: NDArray[np.float64] | None
+    targets: NumberStatistics | None
 
 
 def has(task: Any) -> bool:
     """Whether the samples of a task may be read by column."""
     return bool(vars(type(task)).get("rows_by_column", False))
+
+
+def no_partitions(spec: DatasetSpec, task: Any) -> str | None:
+    """Why the samples of a dataset cannot be prepared by partitions; None if they can."""
+    if not has(task):
+        return f"samples of {spec.task} are prepared one by one"
+    if spec.split.by != "sample":
+        return f"split.by: {spec.split.by} looks at all samples at once"
+    if spec.split.group not in (None, "group"):
+        return f"split.group: {spec.split.group} is read sample by sample"
+    if others := sorted(set(spec.source_fields()) - FIELDS):
+        return f"the field {others[0]} is read sample by sample"
+    return None if any(spec.columns_by_kind()) else "the source does not say which columns are numbers and categories"
 
 
 def described(rows: RowColumns, targets: NDArray[np.float64] | None) -> dict[str, NDArray[Any] | Categories]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from components.ingestion.row_columns import Categories
+    from components.preprocessing.number_statistics import NumberStatistics
 
 UNKNOWN, MISSING, FIRST = 0, 1, 2  # categories; the vocabulary begins at FIRST
 Scaling = Literal["quantile", "standard"]
@@ -47,19 +48,22 @@ class NumberColumn(Strict):
     @staticmethod
     def fit(name: str, values: NDArray[np.float64], scaling: Scaling, *, may_be_missing: bool) -> NumberColumn:
         """Fit on values (N,) of train, NaN where missing; one at least is there."""
-        import numpy as np
+        from components.preprocessing import number_statistics
 
-        from components.preprocessing import quantile_transform
+        statistics = number_statistics.of_array(values, with_quantiles=scaling == "quantile")
+        return NumberColumn.of(name, statistics, scaling, may_be_missing=may_be_missing)
 
-        present = values[~np.isnan(values)]
+    @staticmethod
+    def of(name: str, statistics: NumberStatistics, scaling: Scaling, *, may_be_missing: bool) -> NumberColumn:
+        """The column of these statistics of train, which has a value at least."""
         return NumberColumn(
             name=name,
-            samples=len(present),
-            median=float(np.median(present)),
-            may_be_missing=may_be_missing or len(present) < len(values),
-            mean=float(present.mean()),
-            std=float(present.std()) or 1.0,
-            quantiles=quantile_transform.fit(present) if scaling == "quantile" else [],
+            samples=statistics.samples,
+            median=statistics.median,
+            may_be_missing=may_be_missing or statistics.samples < statistics.rows,
+            mean=statistics.mean,
+            std=statistics.std or 1.0,
+            quantiles=statistics.quantiles if scaling == "quantile" else [],
         )
 
     @cached_property

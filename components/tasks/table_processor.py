@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from components.ingestion.row_columns import RowColumns
+    from components.preprocessing.number_statistics import NumberStatistics
     from components.tasks.task import Arrays, RunGraph
 
 NUMBERS, CATEGORIES = "numbers", "categories"
@@ -247,13 +248,13 @@ def columns_of(
 
 def fit_columns(
     settings: TabularSettings,
-    numbers: Iterable[tuple[str, NDArray[Any]]],
+    numbers: Iterable[tuple[str, NumberStatistics]],
     categories: Iterable[tuple[str, Counter[str | None]]],
 ) -> tuple[list[NumberColumn], list[CategoryColumn]]:
-    """As `columns_of`, of whole columns.
+    """As `columns_of`, of the statistics of whole columns.
 
     Args:
-        numbers: names and values (N,) of train, NaN where missing.
+        numbers: names and statistics over train.
         categories: names, and the number of samples of train of each category; None is a missing one.
 
     Raises:
@@ -261,12 +262,12 @@ def fit_columns(
     """
     fitted: tuple[list[NumberColumn], list[CategoryColumn]] = [], []
     empty = []
-    for name, values in numbers:
-        if (values != values).all():
+    for name, statistics in numbers:
+        if not statistics.samples:
             empty.append(name)
             continue
         optional = name in settings.may_be_missing
-        fitted[0].append(NumberColumn.fit(name, values, settings.scaling, may_be_missing=optional))
+        fitted[0].append(NumberColumn.of(name, statistics, settings.scaling, may_be_missing=optional))
     for name, counts in categories:
         if not counts.keys() - {None}:
             empty.append(name)

@@ -92,10 +92,9 @@ class TabularRegression(TableTask, regression.OneNumber):
 
     def fit_columns(self, settings: TabularSettings, train: TrainColumns) -> TabularRegressionProcessor:
         """`fit` on whole columns."""
-        targets = [] if train.targets is None else train.targets.tolist()
         numbers, categories = table_processor.fit_columns(settings, train.numbers, train.categories)
         return TabularRegressionProcessor(
-            **settings.model_dump(), numbers=numbers, categories=categories, target=Target.fit(targets)
+            **settings.model_dump(), numbers=numbers, categories=categories, target=Target.of(train.targets)
         )
 
     def example(self, values: Values) -> Example:

@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,12 +34,14 @@ def reproduce(
     *,
     force: bool = False,
     on_output: Log | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Run one data stage if DVC finds the stage stale; wait while another process uses DVC in this project.
 
     Args:
         force: run the stage even if it is current.
         on_output: called with each line of the stage's output; None: the lines go to this process's output.
+        environment: variables of the stage's process beside ours.
 
     Raises:
         UsageError: no such stage.
@@ -51,15 +53,17 @@ def reproduce(
     with disk_space.reported(project.root):
         staleness.check(project, dataset)
         with data_lock(project, on_output):
-            _reproduce(project, dataset, stage, force=force, on_output=on_output)
+            _reproduce(project, dataset, stage, environment or {}, force=force, on_output=on_output)
 
 
-def _reproduce(project: Project, dataset: str, stage: str, *, force: bool, on_output: Log | None) -> None:
+def _reproduce(
+    project: Project, dataset: str, stage: str, environment: Mapping[str, str], *, force: bool, on_output: Log | None
+) -> None:
     torn_lock.clear(project.root)
     code = stage_code.identity(project.root, project.dataset(dataset) / "dataset.yaml", stage)
     differs = _code_file_differs(project, dataset, stage, code)
-    _run(project, f"code@{dataset}", force=differs, on_output=on_output)
-    _run(project, f"{stage}@{dataset}", force=force, on_output=on_output)
+    _run(project, f"code@{dataset}", {}, force=differs, on_output=on_output)
+    _run(project, f"{stage}@{dataset}", environment, force=force, on_output=on_output)
     last_code.keep(project, dataset, stage, code)
 
 
@@ -69,7 +73,7 @@ def _code_file_differs(project: Project, dataset: str, stage: str, code: SourceI
     return not path.is_file() or path.read_text() != stage_code.as_text(code)
 
 
-def _run(project: Project, name: str, *, force: bool, on_output: Log | None) -> None:
+def _run(project: Project, name: str, variables: Mapping[str, str], *, force: bool, on_output: Log | None) -> None:
     from dvc.exceptions import DvcException, ReproductionError
     from dvc.lock import LockError
     from dvc.repo import Repo
@@ -80,7 +84,7 @@ def _run(project: Project, name: str, *, force: bool, on_output: Log | None) -> 
     next_message = start + PERIOD_SECONDS
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder, OutputLines(Path(folder), on_output) as lines:
         error_file = Path(folder) / "error.json"
-        environment = _environment(project) | {ERROR_FILE: str(error_file)}
+        environment = _environment(project) | {**variables, ERROR_FILE: str(error_file)}
         if on_output is not None:
             environment[OUTPUT_FILE] = str(lines.path)
         while True:

@@ -17,7 +17,7 @@ from components.identity import manifest as manifests
 from components.registry import versions
 from components.registry.api import Api
 from components.tasks import compatibility
-from flows.pipelines import bundle_plan, fingerprints, last_run, pretrained
+from flows.pipelines import bundle_plan, data_placement, fingerprints, last_run, pretrained
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprint, Fingerprints
 
@@ -74,13 +74,14 @@ def make(project: Project, spec: PipelineSpec, api: Api, force: frozenset[str] =
         force: stages to run even if they are up to date; later stages run if the product of a forced stage changes.
 
     Raises:
-        UsageError: `force` names an unknown stage.
+        UsageError: `force` names an unknown stage, or a stage cannot run where `run:` says.
         SpecError: the pipeline is not compatible with its task.
         CorruptArtifactError: a product on disk differs from its manifest.
     """
     if unknown := force - set(STAGES):
         raise UsageError("no such stage", got=", ".join(sorted(unknown)), expected=", ".join(STAGES))
     compatibility.check(spec, project.pipeline_file(spec.name), project.dataset(spec.dataset))
+    data_placement.check(project, spec)
     data = _data(project, spec, force)
     if not all(stage.current for stage in data):
         waiting = tuple(

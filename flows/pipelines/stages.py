@@ -29,7 +29,15 @@ from components.registry.api import Api
 from components.registry.registration import Registration
 from components.registry.tracking import Run
 from components.registry.versions import Version
-from flows.pipelines import last_run, pretrained, signing, stage_placement, stage_requests, training_duration
+from flows.pipelines import (
+    data_placement,
+    last_run,
+    pretrained,
+    signing,
+    stage_placement,
+    stage_requests,
+    training_duration,
+)
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.progress_line import ProgressLine
@@ -76,7 +84,10 @@ class RunContext:
 
 def data_stage(context: RunContext, stage: str, *, force: bool) -> None:
     """Run ingest, validate or prepare through DVC."""
-    versioning.reproduce(context.project, context.spec.dataset, stage, force=force, on_output=context.log)
+    environment = data_placement.environment(context.project, context.spec, stage)
+    versioning.reproduce(
+        context.project, context.spec.dataset, stage, force=force, on_output=context.log, environment=environment
+    )
 
 
 def is_current(context: RunContext, stage: str) -> bool:

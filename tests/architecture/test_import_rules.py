@@ -30,6 +30,7 @@ WRONG = {
     "what signs and what lists a bundle's parts only in packaging": ("flows/cli/verify.py", "import model_signing"),
     "great_expectations only in validation": ("components/ingestion/stage.py", "import great_expectations"),
     "dvc only in versioning": ("flows/platform/environment.py", "import dvc.repo"),
+    "dask only where partitions run on a cluster": ("components/preparation/prepare.py", "import distributed"),
     "torch only where networks are built, trained and evaluated": ("components/preprocessing/image.py", "import torch"),
     "serving reaches no training library, not even through others": (
         "components/inference/predictor.py",

@@ -1,0 +1,71 @@
+"""Runs a function on many items: in this process, or on a Dask cluster (dask_runner.py)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from components.contracts.dask_request import VARIABLE
+from components.core.ahead import ahead
+from components.core.progress import Progress
+from components.preparation import partitions
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class PartitionRunner(Protocol):
+    """Where partitions are worked on.
+
+    Args:
+        partition_rows: rows of a partition.
+        is_here: whether it is this process: large results need no file, and what has no partitions can be done, too.
+    """
+
+    partition_rows: int
+    is_here: bool
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
+        """The function's results in the order of the items, with progress on stderr.
+
+        What the function raises is raised.
+
+        Args:
+            label: the activity, as in `decoding digits`.
+        """
+        ...
+
+
+class HereRunner:
+    """Runs in this process: the next item in a thread, while the last result is used."""
+
+    partition_rows = partitions.ROWS
+    is_here = True
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
+        """As `PartitionRunner.map`."""
+        with Progress(label, len(items), "partitions") as progress:
+            for result in ahead(map(function, items)):
+                yield result
+                progress.advance(1)
+
+
+def opened(folder: Path) -> AbstractContextManager[PartitionRunner]:
+    """The runner that the environment names.
+
+    Args:
+        folder: for temporary files of a cluster on this machine.
+
+    Raises:
+        StackError: the cluster cannot be used.
+    """
+    if (document := os.environ.get(VARIABLE)) is None:
+        return nullcontext(HereRunner())
+    # By its name: what runs the partitions is no part of the code that makes the data.
+    module: Any = importlib.import_module("components.preparation.dask_runner")
+    cluster: AbstractContextManager[PartitionRunner] = module.opened(document, folder)
+    return cluster

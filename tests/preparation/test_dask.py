@@ -1,0 +1,196 @@
+"""Preparation by partitions, in one process and on Dask clusters: the same bytes, whatever is cut or killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from components.contracts.dask_request import VARIABLE
+from components.core.errors import SampleError, StackError, UsageError
+from components.identity import manifest
+from components.ingestion import stage as ingestion
+from components.preparation import dask_runner, partitions, stage
+from components.preparation.partition_runner import HereRunner
+from components.preprocessing import number_statistics
+from flows.runners import source_archive
+from tests.preparation.test_rows_by_column import CLASSES, TARGETS, contents, dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+UNGROUPED = CLASSES.replace("split: {group: group}\n", "").replace(", group: g}", "}")
+LABELLED = UNGROUPED.replace(", split: s", "")
+
+
+def prepared(tmp_path: Path) -> dict[str, bytes]:
+    stage.main(["data/rows"])
+    return contents(tmp_path / ".modelyard/staging/rows/prepared")
+
+
+def on_dask(**cluster: Any) -> str:
+    code = cluster.pop("code", None)
+    return json.dumps({"cluster": {"runner": "dask", **cluster}, "code": code})
+
+
+@pytest.mark.parametrize("text", [LABELLED, UNGROUPED, TARGETS], ids=["drawn", "given", "targets"])
+def test_partitions_and_statistics_from_files_change_nothing(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset(tmp_path, monkeypatch, text, rows=2500)
+    whole = prepared(tmp_path)
+    monkeypatch.setattr(HereRunner, "partition_rows", 1024)
+    assert len(partitions.of(Path("data/rows/raw/samples.parquet"), 1024)) == 3
+    monkeypatch.setattr(number_statistics, "_BLOCK", 128)
+    monkeypatch.setattr(number_statistics.of_blocks, "__kwdefaults__", {"in_memory": 0})
+    assert prepared(tmp_path) == whole
+
+
+@pytest.mark.slow
+def test_three_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = dataset(tmp_path, monkeypatch, LABELLED, rows=5000)
+    here = prepared(tmp_path)
+    monkeypatch.setenv(VARIABLE, on_dask(workers=3, partition_rows=2048))  # two, and one: the next tests
+    assert prepared(tmp_path) == here
+    assert not psutil.Process().children()[1:]  # but for multiprocessing's own tracker of resources
+
+    text = (folder / "dataset.yaml").read_text().replace("input: {may_be_missing: [x]}\n", "")
+    (folder / "dataset.yaml").write_text(text.replace("split: s", "split: s").replace("[x, n]", "[x, n, t]"))
+    with pytest.raises(UsageError, match="not prepared by partitions"):  # rows of other columns
+        prepared(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset(tmp_path, monkeypatch, LABELLED, rows=8000)
+    here = prepared(tmp_path)
+    staging = tmp_path / ".modelyard/staging/rows"
+    with _stage(tmp_path, workers=2) as process:
+        _workers_at_work(process, staging)[0].kill()
+        _, said = process.communicate(timeout=100)
+        assert process.returncode == 0, said
+        assert "their partitions are repeated" in said
+        assert contents(staging / "prepared") == here
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset(tmp_path, monkeypatch, LABELLED, rows=8000)
+    staging = tmp_path / ".modelyard/staging/rows"
+    with _stage(tmp_path, workers=1) as process:
+        workers = _workers_at_work(process, staging)
+        os.killpg(process.pid, signal.SIGINT)  # as the terminal does: to all of them
+        _, said = process.communicate(timeout=100)
+        assert (process.returncode, said.splitlines()[-1]) == (130, "stopped")
+        assert "Traceback" not in said
+        psutil.wait_procs(workers, timeout=10)
+        assert not [worker for worker in workers if worker.is_running()]
+        assert not list(staging.iterdir())
+
+
+@pytest.mark.slow
+def test_an_existing_scheduler_gets_our_code_and_reports_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = dataset(tmp_path, monkeypatch, UNGROUPED, rows=3000)
+    here = prepared(tmp_path)
+    code = source_archive.ensure(tmp_path / ".modelyard" / "dask", ROOT, [])
+    with _scheduler(tmp_path) as url:
+        monkeypatch.setenv(VARIABLE, on_dask(scheduler=url, partition_rows=1024, code=str(code)))
+        assert prepared(tmp_path) == here
+        (folder / "dataset.yaml").write_text(UNGROUPED.replace("input: {may_be_missing: [x]}\n", ""))
+        text = (folder / "table.csv").read_text().replace("\n,", "\n7,")
+        (folder / "table.csv").write_text(f"{text}\n,1,a,u,test,other,1\n")
+        _ingested(folder)
+        with pytest.raises(SampleError, match="no value in the column x") as caught:
+            prepared(tmp_path)
+        assert caught.value.where == "table/003035"
+    monkeypatch.setattr(dask_runner, "_WAIT_SECONDS", 0.5)
+    with pytest.raises(StackError, match="cannot be reached"):
+        prepared(tmp_path)
+
+
+def test_other_versions_are_named() -> None:
+    with pytest.raises(StackError, match="another version of numpy") as caught:
+        dask_runner._check_versions({"tcp://a:1": {"python": "", "numpy": "1.26.4"}}, "tcp://b:2")
+    assert (caught.value.got, caught.value.where) == ("1.26.4", "tcp://a:1 of tcp://b:2")
+    with pytest.raises(StackError, match="another version of python"):
+        dask_runner._check_versions({"tcp://a:1": {"python": "3.12.1.final.0"}}, "tcp://b:2")
+
+
+def test_what_runs_here_needs_no_dask() -> None:
+    names = "components.preparation.prepare, components.preparation.stage, flows.pipelines.plan"
+    found = f"import sys, {names}; print([name for name in ('dask', 'distributed') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", found], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def _ingested(folder: Path) -> None:
+    ingestion.main(["data/rows"])
+    raw = manifest.load(folder / "raw", "raw")
+    manifest.seal(folder / "validated", "validated", {"raw_digest": raw.digest, "success": True})
+
+
+@contextmanager
+def _stage(tmp_path: Path, workers: int) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), VARIABLE: on_dask(workers=workers, partition_rows=1024)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "components.preparation", "data/rows"],
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def _workers_at_work(process: subprocess.Popen[str], staging: Path) -> list[psutil.Process]:
+    """The workers, once the first partition is decoded."""
+    until = time.monotonic() + 60
+    while not list(staging.glob(".prepared.*.tmp/scratch/*.columns")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+@contextmanager
+def _scheduler(tmp_path: Path) -> Iterator[str]:
+    """A scheduler and a worker of two threads in a folder of their own."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    place = folder / "scheduler.json"
+    file = ["--scheduler-file", str(place), "--no-dashboard", "--host", "127.0.0.1"]
+    commands = [
+        ["distributed.cli.dask_scheduler", *file, "--port", "0"],
+        ["distributed.cli.dask_worker", *file, "--nthreads", "2", "--no-nanny"],
+    ]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", *words], cwd=folder, env=environment, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for words in commands
+    ]  # fmt: skip
+    try:
+        until = time.monotonic() + 60
+        while not place.is_file():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        yield json.loads(place.read_text())["address"]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
