@@ -34,7 +34,7 @@ from components.training.srun_output import SrunOutput
 PERIOD_SECONDS = 0.1
 END_SECONDS = 30.0
 COMMAND_SECONDS = 30.0
-LAST_LINES = 30  # of the output of a rank that failed
+LAST_LINES = 100  # of the output of a rank that failed
 
 
 def nodes() -> int:
@@ -158,10 +158,10 @@ def _error(
     error = rank_errors.first(errors, {end.rank: end.code for end in ends}, count, is_interrupted=is_interrupted)
     if isinstance(error, StageKilled) and is_interrupted:
         return rank_errors.interrupted(request.pipeline)
-    for end in ends:
-        if error.what.startswith(f"process {end.rank} of "):
+    if (named := re.match(r"process (\d+) of ", error.what)) is not None:
+        _show(log_file(folder, int(named[1])))
+        for end in (end for end in ends if end.rank == int(named[1])):
             error.where = f"node {end.node}"
-            _show(log_file(folder, end.rank))
             if end.is_out_of_memory:
                 return _out_of_memory(request, error)
     return error

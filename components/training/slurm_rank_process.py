@@ -8,17 +8,22 @@ that of one process.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
 from components.core import stage_process
+from components.core.errors import ModelyardError
 from components.training.rank_files import error_file, log_file
 
 PORT = "MODELYARD_RANKS_PORT"  # of the store through which the ranks find each other, on the node that runs srun
 ADDRESSES = "MODELYARD_RANKS_ADDRESSES"  # of the nodes, in Slurm's configuration
+
+LONGEST = 500  # characters of an error that is passed on
 
 
 def environment(folder: Path, slurm: dict[str, str]) -> dict[str, str]:
@@ -78,11 +83,22 @@ def _source(address: str) -> str | None:
 
 def main() -> int:
     """Train as one of the ranks; returns the exit code."""
-    if len(sys.argv) == 2:
-        os.environ.update(environment(Path(sys.argv[1]).absolute().parent, dict(os.environ)))
-        if stage_process.OUTPUT_FILE in os.environ:
-            Path(os.environ[stage_process.OUTPUT_FILE]).touch()
-    return stage_process.run("training", "components.training.rank_training:main")
+    os.environ.update(environment(Path(sys.argv[1]).absolute().parent, dict(os.environ)))
+    if stage_process.OUTPUT_FILE in os.environ:
+        Path(os.environ[stage_process.OUTPUT_FILE]).touch()
+    try:
+        return stage_process.run("training", "components.training.rank_training:main")
+    except Exception as error:  # noqa: BLE001  # its output is a file, and the launcher shows it
+        # The others notice this within milliseconds, and srun may end this process before it has ended by itself.
+        traceback.print_exc()
+        failed = ModelyardError(
+            f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} of the training failed",
+            where=f"node {os.environ.get('SLURMD_NODENAME', '')}",
+            got=f"{type(error).__name__}: {error}"[:LONGEST],
+            next_step="read its output above",
+        )
+        Path(os.environ[stage_process.ERROR_FILE]).write_text(json.dumps(failed.to_dict()))
+        return failed.exit_code
 
 
 if __name__ == "__main__":

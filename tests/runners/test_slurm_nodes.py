@@ -23,7 +23,7 @@ from components.core import located_yaml
 from components.core.errors import Interrupted, ModelyardError, StageKilled
 from components.core.project import Project
 from flows.pipelines import fingerprints, stage_requests
-from flows.runners import slurm, stage_runner
+from flows.runners import job_runner, slurm, stage_runner
 from flows.runners.job_runner import JobPlace, JobRunner
 from flows.runners.local_runner import LocalProcessRunner
 from flows.runners.slurm_engine import SlurmEngine
@@ -37,6 +37,7 @@ pytestmark = [
     pytest.mark.skipif(slurm_cluster.missing() is not None, reason=str(slurm_cluster.missing())),
 ]
 TRAIN = {"epochs": 12, "batch_size": 63, "threads": 2, "processes": 2, "augment.shift_pixels": 1}
+PROCESSES = {"train.processes": 2, "train.threads": 2}
 RANK = "components.training.slurm_rank_process"
 
 
@@ -165,7 +166,11 @@ def test_a_job_that_is_queued_again_goes_on_and_comes_to_the_same(training: Trai
     assert there == training.here()
 
 
-def test_a_node_that_fails_puts_the_job_back_into_the_queue(training: Training) -> None:
+def test_a_node_that_fails_puts_the_job_back_into_the_queue(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first attempt has an outcome, as its first node lives; however long the job waits then, it is not the last.
+    monkeypatch.setattr(job_runner, "UNHEARD_SECONDS", 8.0)
     job: list[str] = []
 
     def fail() -> None:
@@ -175,6 +180,7 @@ def test_a_node_that_fails_puts_the_job_back_into_the_queue(training: Training) 
 
     def repair() -> None:
         eventually(lambda: slurm.state(job[0]).name == "PENDING")
+        time.sleep(12)
         _scontrol("update", "NodeName=yard2", "State=IDLE")
         _start_now(job[0])
 
@@ -203,6 +209,27 @@ def test_scancel_ends_all_ranks_and_says_who_ended_them(training: Training) -> N
         training.run(training.runner())
     assert "cancelled" in caught.value.what or isinstance(caught.value, Interrupted)
     eventually(lambda: not training.ranks(), 15)
+
+
+def test_two_ranks_on_each_node_make_what_four_here_make(tmp_path: Path) -> None:
+    training = Training(tmp_path, processes=4, threads=4, epochs=2, batch_size=64)
+    there = training.run(training.runner(cpus=1, memory_mb=2000))
+    assert any("4 x cpu" in line for line in training.messages)
+    assert there == training.here()
+
+
+def test_the_error_of_a_rank_on_another_node_is_shown_once_with_its_traceback(tmp_path: Path) -> None:
+    training = Training(tmp_path)
+    model = {"family": "custom", "factory": "tests.runners.failing_network:build"}
+    training.spec = located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec, {"model": model, **PROCESSES})
+    with pytest.raises(ModelyardError) as caught:
+        training.run(training.runner())
+    assert caught.value.what == "process 1 of 2 of the training failed"
+    assert caught.value.where == "node yard2"
+    assert caught.value.got == "LookupError: no weights for the second process"
+    said = "\n".join(training.messages)
+    assert said.count("Traceback") == 1
+    assert "LookupError: no weights for the second process" in said
 
 
 def _start_now(job: str) -> None:
