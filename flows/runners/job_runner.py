@@ -186,7 +186,9 @@ class JobRunner:
                         next_step="run again when it does: the job is followed from there, or its result taken",
                     ) from error  # fmt: skip
             else:
-                known = (known or time.monotonic()) if outcome.is_known and not state.waits else None
+                if state.waits:
+                    outcome.forget_error()
+                known = (known or time.monotonic()) if outcome.is_known else None
                 if not state.is_open or (known is not None and time.monotonic() > known + UNHEARD_SECONDS):
                     return state
                 if state.text != told:
