@@ -5,8 +5,8 @@ each round a training of digits is submitted by a process of its own, and after 
 the submitter, the job, the daemon of the node, the cluster's controller. Then it is submitted again, as a person would,
 until it ends well.
 
-With `--nodes 2` the training has two processes, one on each node, and a rank, srun, and the process that waits for it are
-among the victims; the package is compared with that of two processes here.
+With `--nodes 2` the training has two processes, one on each node, and a rank, srun, and the process that waits for it
+are among the victims; the package is compared with that of two processes here.
 
     python -m benchmarks.job_kills [--kills 40] [--seed 0] [--nodes 2]
 """
@@ -48,9 +48,12 @@ from tests.training.prepared_digits import prepare
 NAME = "job_kills"
 VICTIMS = ("submitter", "job", "node", "cluster")
 OF_RANKS = {  # on several nodes: words of their command lines
-    "rank": "-u -m components.training.slurm_rank_process", "srun": "srun --export", "launcher": "-m components.training /",
+    "rank": "-u -m components.training.slurm_rank_process",
+    "srun": "srun --export",
+    "launcher": "-m components.training /",
 }  # fmt: skip
 LONGEST_SECONDS, ROUND_SECONDS, ATTEMPTS = 9.0, 180.0, 6
+FIRST_SECONDS = 5.0  # on several nodes: until the ranks run
 SETTINGS = {"train.epochs": 25, "train.threads": 1}
 
 
@@ -90,6 +93,8 @@ def _measured(folder: Path, config: Path, kills: int, chance: random.Random, nod
     for number in range(kills):
         shutil.rmtree(project.state / "runs", ignore_errors=True)
         victim, moment = victims[number % len(victims)], chance.uniform(0.0, LONGEST_SECONDS)
+        if victim in OF_RANKS:
+            moment += FIRST_SECONDS
         begun = time.monotonic()
         hit, digests, attempts = _round(folder, config, victim, moment, nodes)
         seconds = time.monotonic() - begun
