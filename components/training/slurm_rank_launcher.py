@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # missing in torch's stub
 
 from components.contracts.runner_spec import NODES_VARIABLE
 from components.contracts.training_request import TrainRequest
@@ -153,7 +153,13 @@ def _error(
             next_step="run again; the training resumes from the checkpoint",
         )
     if not errors and not ends and not is_interrupted:
-        got = output.last_error or f"srun: {_text(code)}"
+        if code < 0:
+            return StageKilled(
+                "srun, which runs the processes of the training, was killed",
+                got=signal.Signals(-code).name,
+                next_step="run again; the training resumes from the checkpoint",
+            )
+        got = output.last_error or f"srun: exit code {code}"
         return StageKilled("the processes of the training did not run", got=got, next_step="run again")
     error = rank_errors.first(errors, {end.rank: end.code for end in ends}, count, is_interrupted=is_interrupted)
     if isinstance(error, StageKilled) and is_interrupted:
@@ -180,7 +186,3 @@ def _show(path: Path) -> None:
     with suppress(OSError):
         for line in path.read_text(errors="replace").splitlines()[-LAST_LINES:]:
             log(line)
-
-
-def _text(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

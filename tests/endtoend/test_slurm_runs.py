@@ -55,3 +55,21 @@ def test_a_pipeline_and_a_search(house: House, cluster: None) -> None:
     assert [trial["state"] for trial in found["trials"]] == ["complete", "complete"]
     assert len(jobs()) == 3  # the recipe was trained before
     assert house.run("run", name).stdout.startswith(f"{name}: up to date")
+
+
+def test_two_nodes_train_the_package_of_two_processes_here(house: House, cluster: None) -> None:
+    train = {"epochs": 2, "threads": 2, "batch_size": 64}
+    name = house.pipeline("two-nodes", train={**train, "processes": 2}, gates={}, schedule=None)
+    settings = house.root / "modelyard.toml"
+    settings.write_text("[run.train]\nrunner = 'slurm'\nnodes = 2\n")
+    there = house.run("run", name)
+    assert "runs on yard[1-2]" in there.stderr
+    assert house.run("why", name).stdout.startswith(f"{name}: up to date")
+    settings.unlink()
+    assert house.json("run", name, "--force", "train")["package"][:12] in there.stdout
+    alone = house.pipeline("one-process", train=train, gates={}, schedule=None)
+    settings.write_text("[run.train]\nrunner = 'slurm'\nnodes = 2\n")
+    for command in ("why", "run"):
+        refused = house.run(command, alone, check=False)
+        assert refused.returncode == 2, command
+        assert "one-process cannot train on 2 nodes: each needs as many processes" in refused.stderr

@@ -74,7 +74,7 @@ class Training:
         (folder,) = (self.shared / "jobs").glob("modelyard-*")
         return folder
 
-    def runner(self, **settings: object) -> JobRunner:
+    def runner(self, **settings: Any) -> JobRunner:
         modules = [*fingerprints.training_modules(self.spec), *fingerprints.evaluation_modules(self.spec)]
         place = JobPlace(self.project.root, str(self.shared / "store"), self.shared / "jobs", ROOT, modules)
         return JobRunner(place, SlurmEngine(SlurmSpec(runner="slurm", nodes=2, **settings)), self.log.append)

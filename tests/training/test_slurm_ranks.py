@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,8 +48,8 @@ def test_an_interface_that_leads_to_another_node_comes_before_the_loopback(monke
 
     def interfaces() -> dict[str, list[snicaddr]]:
         return {
-            "lo": [snicaddr(2, "127.0.0.1", None, None, None)],
-            "ib0": [snicaddr(2, "10.0.0.7", None, None, None)],
+            "lo": [snicaddr(socket.AF_INET, "127.0.0.1", None, None, None)],
+            "ib0": [snicaddr(socket.AF_INET, "10.0.0.7", None, None, None)],
         }
 
     sources = {"node1": "127.0.1.1", "node2": "10.0.0.7", "127.0.0.1": "127.0.0.1"}
