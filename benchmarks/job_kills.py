@@ -53,7 +53,6 @@ OF_RANKS = {  # on several nodes: words of their command lines
     "launcher": "-m components.training /",
 }  # fmt: skip
 LONGEST_SECONDS, ROUND_SECONDS, ATTEMPTS = 9.0, 180.0, 6
-FIRST_SECONDS = 5.0  # on several nodes: until the ranks run
 SETTINGS = {"train.epochs": 25, "train.threads": 1}
 
 
@@ -93,8 +92,6 @@ def _measured(folder: Path, config: Path, kills: int, chance: random.Random, nod
     for number in range(kills):
         shutil.rmtree(project.state / "runs", ignore_errors=True)
         victim, moment = victims[number % len(victims)], chance.uniform(0.0, LONGEST_SECONDS)
-        if victim in OF_RANKS:
-            moment += FIRST_SECONDS
         begun = time.monotonic()
         hit, digests, attempts = _round(folder, config, victim, moment, nodes)
         seconds = time.monotonic() - begun
@@ -104,7 +101,8 @@ def _measured(folder: Path, config: Path, kills: int, chance: random.Random, nod
         found["left over"] += len(_open_jobs()) + len(list((folder / "jobs").glob("*/modelyard-*")))
         found["attempts"] += attempts
         found["longest"] = max(found["longest"], round(seconds))
-        tell(f"{number + 1}: {victim} after {moment:.1f} s, {attempts} attempts, {seconds:.0f} s")
+        what = victim if hit else f"no {victim}"
+        tell(f"{number + 1}: {what} after {moment:.1f} s, {attempts} attempts, {seconds:.0f} s")
     return [
         Figure(NAME, f"kills of {', '.join(victims)} that hit, of {kills}", found["killed"], at_least=0.8 * kills),
         Figure(NAME, f"trainings that did not end well in {ATTEMPTS} runs", found["not converged"], at_most=0),
@@ -132,6 +130,8 @@ def _round(folder: Path, config: Path, victim: str, moment: float, nodes: int) -
         words = [sys.executable, "-m", "benchmarks.job_kills", "--submit", str(folder), str(nodes)]
         submitter = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         if attempts == 1:
+            if nodes > 1:
+                _wait_for_ranks(folder, submitter)
             with suppress(subprocess.TimeoutExpired):
                 submitter.wait(moment)
             hit = _kill(victim, submitter, folder, config)
@@ -143,6 +143,18 @@ def _round(folder: Path, config: Path, victim: str, moment: float, nodes: int) -
         if submitter.returncode == 0:
             return hit, json.loads(output.splitlines()[-1]), attempts
     return hit, None, attempts
+
+
+def _wait_for_ranks(folder: Path, submitter: subprocess.Popen[str]) -> None:
+    """Wait until the ranks have been started: before, a job on several nodes is as one on one node."""
+    end = time.monotonic() + ROUND_SECONDS / 2
+    while not _ranks(folder) and submitter.poll() is None and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def _ranks(folder: Path) -> list[psutil.Process]:
+    found = (process for process in _processes(OF_RANKS["rank"]) if str(folder) in _line(process))
+    return [process for process in found if not _line(process).startswith("srun")]
 
 
 def _kill(victim: str, submitter: subprocess.Popen[str], folder: Path, config: Path) -> bool:
@@ -160,7 +172,7 @@ def _kill(victim: str, submitter: subprocess.Popen[str], folder: Path, config: P
     is_of_job = victim == "job" or victim in OF_RANKS
     found = [process for process in _processes(words[victim]) if not is_of_job or str(folder) in _line(process)]
     if victim == "rank":
-        found = sorted(found, key=lambda process: process.pid)[-1:]
+        found = _ranks(folder)[-1:]
     for process in found:
         with suppress(psutil.Error):
             process.send_signal(signal.SIGKILL)
