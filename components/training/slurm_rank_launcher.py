@@ -61,7 +61,8 @@ def launch(request: TrainRequest) -> None:
     folder = (Path(request.run_folder) / "ranks").absolute()
     folder.mkdir(parents=True, exist_ok=True)
     for rank in range(count):
-        error_file(folder, rank).unlink(missing_ok=True)
+        for earlier in (error_file(folder, rank), log_file(folder, rank)):
+            earlier.unlink(missing_ok=True)
     request_file = folder / "request.json"
     request_file.write_text(request.model_dump_json())
     output = SrunOutput(log)
@@ -79,7 +80,7 @@ def _command(request_file: Path, count: int, many: int) -> list[str]:
         "--export=ALL", "--input=none", "--mpi=none", "--job-name=training",
         f"--nodes={many}", f"--ntasks={count}", f"--ntasks-per-node={count // many}", "--distribution=block",
         # The ranks of a node share its processors and devices, as those of one machine do.
-        "--overcommit", "--cpu-bind=none",
+        "--overcommit", "--cpu-bind=none", "--gpu-bind=none",
         # One that fails ends all; the first one, which writes the result, has all the time that it needs for it.
         "--kill-on-bad-exit=1", "--wait=0",
         "--disable-status",  # SIGINT goes to the ranks at once
