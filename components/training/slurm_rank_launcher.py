@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # missing 
 
 from components.contracts.runner_spec import NODES_VARIABLE
 from components.contracts.training_request import TrainRequest
+from components.core import with_parent
 from components.core.errors import ModelyardError, StageKilled, TrainingError, UsageError
 from components.core.line_reader import LineReader
 from components.training import memory_errors, rank_errors
@@ -91,12 +93,14 @@ def _command(request_file: Path, count: int, many: int) -> list[str]:
 def _run(command: list[str], port: int, output: SrunOutput, interruption: StopSignals) -> int:
     """Run srun to its end; its exit code. A signal is forwarded once."""
     variables = {**os.environ, PORT: str(port), ADDRESSES: ",".join(_node_addresses())}
-    try:
-        process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True, errors="replace")
-    except FileNotFoundError as error:
+    if shutil.which(command[0]) is None:
         raise UsageError(
             "srun is not on this node", expected="the commands of Slurm", next_step="install them on every node"
-        ) from error
+        )
+    # If this process is killed, ranks that wait for its store end too, and not when their patience does.
+    process = subprocess.Popen(
+        with_parent.command(command), env=variables, stderr=subprocess.PIPE, text=True, errors="replace"
+    )
     reader = LineReader(_lines(process.stderr), output.take)
     reader.start()
     is_forwarded = False

@@ -232,6 +232,24 @@ def test_the_error_of_a_rank_on_another_node_is_shown_once_with_its_traceback(tm
     assert "LookupError: no weights for the second process" in said
 
 
+def test_a_launcher_that_is_killed_while_the_ranks_look_for_each_other_ends_them(training: Training) -> None:
+    one = training.runner()
+    handle = one.submit(training.request)
+    eventually(lambda: len(training.ranks()) == 2)
+    (launcher,) = (
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if (process.info["cmdline"] or [])[1:3] == ["-m", "components.training"]
+        and str(training.job) in process.info["cmdline"][3]
+    )
+    begin = time.monotonic()
+    launcher.kill()
+    with pytest.raises(StageKilled):
+        one.follow(handle, lambda _: None, lambda _: None)
+    assert time.monotonic() - begin < 30
+    assert not training.ranks()
+
+
 def _start_now(job: str) -> None:
     """Slurm lets a job that is queued again wait for two minutes."""
     eventually(lambda: slurm.state(job).name == "PENDING")
