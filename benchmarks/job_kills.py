@@ -5,7 +5,10 @@ each round a training of digits is submitted by a process of its own, and after 
 the submitter, the job, the daemon of the node, the cluster's controller. Then it is submitted again, as a person would,
 until it ends well.
 
-    python -m benchmarks.job_kills [--kills 40] [--seed 0]
+With `--nodes 2` the training has two processes, one on each node, and a rank, srun, and the process that waits for it
+are among the victims; the package is compared with that of two processes here.
+
+    python -m benchmarks.job_kills [--kills 40] [--seed 0] [--nodes 2]
 """
 
 from __future__ import annotations
@@ -44,6 +47,11 @@ from tests.training.prepared_digits import prepare
 
 NAME = "job_kills"
 VICTIMS = ("submitter", "job", "node", "cluster")
+OF_RANKS = {  # on several nodes: words of their command lines
+    "rank": "-u -m components.training.slurm_rank_process",
+    "srun": "srun --export",
+    "launcher": "-m components.training /",
+}  # fmt: skip
 LONGEST_SECONDS, ROUND_SECONDS, ATTEMPTS = 9.0, 180.0, 6
 SETTINGS = {"train.epochs": 25, "train.threads": 1}
 
@@ -51,39 +59,41 @@ SETTINGS = {"train.epochs": 25, "train.threads": 1}
 def main() -> int:
     """0: the targets are met; 1: not; 2: there is no Slurm here."""
     if sys.argv[1:2] == ["--submit"]:
-        return _submit(Path(sys.argv[2]))
+        return _submit(Path(sys.argv[2]), int(sys.argv[3]))
     parser = figure.parser(__doc__)
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nodes", type=int, default=1, choices=(1, 2))
     if (why := slurm_cluster.missing()) is not None:
         print(why, file=sys.stderr)
         return 2
     return figure.command(measure, parser)
 
 
-def measure(kills: int = 40, seed: int = 0) -> list[Figure]:
+def measure(kills: int = 40, seed: int = 0, nodes: int = 1) -> list[Figure]:
     """What became of so many rounds."""
     folder = Path(tempfile.mkdtemp(prefix="yard-"))
     os.environ["PYTHONPATH"] = str(ROOT)
     try:
         with slurm_cluster.running(folder / "c") as config:
-            return _measured(folder, config, kills, random.Random(seed))
+            return _measured(folder, config, kills, random.Random(seed), nodes)
     finally:
         for process in _processes(str(folder / "c")):  # daemons that were started again
             process.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measured(folder: Path, config: Path, kills: int, chance: random.Random) -> list[Figure]:
-    project, _, request = _asked(folder, first=True)
+def _measured(folder: Path, config: Path, kills: int, chance: random.Random, nodes: int) -> list[Figure]:
+    project, _, request = _asked(folder, nodes, first=True)
+    victims = VICTIMS if nodes == 1 else (*OF_RANKS, *VICTIMS)
     local = stage_runner.run(LocalProcessRunner(project.root), request, _quiet, _quiet)
     expected = [artifact.digest for artifact in local.artifacts if artifact.kind != "report"]
     found: Counter[str] = Counter()
     for number in range(kills):
         shutil.rmtree(project.state / "runs", ignore_errors=True)
-        victim, moment = VICTIMS[number % len(VICTIMS)], chance.uniform(0.0, LONGEST_SECONDS)
+        victim, moment = victims[number % len(victims)], chance.uniform(0.0, LONGEST_SECONDS)
         begun = time.monotonic()
-        hit, digests, attempts = _round(folder, config, victim, moment)
+        hit, digests, attempts = _round(folder, config, victim, moment, nodes)
         seconds = time.monotonic() - begun
         found["killed"] += hit
         found["not converged"] += digests is None
@@ -91,9 +101,10 @@ def _measured(folder: Path, config: Path, kills: int, chance: random.Random) -> 
         found["left over"] += len(_open_jobs()) + len(list((folder / "jobs").glob("*/modelyard-*")))
         found["attempts"] += attempts
         found["longest"] = max(found["longest"], round(seconds))
-        tell(f"{number + 1}: {victim} after {moment:.1f} s, {attempts} attempts, {seconds:.0f} s")
+        what = victim if hit else f"no {victim}"
+        tell(f"{number + 1}: {what} after {moment:.1f} s, {attempts} attempts, {seconds:.0f} s")
     return [
-        Figure(NAME, f"kills of {', '.join(VICTIMS)} that hit, of {kills}", found["killed"], at_least=0.8 * kills),
+        Figure(NAME, f"kills of {', '.join(victims)} that hit, of {kills}", found["killed"], at_least=0.8 * kills),
         Figure(NAME, f"trainings that did not end well in {ATTEMPTS} runs", found["not converged"], at_most=0),
         Figure(NAME, "... whose package is another than of one left alone", found["otherwise"], at_most=0),
         Figure(NAME, "jobs that went on afterwards, and folders that stayed", found["left over"], at_most=0),
@@ -102,22 +113,25 @@ def _measured(folder: Path, config: Path, kills: int, chance: random.Random) -> 
     ]
 
 
-def _asked(folder: Path, *, first: bool = False) -> tuple[Project, PipelineSpec, StageRequest]:
+def _asked(folder: Path, nodes: int, *, first: bool = False) -> tuple[Project, PipelineSpec, StageRequest]:
     project = Project(folder / "project")
     if first:
         prepare(project.dataset("digits") / "prepared")
-    spec = located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec, SETTINGS)
+    settings = {**SETTINGS, "train.processes": nodes, "train.threads": nodes}
+    spec = located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec, settings)
     return project, spec, next(requests(project, spec))
 
 
-def _round(folder: Path, config: Path, victim: str, moment: float) -> tuple[bool, list[str] | None, int]:
+def _round(folder: Path, config: Path, victim: str, moment: float, nodes: int) -> tuple[bool, list[str] | None, int]:
     """One training until its end; whether the kill hit, the digests of what it made, and how often it was asked for."""
     deadline, hit, attempts = time.monotonic() + ROUND_SECONDS, False, 0
     while attempts < ATTEMPTS and time.monotonic() < deadline:
         attempts += 1
-        words = [sys.executable, "-m", "benchmarks.job_kills", "--submit", str(folder)]
+        words = [sys.executable, "-m", "benchmarks.job_kills", "--submit", str(folder), str(nodes)]
         submitter = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         if attempts == 1:
+            if nodes > 1:
+                _wait_for_ranks(folder, submitter)
             with suppress(subprocess.TimeoutExpired):
                 submitter.wait(moment)
             hit = _kill(victim, submitter, folder, config)
@@ -131,18 +145,38 @@ def _round(folder: Path, config: Path, victim: str, moment: float) -> tuple[bool
     return hit, None, attempts
 
 
+def _wait_for_ranks(folder: Path, submitter: subprocess.Popen[str]) -> None:
+    """Wait until the ranks have been started: before, a job on several nodes is as one on one node."""
+    end = time.monotonic() + ROUND_SECONDS / 2
+    while not _ranks(folder) and submitter.poll() is None and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def _ranks(folder: Path) -> list[psutil.Process]:
+    found = (process for process in _processes(OF_RANKS["rank"]) if str(folder) in _line(process))
+    return [process for process in found if not _line(process).startswith("srun")]
+
+
 def _kill(victim: str, submitter: subprocess.Popen[str], folder: Path, config: Path) -> bool:
     """Kill it with -9; a daemon is started again two seconds later, as a service manager does. Whether it was there."""
     if victim == "submitter":
         hit = submitter.poll() is None
         submitter.kill()
         return hit
-    words = {"job": "node_job", "node": f"slurmd -D -N yard1 -f {config}", "cluster": f"slurmctld -D -f {config}"}
-    found = [process for process in _processes(words[victim]) if victim != "job" or str(folder) in _line(process)]
+    words = {
+        **OF_RANKS,
+        "job": "node_job",
+        "node": f"slurmd -D -N yard1 -f {config}",
+        "cluster": f"slurmctld -D -f {config}",
+    }
+    is_of_job = victim == "job" or victim in OF_RANKS
+    found = [process for process in _processes(words[victim]) if not is_of_job or str(folder) in _line(process)]
+    if victim == "rank":
+        found = _ranks(folder)[-1:]
     for process in found:
         with suppress(psutil.Error):
             process.send_signal(signal.SIGKILL)
-    if victim != "job" and found:
+    if not is_of_job and found:
         time.sleep(2)
         quiet = subprocess.DEVNULL
         subprocess.Popen(words[victim].split(), stdout=quiet, stderr=quiet, start_new_session=True)
@@ -176,12 +210,12 @@ def _open_jobs() -> list[str]:
     return _told(["squeue", "--noheader", "--format=%i"]).split()
 
 
-def _submit(folder: Path) -> int:
+def _submit(folder: Path, nodes: int) -> int:
     """Run the training as `modelyard run` does, and print the digests of what it made."""
-    project, spec, request = _asked(folder)
+    project, spec, request = _asked(folder, nodes)
     modules = [*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)]
     place = JobPlace(project.root, str(folder / "store"), folder / "jobs" / "ann", ROOT, modules)
-    runner = JobRunner(place, SlurmEngine(SlurmSpec(runner="slurm")), _quiet)
+    runner = JobRunner(place, SlurmEngine(SlurmSpec(runner="slurm", nodes=nodes)), _quiet)
     sealed = project.run_folder(keys_of(project, spec).train.digest) / "trained" / "manifest.json"
     if sealed.exists():
         raise AssertionError("it was trained already")

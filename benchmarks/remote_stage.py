@@ -1,9 +1,10 @@
 """What a stage costs beyond itself as a job of Slurm: from the request to the collected result, against the same here.
 
 A real Slurm of two nodes on this machine, in a temporary folder (slurmctld, slurmd and munged have to be installed, and
-it needs root); the stage is the evaluation of a small model of digits, which was trained before.
+it needs root); the stage is the evaluation of a small model of digits, which was trained before. With `--nodes 2` it
+is the training, in two processes: here, and on two nodes.
 
-    python -m benchmarks.remote_stage [--pairs 5]
+    python -m benchmarks.remote_stage [--pairs 5] [--nodes 2]
 """
 
 from __future__ import annotations
@@ -40,50 +41,57 @@ def main() -> int:
     """0: the target is met; 1: not; 2: there is no Slurm here."""
     parser = figure.parser(__doc__)
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--nodes", type=int, default=1, choices=(1, 2))
     if (why := slurm_cluster.missing()) is not None:
         print(why, file=sys.stderr)
         return 2
     return figure.command(measure, parser)
 
 
-def measure(pairs: int = 5) -> list[Figure]:
+def measure(pairs: int = 5, nodes: int = 1) -> list[Figure]:
     """Medians of so many pairs."""
     folder = Path(tempfile.mkdtemp(prefix="yard-"))
     os.environ["PYTHONPATH"] = str(ROOT)
     try:
         with slurm_cluster.running(folder / "c"):
-            return _measured(folder, pairs)
+            return _measured(folder, pairs, nodes)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measured(folder: Path, pairs: int) -> list[Figure]:
+def _measured(folder: Path, pairs: int, nodes: int) -> list[Figure]:
     project = Project(folder / "project")
     prepare(project.dataset("digits") / "prepared")
-    settings = {"train.epochs": 1, "train.threads": 1}
+    settings = {"train.epochs": 1, "train.threads": nodes, "train.processes": nodes}
     spec = located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec, settings)
     modules = [*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)]
     place = JobPlace(project.root, str(folder / "store"), folder / "jobs", ROOT, modules)
-    here, there = LocalProcessRunner(project.root), JobRunner(place, SlurmEngine(SlurmSpec(runner="slurm")), _quiet)
+    engine = SlurmEngine(SlurmSpec(runner="slurm", nodes=nodes))
+    here, there = LocalProcessRunner(project.root), JobRunner(place, engine, _quiet)
     stages = requests(project, spec)
-    stage_runner.run(here, next(stages), _quiet, _quiet)
-    evaluation = next(stages)
-    stage_runner.run(there, evaluation, _quiet, _quiet)  # the store has the inputs, the jobs' folder the code
+    stage = next(stages)
+    stage_runner.run(here, stage, _quiet, _quiet)
+    if nodes == 1:
+        stage = next(stages)
+    _seconds(there, stage, project)  # the store has the inputs, the jobs' folder the code
     seconds: dict[str, list[float]] = {"here": [], "slurm": []}
     for turn in range(pairs):
         both: list[tuple[str, StageRunner]] = [("here", here), ("slurm", there)]
         for name, runner in both if turn % 2 else reversed(both):
-            seconds[name].append(_seconds(runner, evaluation))
+            seconds[name].append(_seconds(runner, stage, project))
         tell(f"here {seconds['here'][-1]:.2f} s, Slurm {seconds['slurm'][-1]:.2f} s")
     more = statistics.median(one - other for one, other in zip(seconds["slurm"], seconds["here"], strict=True))
+    what, where = ("evaluation", "") if nodes == 1 else (f"training in {nodes} processes", f" on {nodes} nodes")
     return [
-        Figure(NAME, "evaluation of digits here", round(statistics.median(seconds["here"]), 2), "s"),
-        Figure(NAME, "the same as a job of Slurm", round(statistics.median(seconds["slurm"]), 2), "s"),
+        Figure(NAME, f"{what} of digits here", round(statistics.median(seconds["here"]), 2), "s"),
+        Figure(NAME, f"the same as a job of Slurm{where}", round(statistics.median(seconds["slurm"]), 2), "s"),
         Figure(NAME, "what it costs beyond the stage", round(more, 2), "s", at_most=5),
     ]
 
 
-def _seconds(runner: StageRunner, request: StageRequest) -> float:
+def _seconds(runner: StageRunner, request: StageRequest, project: Project) -> float:
+    if request.stage == "training":
+        shutil.rmtree(project.state / "runs")  # else it is trained already
     begin = time.monotonic()
     stage_runner.run(runner, request, _quiet, _quiet)
     return time.monotonic() - begin

@@ -9,8 +9,21 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from components.core.strict import Strict
 
+NODES_VARIABLE = "MODELYARD_NODES"  # of a job on several nodes: their number
 
-class LocalSpec(Strict):
+
+class _OneMachine(Strict):
+    """A stage on one machine: `nodes` is refused with the engine that has it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_nodes(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "nodes" in values:
+            raise ValueError(f"nodes goes with runner: slurm; runner: {values.get('runner')} takes one machine")
+        return values
+
+
+class LocalSpec(_OneMachine):
     """The stage runs as a process of this machine."""
 
     runner: Literal["local"]
@@ -32,7 +45,7 @@ def _option(text: str) -> str:
 
 _OWN_OPTIONS = (
     "array", "chdir", "dependency", "error", "export", "export-file", "job-name", "open-mode", "output", "parsable",
-    "requeue", "no-requeue", "signal", "wait", "wrap", "test-only", "input",
+    "requeue", "no-requeue", "signal", "wait", "wrap", "test-only", "input", "nodes", "ntasks", "ntasks-per-node",
 )  # fmt: skip
 
 
@@ -41,9 +54,10 @@ class SlurmSpec(Strict):
 
     Args:
         partition: of the cluster; None: its default.
-        cpus: processors of the job; None: the cluster's default.
-        memory_mb: memory of the job.
-        gpus: as of `--gpus`; 0: none.
+        cpus: processors of each node; None: the cluster's default.
+        memory_mb: memory of each node.
+        gpus: of each node; 0: none.
+        nodes: of the job; `train.processes` are shared out evenly among them.
         minutes: time limit; a training that reaches it saves its checkpoint and is queued again, until it is done.
         python: interpreter on the nodes, with Modelyard's requirements; None: the path of this one.
         folder: of the jobs, seen by this machine and the nodes under the same path; None: `jobs` in the folder of the
@@ -56,13 +70,14 @@ class SlurmSpec(Strict):
     cpus: int | None = Field(default=None, ge=1)
     memory_mb: int | None = Field(default=None, ge=1)
     gpus: int = Field(default=0, ge=0)
+    nodes: int = Field(default=1, ge=1, le=1024)
     minutes: int | None = Field(default=None, ge=2)
     python: str | None = None
     folder: str | None = None
     options: list[Annotated[str, AfterValidator(_option)]] = Field(default=[])
 
 
-class PoolSpec(Strict):
+class PoolSpec(_OneMachine):
     """The stage runs as a flow run of a Prefect work pool; its folder is on a file system that the workers share.
 
     Args:
@@ -161,3 +176,9 @@ class RunSpec(Strict):
         if runner in {name for names in _RUNNERS.values() for name in names} and runner not in possible:
             raise ValueError(f"runner: {runner} cannot run {about.field_name}; allowed: {', '.join(possible)}")
         return value
+
+    @model_validator(mode="after")
+    def _only_trainings_take_nodes(self) -> Self:
+        if isinstance(self.evaluate, SlurmSpec) and self.evaluate.nodes > 1:
+            raise ValueError("evaluate is one process: take nodes out of it; only train takes several nodes")
+        return self

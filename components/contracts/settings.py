@@ -75,6 +75,7 @@ class ConnectionSettings(Strict):
         mlflow: URL of the MLflow server, as in MLFLOW_TRACKING_URI.
         ledger: PostgreSQL database of the release ledger, in place of the project's file, for controllers on several
             machines.
+        studies: PostgreSQL database of the studies of `modelyard tune`, in place of the project's file.
         artifacts: the store through which artifacts reach other machines: a folder, or s3://BUCKET/FOLDER.
         share_results: whether trainings and evaluations that are in this store are taken from there, and put there.
     """
@@ -85,6 +86,8 @@ class ConnectionSettings(Strict):
     mlflow_credentials: CredentialSource | None = None
     ledger: DatabaseUrl | None = None
     ledger_credentials: CredentialSource | None = None
+    studies: DatabaseUrl | None = None
+    studies_credentials: CredentialSource | None = None
     artifacts: str | None = None
     share_results: bool = True
 

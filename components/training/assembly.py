@@ -41,7 +41,7 @@ def assemble(
     """
     spec = request.train
     device = ranks.device()
-    threads = ranks.threads([limit for limit in (spec.threads, request.cores) if limit is not None])
+    threads = ranks.threads(spec.threads, request.cores)
     if threads is not None:
         torch.set_num_threads(threads)  # else torch's default: all cores, or OMP_NUM_THREADS
     objective = open_objective(prepared.task.objective, spec, prepared)

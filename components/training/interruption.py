@@ -14,6 +14,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._received = False
+        self.number = int(signal.SIGINT)  # of the signal that was received
         self._before: dict[signal.Signals, signal._HANDLER] = {}
 
     def received(self) -> bool:
@@ -29,6 +30,7 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._received = True
+        self.number = number
         self._restore_handlers()
 
     def _restore_handlers(self) -> None:

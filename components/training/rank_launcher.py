@@ -8,7 +8,6 @@ restarted, for the next run goes on from the checkpoint.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -23,9 +22,10 @@ from components.contracts.training_request import TrainRequest
 from components.core import kernel_kills
 from components.core.errors import Interrupted, ModelyardError, StageKilled, TrainingError
 from components.core.stage_process import ERROR_FILE
-from components.training import memory_errors
+from components.training import memory_errors, rank_errors
 from components.training.interruption import StopSignals
-from components.training.ranks import PEER_LOST, STORE, check_devices
+from components.training.rank_files import error_file
+from components.training.ranks import STORE, check_devices
 
 PERIOD_SECONDS = 0.1
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
@@ -56,9 +56,7 @@ def launch(request: TrainRequest) -> None:
             return
         error = _error(result, folder, count, is_interrupted=interruption.received())
     if interruption.received() and isinstance(error, StageKilled):
-        raise Interrupted(
-            "training stopped", next_step=f"`modelyard run {request.pipeline}` resumes from the checkpoint"
-        )
+        raise rank_errors.interrupted(request.pipeline)
     if isinstance(error, StageKilled) and error.got == "SIGKILL" and kernel_kills.have_grown(kills):
         raise TrainingError(
             memory_errors.OUT_OF_MEMORY,
@@ -93,16 +91,12 @@ def _environment(folder: Path, rank: int, count: int) -> dict[str, str]:
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
         STORE: str(folder / "store"),
-        ERROR_FILE: str(_error_file(folder, rank)),
+        ERROR_FILE: str(error_file(folder, rank)),
         "GLOO_SOCKET_IFNAME": LOOPBACK,
         "NCCL_SOCKET_IFNAME": LOOPBACK,
         # DDP warns in C++ where every weight is used, since it looks for unused ones.
         "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
     }
-
-
-def _error_file(folder: Path, rank: int) -> Path:
-    return folder / f"error-{rank}.json"
 
 
 def _wait(context: PContext, interruption: StopSignals) -> RunProcsResult:
@@ -122,36 +116,6 @@ def _wait(context: PContext, interruption: StopSignals) -> RunProcsResult:
 
 
 def _error(result: RunProcsResult, folder: Path, count: int, *, is_interrupted: bool) -> ModelyardError:
-    """The error of the rank that failed first: what follows from its end is left out."""
-    errors = {
-        rank: ModelyardError.from_dict(json.loads(_error_file(folder, rank).read_text()))
-        for rank in sorted(result.failures)
-        if _error_file(folder, rank).is_file()
-    }
-    for error in errors.values():
-        # The launcher stops the other ranks after the first has ended, which they report as an interruption.
-        if error.what != PEER_LOST and (is_interrupted or not isinstance(error, Interrupted)):
-            return error
-    others = {rank: failure.exitcode for rank, failure in result.failures.items() if rank not in errors}
-    for rank, code in sorted(others.items()):
-        number = -code if code < 0 else code - 128
-        if number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
-            return _killed(rank, number, count)
-    for rank, code in sorted(others.items()):
-        number = -code if code < 0 else code - 128
-        if number == signal.SIGTERM:  # of somebody else, or of the launcher after a rank that is gone without a trace
-            continue
-        return ModelyardError(
-            f"process {rank} of {count} of the training failed",
-            got=f"exit code {code}",
-            next_step="read its output above",
-        )
-    return _killed(min(others, default=min(errors, default=0)), signal.SIGTERM, count)
-
-
-def _killed(rank: int, number: int, count: int) -> StageKilled:
-    return StageKilled(
-        f"process {rank} of {count} of the training was killed",
-        got=signal.Signals(number).name,
-        next_step="run again; the training resumes from the checkpoint",
-    )
+    codes = {rank: failure.exitcode for rank, failure in sorted(result.failures.items())}
+    errors = {rank: error for rank, error in rank_errors.written(folder, count).items() if rank in codes}
+    return rank_errors.first(errors, codes, count, is_interrupted=is_interrupted)

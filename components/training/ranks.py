@@ -51,6 +51,11 @@ class Ranks:
         """Whether this rank writes files, events and messages."""
         return self.rank == 0
 
+    @property
+    def local_size(self) -> int:
+        """The number of ranks on this machine."""
+        return int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
+
     def share(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """The samples of a batch that this rank computes: every `size`-th; the shares differ by one sample at most.
 
@@ -67,11 +72,17 @@ class Ranks:
             place = first + self.rank
             yield begins[min(place, len(begins) - 1)], float(place < len(begins))
 
-    def threads(self, limits: list[int]) -> int | None:
-        """This rank's CPU threads: its part of the smallest limit; None: torch's default for a single process."""
+    def threads(self, limit: int | None = None, cores: int | None = None) -> int | None:
+        """This rank's CPU threads; None: torch's default for a single process.
+
+        Args:
+            limit: of all ranks together.
+            cores: of each machine, for the ranks there; None: all that this process may use.
+        """
         if not self.several:
-            return min(limits) if limits else None
-        return max(1, min([*limits, usable_cores()]) // int(os.environ.get("LOCAL_WORLD_SIZE", self.size)))
+            return min((number for number in (limit, cores) if number is not None), default=None)
+        here = min(usable_cores(), usable_cores() if cores is None else cores) // self.local_size
+        return max(1, here if limit is None else min(here, limit // self.size))
 
     def device(self) -> torch.device:
         """The GPU of this rank, or the CPU.
@@ -83,7 +94,7 @@ class Ranks:
             return torch.device("cpu")
         if not self.several:
             return torch.device("cuda")
-        check_devices(int(os.environ.get("LOCAL_WORLD_SIZE", self.size)))
+        check_devices(self.local_size)
         torch.cuda.set_device(self.local_rank)
         return torch.device("cuda", self.local_rank)
 
@@ -114,6 +125,14 @@ class Ranks:
         """As `any` for several flags, without waiting: wait for the first of what it returns, then read the second."""
         tensor = torch.tensor(flags, dtype=torch.int32)
         return dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._group, async_op=True), tensor
+
+    def of_first(self, number: int) -> int:
+        """The number that the first rank has."""
+        if not self.several:
+            return number
+        tensor = torch.tensor([number if self.first else 0], dtype=torch.int64)
+        dist.all_reduce(tensor, group=self._group)
+        return int(tensor.item())
 
     def totals(self, values: dict[str, float]) -> dict[str, float]:
         """The sum over the ranks of each figure; every rank has figures of the same names."""

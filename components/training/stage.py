@@ -26,10 +26,12 @@ from components.core import atomic
 from components.core.errors import Interrupted
 from components.core.stage_process import die_with_parent
 from components.training import (
+    common_checkpoint,
     energy,
     memory_errors,
     rank_launcher,
     rate_range,
+    slurm_rank_launcher,
     subset,
     tensorboard_details,
     transfer,
@@ -38,7 +40,7 @@ from components.training.agreement import AgreedSaver, Agreement
 from components.training.allocator import keep_freed_memory
 from components.training.assembly import assemble, device_name, fresh_network
 from components.training.batches import on_device
-from components.training.checkpoint import load_checkpoint, save_checkpoint
+from components.training.checkpoint import save_checkpoint
 from components.training.interruption import StopSignals
 from components.training.loop import TrainingContext, augmented, fit
 from components.training.messages import log
@@ -91,7 +93,9 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
         if not request.parts and _has_figures(run_folder, request.train_fingerprint):
             log(f"trained already: {run_folder}")
             return
-        if request.train.processes > 1:
+        if request.train.processes > 1 and slurm_rank_launcher.nodes() > 1:
+            slurm_rank_launcher.launch(request)
+        elif request.train.processes > 1:
             rank_launcher.launch(request)
         else:
             train_rank(request, sink)
@@ -169,7 +173,7 @@ def _fit(
         agreement = Agreement(ranks, interruption.received)
         stopping = agreement.stopping if ranks.several else interruption.received
         state, setting, start = assemble(request, prepared, stopping, ranks)
-        found = load_checkpoint(checkpoints, request.train_fingerprint)
+        found = common_checkpoint.load(checkpoints, request.train_fingerprint, ranks)
         if found:
             state.restore(*found)
 
@@ -277,9 +281,9 @@ def _gpu_counter(device: torch.device) -> Callable[[], float] | None:
 
 
 def _energy(meter: energy.EnergyMeter, ranks: Ranks) -> dict[str, float]:
-    """The energy of all ranks; a counter of the whole machine is read on one."""
+    """The energy of all ranks; a counter of a whole machine is read by the first rank there."""
     found = meter.watt_hours()
-    own = {name: value if name != "rapl" or ranks.first else 0.0 for name, value in found.items()}
+    own = {name: value if name != "rapl" or ranks.local_rank == 0 else 0.0 for name, value in found.items()}
     return ranks.totals(own)
 
 

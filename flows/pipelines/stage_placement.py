@@ -40,10 +40,36 @@ def of(project: Project, spec: PipelineSpec, stage: str) -> RunnerSpec:
 
     Raises:
         SpecError: modelyard.toml is wrong.
+        UsageError: the processes of a training cannot be shared out among its nodes.
     """
     named: RunnerSpec | None = getattr(spec.run, stage, None)
     default: RunnerSpec | None = getattr(settings.read(project.root).run, stage, None)
-    return named or default or LocalSpec(runner="local")
+    placed = named or default or LocalSpec(runner="local")
+    if isinstance(placed, SlurmSpec) and placed.nodes > 1:
+        _check_nodes(placed, spec, "the pipeline" if named else settings.FILE_NAME)
+    return placed
+
+
+def _check_nodes(placed: SlurmSpec, spec: PipelineSpec, said_by: str) -> None:
+    """Refuse nodes among which the processes of a training cannot be shared out.
+
+    Raises:
+        UsageError: there are no equal shares, or a node has fewer GPUs than processes.
+    """
+    count, nodes = spec.train.processes, placed.nodes
+    if count % nodes:
+        raise UsageError(
+            f"{spec.name} cannot train on {nodes} nodes: each needs as many processes",
+            where=f"run.train.nodes of {said_by}", got=f"train.processes: {count}",
+            expected=f"a multiple of {nodes}",
+            next_step=f"set train.processes: {nodes} or a multiple of it; or nodes: 1 for this pipeline",
+        )  # fmt: skip
+    if 0 < placed.gpus < count // nodes:
+        raise UsageError(
+            f"{spec.name} has fewer GPUs on a node than processes there",
+            where=f"run.train.gpus of {said_by}", got=placed.gpus, expected=count // nodes,
+            next_step="raise gpus, which is of each node, or nodes; or lower train.processes",
+        )  # fmt: skip
 
 
 def remote_stages(project: Project, spec: PipelineSpec) -> frozenset[str]:

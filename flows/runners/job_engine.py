@@ -16,12 +16,14 @@ class JobState(NamedTuple):
         is_open: whether the job is still to run, or runs.
         text: what a person reads of it, as in "waits in the queue (Resources)".
         runs: whether it runs now.
+        waits: whether it is in the queue, so that an error in its output is of an earlier attempt.
     """
 
     name: str
     is_open: bool
     text: str
     runs: bool = False
+    waits: bool = False
 
 
 class JobEngine(Protocol):

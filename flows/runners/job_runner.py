@@ -186,6 +186,8 @@ class JobRunner:
                         next_step="run again when it does: the job is followed from there, or its result taken",
                     ) from error  # fmt: skip
             else:
+                if state.waits:
+                    outcome.forget_error()
                 known = (known or time.monotonic()) if outcome.is_known else None
                 if not state.is_open or (known is not None and time.monotonic() > known + UNHEARD_SECONDS):
                     return state

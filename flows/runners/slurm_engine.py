@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from components.contracts.runner_spec import SlurmSpec
+from components.contracts.runner_spec import NODES_VARIABLE, SlurmSpec
 from components.core.errors import ModelyardError, StageKilled
 from flows.runners import slurm
 from flows.runners.job_engine import JobState
@@ -28,6 +28,8 @@ class SlurmEngine:
 
     def submit(self, name: str, folder: Path, variables: dict[str, str], store: str) -> str:
         """As `JobEngine.submit`."""
+        if self._spec.nodes > 1:
+            variables = {**variables, NODES_VARIABLE: str(self._spec.nodes)}
         exports = [f"export {key}={shlex.quote(value)}" for key, value in variables.items()]
         command = [self._spec.python or sys.executable, "-u", "-m", "flows.runners.node_job", str(folder), str(store)]
         script = "\n".join(["#!/bin/sh", *exports, f"exec {shlex.join(command)}", ""])
@@ -43,7 +45,8 @@ class SlurmEngine:
             reason += f"; `scontrol release {job}` lets it go"
         word = "waits in the queue" if found.name == "PENDING" else f"is {found.name.lower()}"
         runs = found.name == "RUNNING"
-        return JobState(found.name, found.is_open, f"runs on {found.node}" if runs else word + reason, runs)
+        text = f"runs on {found.node}" if runs else word + reason
+        return JobState(found.name, found.is_open, text, runs, waits=found.name == "PENDING")
 
     def interrupt(self, job: str) -> None:
         """As `JobEngine.interrupt`."""
@@ -74,14 +77,15 @@ class SlurmEngine:
         return StageKilled(f"{stage} was killed", where=where, got=got, next_step=kept)
 
     def _options(self, folder: Path, name: str) -> list[str]:
-        spec = self._spec
+        spec, several = self._spec, self._spec.nodes > 1
         asked = {
             "partition": spec.partition, "cpus-per-task": spec.cpus, "mem": spec.memory_mb and f"{spec.memory_mb}M",
-            "gpus": spec.gpus or None, "time": spec.minutes,
+            "gpus-per-node" if several else "gpus": spec.gpus or None, "time": spec.minutes,
         }  # fmt: skip
         return [
             f"--job-name={name}", f"--chdir={folder}", f"--output={folder}/%j.out", f"--error={folder}/%j.err",
             "--open-mode=append", "--requeue", "--export=NIL", "--dependency=singleton",
+            *([f"--nodes={spec.nodes}", "--ntasks-per-node=1"] if several else []),
             *([f"--signal=B:USR1@{LEAD_SECONDS}"] if spec.minutes else []),
             *(f"--{option}={value}" for option, value in asked.items() if value is not None), *spec.options,
         ]  # fmt: skip

@@ -41,6 +41,11 @@ class StageOutcome:
             for line in lines:
                 self.take(line.rstrip("\n"))
 
+    def forget_error(self) -> None:
+        """Forget an error: the job is queued again, so that it is of an earlier attempt. A result stays."""
+        if self.error is not None:
+            self._found = None
+
     @property
     def is_known(self) -> bool:
         """Whether the last line was an outcome."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.tune_spec import TuneSpec
 from components.core import located_yaml
-from components.core.errors import SpecError, UsageError
+from components.core.errors import SpecError, StackError, UsageError
 from components.core.project import Project
 from components.tasks.task import ValidationMetric
 from components.tuning import space
@@ -164,3 +165,22 @@ def test_edited_code_and_new_data_stop_a_search() -> None:
     assert caught.value.got == "components.training.loop:fit"
     with pytest.raises(UsageError, match="prepared anew"):
         variants.check_unchanged(recipe, variant("e" * 64))
+
+
+def test_the_database_of_the_studies_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path)
+    assert study.storage_url(project, None) == f"sqlite:///{project.state}/tune/studies.db"
+    settings = "[connections]\nstudies = 'postgresql://db:5432/studies'\nstudies_credentials = {env = 'LOGIN'}\n"
+    (tmp_path / "modelyard.toml").write_text(settings)
+    with pytest.raises(StackError, match="credentials of studies is not set"):
+        study.storage_url(project, None)
+    for name in ("PGUSER", "PGPASSWORD"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("LOGIN", "ann:secret")
+    assert study.storage_url(project, None) == "postgresql+psycopg://db:5432/studies"
+    assert (os.environ["PGUSER"], os.environ["PGPASSWORD"]) == ("ann", "secret")
+    monkeypatch.setenv(study.STORAGE, "sqlite:///other.db")
+    assert study.storage_url(project, None) == "sqlite:///other.db"
+    assert study.storage_url(project, "sqlite:///given.db") == "sqlite:///given.db"

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from components.core import errors, stage_process
@@ -118,3 +119,22 @@ def test_spec_errors_keep_their_problems() -> None:
     back = errors.ModelyardError.from_dict(json.loads(json.dumps(error.to_dict())))
     assert isinstance(back, errors.SpecError)
     assert back.lines() == error.lines()
+
+
+def test_a_program_that_is_not_ours_ends_with_its_parent() -> None:
+    code = (
+        "import subprocess, time; from components.core import with_parent; "
+        "print(subprocess.Popen(with_parent.command(['sleep', '60'])).pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    end = time.monotonic() + 20
+    while child.cmdline()[:1] != ["sleep"]:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    parent.kill()
+    parent.communicate()
+    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:  # nobody may wait for it
+        assert time.monotonic() < end
+        time.sleep(0.02)

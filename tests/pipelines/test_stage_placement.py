@@ -9,7 +9,7 @@ import pytest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import StageOutput, StageRequest
 from components.core import located_yaml
-from components.core.errors import SpecError
+from components.core.errors import SpecError, UsageError
 from components.core.project import Project
 from components.identity.manifest import Kind
 from flows.pipelines import fingerprints, stage_placement
@@ -75,6 +75,23 @@ def test_results_are_shared_where_there_is_a_store_for_it(project: Project) -> N
     assert kind("trained") is LocalProcessRunner
 
 
+def test_nodes_take_equal_shares_of_the_processes(project: Project) -> None:
+    nodes = {**SLURM, "run.train.nodes": 2}
+    assert stage_placement.remote_stages(project, spec(**nodes, **{"train.processes": 4})) == {"train"}
+    for processes in (1, 3):
+        with pytest.raises(UsageError, match="digits cannot train on 2 nodes") as caught:
+            stage_placement.remote_stages(project, spec(**nodes, **{"train.processes": processes}))
+        assert (caught.value.where, caught.value.expected) == ("run.train.nodes of the pipeline", "a multiple of 2")
+    few = spec(**nodes, **{"train.processes": 4, "run.train.gpus": 1})
+    with pytest.raises(UsageError, match="fewer GPUs on a node"):
+        stage_placement.remote_stages(project, few)
+    (project.root / "modelyard.toml").write_text("[run.train]\nrunner = 'slurm'\nnodes = 2\n")
+    with pytest.raises(UsageError) as caught:
+        stage_placement.remote_stages(project, spec())
+    assert caught.value.where == "run.train.nodes of modelyard.toml"
+    assert stage_placement.remote_stages(project, spec(**{"run.train.runner": "slurm"})) == {"train"}
+
+
 def test_where_a_stage_runs_is_in_no_fingerprint_and_in_no_dump_that_says_nothing() -> None:
     here, there = (fingerprints.of(one, "d" * 64, ROOT) for one in (spec(), spec(**SLURM)))
     assert here == there
@@ -88,6 +105,10 @@ def test_where_a_stage_runs_is_in_no_fingerprint_and_in_no_dump_that_says_nothin
         ("run.train", {"runner": "slurm", "options": ["-p gpu"]}, "long option of sbatch"),
         ("run.train", {"runner": "slurm", "options": ["--requeue"]}, "set by Modelyard"),
         ("run.train", {"runner": "slurm", "minutes": 1}, "greater than or equal to 2"),
+        ("run.train", {"runner": "slurm", "options": ["--nodes=2"]}, "--nodes is set by Modelyard"),
+        ("run.train", {"runner": "local", "nodes": 2}, "nodes goes with runner: slurm; runner: local takes one"),
+        ("run.train", {"runner": "pool", "pool": "a", "nodes": 2}, "runner: pool takes one machine"),
+        ("run.evaluate", {"runner": "slurm", "nodes": 2}, "evaluate is one process"),
         ("run.bundle", {"runner": "slurm"}, "bundle"),
     ],
 )

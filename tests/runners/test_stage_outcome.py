@@ -44,3 +44,12 @@ def test_a_line_that_was_cut_off_is_none() -> None:
     outcome, events = taken(RESULT[:40])
     assert not outcome.is_known
     assert events == [RESULT[:40]]
+
+
+def test_a_job_that_is_queued_again_has_a_result_if_any_but_no_error() -> None:
+    failed, _ = taken(ERROR)
+    failed.forget_error()
+    assert not failed.is_known
+    done, _ = taken(RESULT)
+    done.forget_error()
+    assert done.is_known

@@ -75,10 +75,19 @@ def test_fewer_gpus_than_processes_are_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.training.ranks.usable_cores", lambda: 8)
-    assert Ranks(0, 2).threads([]) == 4
-    assert Ranks(0, 2).threads([6, 7]) == 3
-    assert Ranks(0, 16).threads([]) == 1
-    assert ALONE.threads([]) is None
+    assert Ranks(0, 2).threads() == 4
+    assert Ranks(0, 2).threads(6, 7) == 3
+    assert Ranks(0, 16).threads() == 1
+    assert ALONE.threads() is None
+    assert ALONE.threads(3, 2) == 2
+
+
+def test_threads_are_those_of_all_ranks_and_cores_those_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.training.ranks.usable_cores", lambda: 8)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # of four, on two machines
+    assert Ranks(0, 4).threads() == 4
+    assert Ranks(0, 4).threads(4) == 1
+    assert Ranks(0, 4).threads(64, 6) == 3
 
 
 def test_the_gradients_average_is_that_of_the_whole_batch_with_unequal_shares() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, create_trial
 
 from components import tasks
+from components.access import named_credentials
+from components.contracts import settings
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.tune_spec import TuneSpec
 from components.core.errors import UsageError
@@ -23,7 +26,7 @@ from components.tuning.record import Direction, StudyRecord
 from flows.comparisons.tuning import variants
 from flows.comparisons.tuning.variants import Recipe, Variant
 
-STORAGE = "MODELYARD_TUNE_STORAGE"
+STORAGE, CREDENTIALS = "MODELYARD_TUNE_STORAGE", "MODELYARD_TUNE_CREDENTIALS"
 MOST_PARALLEL = 8
 LOWER_IS_BETTER = ("parameters", "seconds", "megabytes")
 
@@ -65,10 +68,24 @@ class Study:
 
 
 def storage_url(project: Project, given: str | None) -> str:
-    """The database of the studies: what is given, what the environment names, or a file of the project."""
+    """The database of the studies: what is given, what the environment or modelyard.toml names, or a file.
+
+    The credentials of the one in modelyard.toml reach the database's driver, here and in the stage that reports,
+    through the environment: the URL is written into requests and reports.
+
+    Raises:
+        SpecError: modelyard.toml is wrong.
+        StackError: the credentials cannot be read.
+    """
     url = given or os.environ.get(STORAGE)
     if url:
         return url
+    connections = settings.read(project.root).connections
+    if connections.studies is not None:
+        found = named_credentials.read(project.root, "studies", connections.studies_credentials, CREDENTIALS)
+        if found is not None:
+            os.environ |= {"PGUSER": found.user, "PGPASSWORD": found.secret}
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", connections.studies)
     folder = project.state / "tune"
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder / 'studies.db'}"
