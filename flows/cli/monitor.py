@@ -37,10 +37,7 @@ def monitor(
         )
     project = Project.find()
     from flows.pipelines import named_pipeline
-    from flows.serving_targets import hosts_report
 
-    if note := hosts_report.note_of_logs(project):
-        click.echo(note, err=True)
     spec = named_pipeline.read(project, model)
     if pause or resume:
         return _switch(project, model, paused=pause, as_json=as_json)

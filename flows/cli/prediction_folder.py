@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import click
-
 from components.contracts.dataset import NAME
 from components.core.errors import NotFoundError
 from components.core.project import Project
@@ -20,10 +18,6 @@ def find(project: Project, model: str) -> Path:
         UsageError: that is no name of a model.
         NotFoundError: there is no such model, or it has logged nothing in this project.
     """
-    from flows.serving_targets import hosts_report
-
-    if note := hosts_report.note_of_logs(project):
-        click.echo(note, err=True)
     log = project.predictions(model)
     if re.fullmatch(NAME, model) and log.is_dir():  # also of a model whose pipeline was removed
         return log

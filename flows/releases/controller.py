@@ -19,6 +19,7 @@ from pathlib import Path
 
 from components.core.errors import ModelyardError
 from components.core.project import Project
+from components.core.waiting import periodically
 from components.registry import alias_notes
 from components.registry.api import Api
 from components.release import history, ledger_place
@@ -36,6 +37,8 @@ from flows.releases.preemption import PREEMPT
 from flows.releases.registry_poll import OWN_PERIOD_SECONDS, RegistryPoll
 from flows.releases.worker import Ending, Order
 from flows.releases.worker_process import WorkerProcess
+from flows.serving_targets import host_logs
+from flows.serving_targets.host_logs import HostLogs
 
 PERIOD_SECONDS = 1.0
 WAKE_SECONDS = 0.05  # between two looks at whether anything has changed
@@ -100,6 +103,7 @@ class Controller:
     leadership: Hold = field(default_factory=OwnHold)
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "step"))
     upkeep: LogUpkeep | None = None
+    is_leading: bool = False
 
     def reconcile_all(self) -> None:
         """One look at every model; none where another machine's controller leads."""
@@ -142,6 +146,7 @@ class Controller:
             leads, why = self.leadership.take(), "another machine's controller leads; this one waits"
         except ModelyardError as error:
             leads, why = False, f"nobody knows whether this controller leads, so it waits ({error.got})"
+        self.is_leading = leads
         self._log("leadership", "this controller leads" if leads else why)
         for memory in self.models.values() if not leads else ():
             if memory.worker is not None and memory.worker.ending() is None:
@@ -417,9 +422,17 @@ def main() -> None:
         registry.start()
         leadership = ledger_place.store(project).hold("controller")
         controller = Controller(project, registry, upkeep=LogUpkeep(project), leadership=leadership)
-        while True:
-            controller.reconcile_all()
-            controller.wait()
+        logs = HostLogs(project, lambda text: print(text, flush=True))
+
+        def bring_logs() -> None:
+            if controller.is_leading:
+                with contextlib.suppress(ModelyardError):  # a wrong modelyard.toml, which every look says
+                    logs.look()
+
+        with periodically(bring_logs, host_logs.PERIOD_SECONDS):
+            while True:
+                controller.reconcile_all()
+                controller.wait()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ lives as long as its standard input, that is the session that started it. The se
     PUT  /models/M/bundles/K                  the bundle, a tar file; it appears whole, with its seals compared
     GET  /models/M/bundles/K/archive          the same, for a controller on another machine than the one that built it
     PUT  /models/M/keys                       the API keys' file
+    GET  /logs                                of every model: the files of its prediction log, with their sizes
+    GET  /logs/M/HOUR/FILE?start=N            bytes of such a file
+    POST /logs/M/HOUR/remove {files}          the hour was brought, with files of these sizes: it goes
     POST /models/M/start   {key}   /stop   /move {port}
     POST /models/M/prove   {package_digest, tolerance, workers}
 
@@ -81,6 +84,9 @@ class HostAgent:
             ("/models/{model}/bundles/{key}", "PUT", self._put_bundle),
             ("/models/{model}/bundles/{key}/archive", "GET", self._archive),
             ("/models/{model}/keys", "PUT", self._keys),
+            ("/logs", "GET", self._logs),
+            ("/logs/{model}/{hour}/remove", "POST", self._remove_hour),
+            ("/logs/{model}/{hour}/{file}", "GET", self._lines),
             ("/models/{model}/start", "POST", self._start),
             ("/models/{model}/stop", "POST", self._stop),
             ("/models/{model}/move", "POST", self._move),
@@ -187,6 +193,22 @@ class HostAgent:
         host_folder.put_keys(self._project, self._target(request).name, await request.body())
         return {}
 
+    async def _logs(self, _: Request) -> Any:
+        return await run_in_threadpool(host_folder.logs, self._project)
+
+    async def _lines(self, request: Request) -> Response:
+        target, parts = self._target(request), request.path_params
+        start = int(request.query_params["start"])
+        content = await run_in_threadpool(
+            host_folder.lines, self._project, target.name, parts["hour"], parts["file"], start
+        )
+        return Response(content, media_type="application/octet-stream")
+
+    async def _remove_hour(self, request: Request) -> Any:
+        target, files = self._target(request), (await request.json())["files"]
+        hour = request.path_params["hour"]
+        return {"removed": await run_in_threadpool(host_folder.remove_hour, self._project, target.name, hour, files)}
+
     async def _start(self, request: Request) -> Any:
         target, key = self._target(request), str((await request.json())["key"])
         bundle = self._bundle(request, key)
@@ -230,7 +252,7 @@ def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
             return answer if isinstance(answer, Response) else JSONResponse(answer)
         except ModelyardError as error:
             return JSONResponse(error.to_dict(), status_code=409)
-        except OSError as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             return JSONResponse(ModelyardError(f"the host: {error}").to_dict(), status_code=409)
 
     return answer

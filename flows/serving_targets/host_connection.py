@@ -126,6 +126,17 @@ class HostConnection:
             sent = {"json": document}
         if method != "GET":
             self._looks = None
+        return self._send(method, path, timeout_seconds, **sent).json()
+
+    def read(self, path: str, timeout_seconds: float = 60.0) -> bytes:
+        """The bytes that a path answers with.
+
+        Raises:
+            HostAbsentError, ModelyardError: as `ask`.
+        """
+        return self._send("GET", path, timeout_seconds).content
+
+    def _send(self, method: str, path: str, timeout_seconds: float, **sent: Any) -> httpx.Response:
         client = self._connected()
         try:
             response = client.request(method, path, timeout=timeout_seconds, **sent)
@@ -139,7 +150,7 @@ class HostConnection:
             raise self._absent(str(error) or type(error).__name__) from error
         self._silent = 0
         if response.is_success:
-            return response.json()
+            return response
         try:
             failure = ModelyardError.from_dict(response.json())
         except (ValueError, TypeError):

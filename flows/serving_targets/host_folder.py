@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from components.access import project_door
 from components.access import secret as secrets
+from components.contracts import prediction_log
+from components.contracts.prediction_log import OPEN
 from components.core import atomic
 from components.core.errors import StackError
 from components.core.project import Project
@@ -19,6 +22,7 @@ from flows.serving_targets.local_target import LocalServingTarget
 
 KEPT_BUNDLES = 5  # of a model, beside those that its spec names
 YOUNG_SECONDS = 3600.0
+PIECE_BYTES = 4 << 20
 
 
 def claim(project: Project, secret: str) -> None:
@@ -104,6 +108,62 @@ def remove_old_bundles(project: Project, model: str, named: set[str]) -> list[st
             shutil.rmtree(path, ignore_errors=True)
             removed.append(path.name)
     return removed
+
+
+def logs(project: Project) -> dict[str, dict[str, int]]:
+    """Of every model, the files `<hour>/<name>` of its prediction log, with their sizes."""
+    found: dict[str, dict[str, int]] = {}
+    for path in sorted((project.state / "predictions").glob(f"*/{OPEN}/*/*.jsonl")):
+        with contextlib.suppress(ValueError, OSError):
+            prediction_log.begin_of(path.parent.name)
+            model = path.parents[2].name
+            found.setdefault(model, {})[f"{path.parent.name}/{path.name}"] = path.stat().st_size
+    return found
+
+
+def lines(project: Project, model: str, hour: str, file: str, start: int) -> bytes:
+    """Bytes of a file of a prediction log, at most `PIECE_BYTES`.
+
+    Raises:
+        ValueError: the names are none of a log.
+        OSError: there is no such file.
+    """
+    path = _hour(project, model, hour) / file
+    if path.parent.name != hour or not file.endswith(".jsonl"):
+        raise ValueError(f"no file of a prediction log: {file!r}")
+    with path.open("rb") as stream:
+        stream.seek(start)
+        return stream.read(PIECE_BYTES)
+
+
+def remove_hour(project: Project, model: str, hour: str, files: dict[str, int]) -> bool:
+    """Remove an hour of a prediction log that is over and has these files, of these sizes; returns whether it has.
+
+    Raises:
+        ValueError: the hour is none, or not over.
+    """
+    if time.time() < prediction_log.begin_of(hour) + prediction_log.HOUR_SECONDS:
+        raise ValueError(f"the hour {hour} is not over")
+    folder = _hour(project, model, hour)
+    aside = folder.with_name(f".{hour}.brought")
+    folder.rename(aside)  # who appends now begins a new folder
+    if _sizes(aside) == files:
+        shutil.rmtree(aside)
+        return True
+    for path in aside.iterdir():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path.rename(folder / path.name)
+    aside.rmdir()
+    return False
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in folder.glob("*.jsonl")}
+
+
+def _hour(project: Project, model: str, hour: str) -> Path:
+    prediction_log.begin_of(hour)
+    return project.predictions(model) / OPEN / hour
 
 
 def remove_incoming(project: Project, prefix: str) -> None:

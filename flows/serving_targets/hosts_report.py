@@ -61,18 +61,6 @@ def report(project: Project) -> tuple[Host, ...]:
         return tuple(threads.map(_host, connections))
 
 
-def note_of_logs(project: Project) -> str | None:
-    """For whoever reads the prediction log of this machine: that others have logs of their own; None: there are none.
-
-    Raises:
-        SpecError: `modelyard.toml` is wrong.
-    """
-    names = sorted(settings.read(project.root).hosts)
-    if not names:
-        return None
-    return f"note: {', '.join(names)} log what they answer; this reads the log of this machine alone (docs/hosts.md)"
-
-
 def finding(project: Project) -> Finding:
     """The check of `modelyard doctor`."""
     hosts = report(project)
