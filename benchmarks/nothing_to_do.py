@@ -25,7 +25,7 @@ import fsspec
 
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
-from components.core.errors import UsageError
+from components.core.errors import StackError, UsageError
 from flows.platform import environment
 from tests import postgres_server, s3_server, team_servers
 from tests.house import COMMAND, House
@@ -88,13 +88,16 @@ def _on_a_teams_servers(pairs: int) -> list[Figure]:
         def with_store(root: Path) -> None:
             settings = root / "modelyard.toml"
             text = settings.read_text()
-            settings.write_text(text.replace("[connections]", '[connections]\nartifacts = "s3://team/artifacts"'))
+            text = text.replace("[connections]", '[connections]\nartifacts = "s3://team/artifacts"')
+            settings.write_text(text.replace("[servers]", '[servers]\nartifacts = "s3://team/mlflow"'))
 
         servers = during.enter_context(running_copy(base / "servers", with_store))
         houses = {"files": files, "PostgreSQL and S3": servers}
         for house in houses.values():
             house.run("run", "digits", timeout=600)
             _seconds(house, OURS)
+        if not fsspec.filesystem("s3", skip_instance_cache=True).find("team/mlflow"):
+            raise StackError("MLflow's artifacts are not in the bucket")
         seconds: dict[str, list[float]] = {name: [] for name in houses}
         for turn in range(pairs):
             for name in houses if turn % 2 else reversed(houses):

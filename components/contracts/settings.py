@@ -93,15 +93,18 @@ class ConnectionSettings(Strict):
 
 
 class OwnServerSettings(Strict):
-    """`[servers]`: databases of PostgreSQL in which the project's own servers keep what they know.
+    """`[servers]`: where the project's own servers keep what they know, in place of files.
 
     Args:
         prefect, mlflow: the databases, each server's its own; None: a file in `.modelyard`.
         credentials: of both databases.
+        artifacts: where MLflow keeps the artifacts of runs: s3://BUCKET/FOLDER, with credentials and server in the
+            environment as AWS's tools have them, or an absolute folder; None: a folder in `.modelyard`.
     """
 
     prefect: DatabaseUrl | None = None
     mlflow: DatabaseUrl | None = None
+    artifacts: Annotated[str, Field(pattern=r"^(s3://[^\s@?#]+|/[^\x00-\x1f]*)$")] | None = None
     credentials: CredentialSource | None = None
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from components.core.errors import RegistryError
 from components.core.project import Project
-from components.registry import versions
+from components.registry import artifact_destination, versions
 from components.registry.api import Api, MissingError
 from components.registry.server import store_of
 from components.registry.versions import Version
@@ -105,14 +105,13 @@ def remove(project: Project, api: Api, ids: list[str], environment: Mapping[str,
     Raises:
         RegistryError: `mlflow gc` failed.
     """
-    mlflow_folder = project.state.relative_to(project.root) / "mlflow"
     command = [
         sys.executable,
         "-c",
         _GC,
         "gc",
         "--artifacts-destination",
-        f"./{mlflow_folder / 'artifacts'}",
+        artifact_destination.of(project),
         "--run-ids",
         ",".join(ids),
     ]

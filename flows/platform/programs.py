@@ -13,6 +13,7 @@ from components.contracts import settings as settings_file
 from components.core import atomic
 from components.core.project import Project
 from components.identity import digest
+from components.registry import artifact_destination
 from components.release import ledger_place
 from flows.platform import connections, environment, state
 from flows.platform.connections import Name, own_url
@@ -198,7 +199,7 @@ def _mlflow(project: Project, stack_state: StackState) -> Program:
         "_MLFLOW_SERVER_REGISTRY_STORE": store,
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"./{home / 'artifacts'}",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": artifact_destination.of(project),
         "_MLFLOW_SGI_NAME": "uvicorn",
         "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,localhost:*,[[]::1]:*",
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",

@@ -49,6 +49,8 @@ WRONG = [
     ("[hosts.a]\nfolder = '/x'\nport = 22\n", 3, "hosts.a.port", "unknown key; allowed: ssh, folder, listen, address"),
     ("[hosts.a]\nfolder = '/x'\nssh = '-oProxyCommand=id'\n", 3, "hosts.a.ssh", "should match pattern"),
     ("[hosts.a]\nfolder = '/x'\nlisten = '0.0.0.0 --reload'\n", 3, "hosts.a.listen", "should match pattern"),
+    ("[servers]\nartifacts = 's3://key:word@x/y'\n", 2, "servers.artifacts", "should match pattern"),
+    ("[servers]\nartifacts = 'folder'\n", 2, "servers.artifacts", "should match pattern"),
     ("[serving]\nabsent_hosts = -1\n", 2, "serving.absent_hosts", "greater than or equal to 0"),
     ("[conections]\n", 1, "conections", "unknown key; allowed: connections"),
     ("\n[connections]\n\nmlflow = 5000\n", 4, "connections.mlflow", "valid string (got 5000)"),

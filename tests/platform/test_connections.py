@@ -172,3 +172,18 @@ def test_a_server_that_is_slow_runs(project: Project) -> None:
     assert found is not None
     assert found.prefect_api == f"http://127.0.0.1:{prefect.server_port}/api"
     assert lifecycle.endpoints(project) is None, "nobody listens any more"
+
+
+def test_mlflows_artifacts_go_where_the_settings_say(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def destination() -> str:
+        [mlflow] = [row for row in programs.of_stack(project, state.load_or_new(project)) if row.name == "mlflow"]
+        return mlflow.environment["_MLFLOW_SERVER_ARTIFACT_DESTINATION"]
+
+    assert destination() == "./.modelyard/mlflow/artifacts"
+    settings = project.root / "modelyard.toml"
+    settings.write_text('[servers]\nartifacts = "/mnt/team"\n')
+    assert destination() == "/mnt/team"
+    settings.write_text('[servers]\nartifacts = "s3://team/mlflow"\n')
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(StackError, match="no library for this kind of URL"):
+        destination()
