@@ -36,7 +36,7 @@ def running(folder: Path) -> Iterator[Mapping[str, str]]:
     ports = {name: _free_port() for name in ("master", "volume", "filer", "s3")}
     words = [
         str(WEED), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-filer", "-s3",
-        f"-s3.config={folder}/s3.json", "-volume.max=4", "-master.volumeSizeLimitMB=64",
+        f"-s3.config={folder}/s3.json", "-volume.max=30", "-master.volumeSizeLimitMB=64",
         *(f"-{name}.port={port}" for name, port in ports.items()),
         *(f"-{name}.port.grpc={_free_port()}" for name in ports),
     ]  # fmt: skip
