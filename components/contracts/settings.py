@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import posixpath
 import re
 import tomllib
 from collections.abc import Iterator
@@ -39,6 +41,13 @@ def database_url(text: str) -> str:
     if re.fullmatch(r"postgres(ql)?://[^\s/@?#]+/[^\s/@?#]+(\?[^\s@#]*)?", text) is None or "password" in text.lower():
         raise ValueError("expected postgresql://HOST[:PORT]/DATABASE, without credentials")
     return text
+
+
+def _ip_address(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError as error:
+        raise ValueError("expected an IPv4 address of that machine, as 10.0.0.11 or 0.0.0.0") from error
 
 
 DatabaseUrl = Annotated[str, AfterValidator(database_url)]
@@ -202,14 +211,14 @@ class HostSettings(Strict):
     Args:
         ssh: what `ssh` takes: a name of ~/.ssh/config, or USER@HOST; None: this machine.
         folder: a clone on that machine, in which `make install` ran: its services are started there.
-        listen: the address on which its services listen.
+        listen: the IPv4 address on which its services listen; 0.0.0.0: all of the machine's.
         address: the name or address by which others reach it; None: `listen`, or the host's name for ssh.
         python: its interpreter; relative to the folder.
     """
 
     ssh: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@:%-]*$")] | None = None
-    folder: Annotated[str, Field(pattern=r"^/[^\x00-\x1f\x7f:]*$")]
-    listen: Annotated[str, Field(pattern=r"^[0-9A-Za-z.-]+$")] = "127.0.0.1"
+    folder: Annotated[str, Field(pattern=r"^/[^\x00-\x1f\x7f:]*$"), AfterValidator(posixpath.normpath)]
+    listen: Annotated[str, AfterValidator(_ip_address)] = "127.0.0.1"
     address: Annotated[str, Field(pattern=r"^[0-9A-Za-z.-]+$")] | None = None
     python: str = ".venv/bin/python"
 

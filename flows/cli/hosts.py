@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 
 import click
@@ -28,6 +29,8 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, as_json: bool) -> int:
     project = Project.find()
     if haproxy and pipeline is None:
         raise UsageError("whose services?", next_step="modelyard hosts PIPELINE --haproxy")
+    if re.fullmatch(r"[0-9A-Za-z.*\[\]:-]*:[0-9]{1,5}", bind) is None:
+        raise UsageError("expected [ADDRESS]:PORT, as :8080", where="--bind", got=bind)
     if pipeline is not None and not project.pipeline_file(pipeline).is_file():
         raise NotFoundError(f"no pipeline {pipeline}", where=str(project.pipelines))
     found = hosts_report.report(project)

@@ -93,6 +93,12 @@ def _ask(name: str, version: str, role: Role, how: str) -> RollbackOutcome:
 
 
 def _show(name: str, role: Role, outcome: RollbackOutcome, as_json: bool) -> int:
+    from flows.serving_targets.serving_target import target_of
+
+    status = target_of(Project.find(), name).status()
+    for host in status.absent if status is not None else ():
+        text = f"note: the host {host} is away; what it answers may be the version before, until it is back"
+        click.secho(text, fg="yellow", err=True)
     if as_json:
         entry = outcome.entry.model_dump() if outcome.entry else None
         click.echo(json.dumps({"version": outcome.version, "url": outcome.url, "entry": entry}, indent=2))

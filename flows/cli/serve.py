@@ -35,6 +35,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
     from flows.platform import connections, lifecycle, services
     from flows.releases import promotion
     from flows.serving_targets import local_target
+    from flows.serving_targets.hosts_target import HostsServingTarget
     from flows.serving_targets.serving_target import target_of
 
     if number is not None and not foreground:
@@ -62,7 +63,10 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
             os.environ.setdefault(API_KEYS, str(project_door.api_keys_file(project, pipeline)))
             os.execv(command[0], command)  # noqa: S606  # this terminal becomes the server
         if port is not None:
-            target_of(project, pipeline).move(port)
+            target = target_of(project, pipeline)
+            target.move(port)
+            if isinstance(target, HostsServingTarget):
+                log(f"every host listens on {port} now; for the balancer: `modelyard hosts {pipeline} --haproxy`")
         outcome = promotion.follow(project, pipeline, "champion", version.version, None, log)
     if outcome.url is None:
         raise NotFoundError(f"{pipeline} is not served", next_step="`modelyard status`")

@@ -143,7 +143,8 @@ def follow(project: Project, name: str, role: Role, version: str, since: int | N
             return _ended(ends[-1], service, version)
         if not history.unfinished(entries, role):
             observed = ObservedState.of(service.status())
-            if (observed.champion if role == "champion" else observed.challenger) == version and not ours:
+            serves = (observed.champion if role == "champion" else observed.challenger) == version
+            if serves and not ours and len(ledger.entries()) == len(entries):  # else it has just come to serve
                 return RollbackOutcome(None, version, service.url)
         found = activity.read(project, name)
         if found is not None and found.wants(role, version) and (found.failed_at or 0) > begun:
@@ -153,7 +154,8 @@ def follow(project: Project, name: str, role: Role, version: str, since: int | N
             if len(failed) >= MOST_FAILURES or found.failures > MOST_FAILURES:
                 raise _failed(project, name, version, found)
         if time.monotonic() > next_word:
-            say(f"waiting     {time.monotonic() - moved:.0f} s {_waited_for(project, name, role, entries, found)}")
+            waited = f"{_waited_for(project, name, role, entries, found)}{_away(service)}"
+            say(f"waiting     {time.monotonic() - moved:.0f} s {waited}")
             next_word += SAY_SECONDS
         if observation.is_at_work(project, name):
             deadline = time.monotonic() + START_SECONDS
@@ -164,6 +166,13 @@ def follow(project: Project, name: str, role: Role, version: str, since: int | N
                 next_step="`modelyard status`; `.modelyard/stack/logs/controller.log` says more",
             )
         time.sleep(0.1)
+
+
+def _away(service: ServingTarget) -> str:
+    """The hosts that are away, for which a release waits; nothing where there are none."""
+    status = service.status()
+    absent = status.absent if status is not None else []
+    return f" (away: {', '.join(absent)}; `modelyard hosts` says why)" if absent else ""
 
 
 def _waited_for(project: Project, name: str, role: Role, entries: list[Entry], found: Activity | None) -> str:
@@ -202,10 +211,22 @@ def words(entry: Entry) -> str:
     elif entry.event in ("refused", "returned", "superseded", "removed"):
         parts = [str(facts.get("reason", ""))]
     else:
-        for key in ("bundle", "worst_difference", "workers", "requests", "errors", "by", "canary_percent", "seconds"):
+        for key in (
+            "bundle",
+            "worst_difference",
+            "workers",
+            "hosts",
+            "absent",
+            "requests",
+            "errors",
+            "by",
+            "canary_percent",
+            "seconds",
+        ):
             if key in facts:
                 value = facts[key]
                 figure = f"{value:.3g}" if isinstance(value, float) else value
+                figure = ", ".join(map(str, value)) if isinstance(value, list) else figure
                 parts.append(f"{key.replace('_', ' ')} {figure}")
     return "; ".join(part for part in parts if part)
 

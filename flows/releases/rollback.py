@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.contracts.serving_spec import OvertakenError, RolloutPolicy, ServiceStatus, WorkerStatus
-from components.core.errors import NotFoundError, ServingError
+from components.core.errors import NotFoundError, ServingError, UsageError
 from components.core.log import Log
 from components.core.project import Project
 from components.release import history
@@ -71,7 +71,13 @@ def roll_back(
             log(f"another rollback of {name} is going on")  # the same is asked for twice: it is done once
             return carry_out(service, ledger, open_release, log)
         pinned = productions.decided(entries).production
-        pin = history.rollback_target(entries, name, to)
+        try:
+            pin = history.rollback_target(entries, name, to)
+        except UsageError as error:
+            if to is None and open_release is not None and pinned.champion is not None:
+                back = f"`modelyard promote {name} {pinned.champion.version}`"
+                error.next_step = f"{back} ends the release that is going on; {pinned.champion.version} serves on"
+            raise
         if not service.bundle(pin).exists():
             raise NotFoundError(
                 f"the bundle of version {pin.version} was removed",
@@ -132,6 +138,7 @@ def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log
         if failed is not None:
             return _give_up(service, record, release, pin, failed.reason or "it does not load")
         record("switched", **facts_of_hosts(status), seconds=round(time.monotonic() - begun, 3))
+        return record("served", **{key: value for key, value in facts_of_hosts(status).items() if key == "absent"})
     return record("served")
 
 

@@ -61,6 +61,8 @@ def main() -> None:
 
 
 def _carry_out_orders(project: Project, answers: TextIO) -> None:
+    from flows.serving_targets import host_connection
+
     for line in sys.stdin:
         try:
             ending = release(project, Order.model_validate_json(line))
@@ -69,6 +71,7 @@ def _carry_out_orders(project: Project, answers: TextIO) -> None:
             ending = Ending(failure=f"{error.what}: {error.got}" if error.got is not None else error.what)
         answers.write(ending.model_dump_json() + "\n")
         answers.flush()
+        host_connection.close_all()  # a process that waits for the next order holds no session
 
 
 def release(project: Project, order: Order) -> Ending:

@@ -4,7 +4,7 @@ HTTP over a Unix socket, which `ssh -L` forwards: nothing listens on the network
 lives as long as its standard input, that is the session that started it. The services outlive it.
 
     GET  /hello                               versions of Modelyard and of this interface
-    POST /claim            {secret}           the folder belongs to the project with this secret
+    POST /claim {secret, name, names}         the folder belongs to the project with this secret, as this host
     GET  /look                                of every model: spec, status, state, URL, age of the spec, keys' digest
     GET  /models/M/status                     what the workers report now
     PUT  /models/M/spec    {production, decision, staged}
@@ -47,7 +47,8 @@ from starlette.routing import Route
 
 from components.access import project_door
 from components.contracts.serving_spec import UnreadableSpecError
-from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError
+from components.core import disk_space
+from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, StackError
 from components.core.project import Project
 from components.identity.package import Package
 from components.packaging import archive, bundle_store
@@ -106,7 +107,8 @@ class HostAgent:
         return {"format": FORMAT, "python": python, "project": secret and project_door.project_id(secret)}
 
     async def _claim(self, request: Request) -> Any:
-        host_folder.claim(self._project, str((await request.json())["secret"]))
+        asked = await request.json()
+        host_folder.claim(self._project, str(asked["secret"]), str(asked["name"]), list(map(str, asked["names"])))
         return {}
 
     async def _look(self, _: Request) -> Any:
@@ -251,11 +253,19 @@ def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
             answer = await endpoint(request)
             return answer if isinstance(answer, Response) else JSONResponse(answer)
         except ModelyardError as error:
-            return JSONResponse(error.to_dict(), status_code=409)
+            return JSONResponse(_told(error).to_dict(), status_code=409)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            return JSONResponse(ModelyardError(f"the host: {error}").to_dict(), status_code=409)
+            return JSONResponse(_told(error).to_dict(), status_code=409)
 
     return answer
+
+
+def _told(error: Exception) -> ModelyardError:
+    """An error as who asked is told it: a full disk is this machine's, not theirs."""
+    if disk_space.is_full(error):
+        full = disk_space.as_error(error)
+        return StackError("the disk of the host is full", where=full.where, got=full.got, next_step=full.next_step)
+    return error if isinstance(error, ModelyardError) else ModelyardError(f"the host: {error}")
 
 
 def main() -> None:
@@ -267,10 +277,16 @@ def main() -> None:
     parser.add_argument("--address")
     chosen = parser.parse_args()
     os.umask(0o077)
-    chosen.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    chosen.socket.unlink(missing_ok=True)
     project = Project(chosen.folder)
-    host_folder.remove_incoming(project, INCOMING)
+    try:
+        host_folder.require_clone(chosen.folder)
+        chosen.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        chosen.socket.unlink(missing_ok=True)
+        host_folder.remove_incoming(project, INCOMING)
+    except StackError as error:
+        sys.exit("; ".join(filter(None, (error.what, error.where, error.got, error.next_step))))
+    except OSError as error:
+        sys.exit(f"the host's folder cannot be written to; {error}")
     agent = HostAgent(project, chosen.listen, chosen.address)
     settings = uvicorn.Config(agent.application(), uds=str(chosen.socket), log_level="error", access_log=False)
     server = uvicorn.Server(settings)

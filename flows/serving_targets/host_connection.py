@@ -14,7 +14,6 @@ import secrets
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -85,14 +84,28 @@ class HostConnection:
 
     def url(self, port: int) -> str:
         """Where a service of this host is asked by others."""
-        return f"http://{self._address}:{port}"
+        return f"http://{self.address}:{port}"
 
     @property
-    def _address(self) -> str:
+    def address(self) -> str:
+        """The name or address by which others reach the host."""
         settings = self.settings
         if settings.address is not None or settings.listen not in EVERYWHERE:
             return settings.address or settings.listen
-        return settings.ssh.rpartition("@")[2] if settings.ssh else LOOPBACK
+        return self._name_for_ssh if settings.ssh else LOOPBACK
+
+    @functools.cached_property
+    def _name_for_ssh(self) -> str:
+        """The host's own name or address, where `ssh` has been told another one for it (~/.ssh/config)."""
+        words = ["ssh", "-G", str(self.settings.ssh)]
+        try:
+            said = subprocess.run(
+                words, capture_output=True, text=True, timeout=10, check=True, stdin=subprocess.DEVNULL
+            )
+            names = [line.partition(" ")[2] for line in said.stdout.splitlines() if line.startswith("hostname ")]
+        except (OSError, subprocess.SubprocessError):
+            names = []
+        return names[0] if names else str(self.settings.ssh).rpartition("@")[2]
 
     def look(self) -> dict[str, ModelLook]:
         """What the host says of all models, at most `FRESH_SECONDS` old.
@@ -240,6 +253,8 @@ class HostConnection:
 
     def _open(self) -> httpx.Client:
         self._end_process()
+        if self.settings.ssh is None and not (Path(self.settings.folder) / self.settings.python).is_file():
+            raise self._absent(f"{self.settings.folder} has no {self.settings.python}: `make install` there makes it")
         self._folder = Path(tempfile.mkdtemp(prefix="modelyard-"))  # mode 0700; short, as a socket's path must be
         socket = self._folder / "agent"
         command = self._command(socket)
@@ -277,7 +292,9 @@ class HostConnection:
             client = http_client.over_socket(socket)
             on_failure.callback(client.close)
             secret = project_door.secret_of(self._project)
-            response = client.post("/claim", json={"secret": secret}, timeout=CONNECT_SECONDS)
+            names = sorted(settings_file.read(self._project.root).hosts)
+            asked = {"secret": secret, "name": self.name, "names": names}
+            response = client.post("/claim", json=asked, timeout=CONNECT_SECONDS)
             if not response.is_success:
                 raise ModelyardError.from_dict(response.json())
             on_failure.pop_all()
@@ -286,10 +303,9 @@ class HostConnection:
     def _command(self, socket: Path) -> list[str]:
         settings = self.settings
         module = ["-m", "flows.serving_targets.host_agent", settings.folder]
-        listen = ["--listen", settings.listen, "--address", self._address]
+        listen = ["--listen", settings.listen, "--address", self.address]
         if settings.ssh is None:
-            python = Path(settings.folder) / settings.python
-            return [str(python if python.exists() else sys.executable), *module, str(socket), *listen]
+            return [str(Path(settings.folder) / settings.python), *module, str(socket), *listen]
         remote = f"{settings.folder}/.modelyard/hosts/{secrets.token_hex(4)}"
         inside = shlex.join([settings.python, *module, remote, *listen])
         # An own umask and no variables of the caller; `exec`, so that the end of the session reaches the agent.

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +26,14 @@ YOUNG_SECONDS = 3600.0
 PIECE_BYTES = 4 << 20
 
 
-def claim(project: Project, secret: str) -> None:
-    """Make the folder one of the project with this secret.
+def claim(project: Project, secret: str, name: str, names: Collection[str]) -> None:
+    """Make the folder one host of the project with this secret.
+
+    Args:
+        name: the host's; `names`: of all hosts of the project.
 
     Raises:
-        StackError: it is another project's, or not to be written to.
+        StackError: it is another project's or another host's, or not to be written to.
     """
     known = project_door.secret_of(project)
     if known is not None and known != secret:
@@ -46,6 +50,35 @@ def claim(project: Project, secret: str) -> None:
             secrets.put(project_door.secret_file(project), secret)
         except OSError as error:
             raise StackError("the host's folder cannot be written to", where=str(project.root), got=error) from error
+    _be(project, name, names)
+
+
+def _be(project: Project, name: str, names: Collection[str]) -> None:
+    path = project.state / "stack" / "host"
+    known = path.read_text().strip() if path.exists() else name
+    if known != name and known in names:  # one that is named no more has left its folder to another
+        raise StackError(
+            f"this folder is the one of the host {known}",
+            where=str(project.root),
+            got=f"the host {name} names it too",
+            expected="a folder of its own for each host",
+        )
+    if not path.exists() or known != name:
+        atomic.write_text(path, f"{name}\n")
+
+
+def require_clone(folder: Path) -> None:
+    """Check that a folder is a clone of a project.
+
+    Raises:
+        StackError: it is none.
+    """
+    missing = [name for name in ("dvc.yaml", "pipelines", "flows", "components") if not (folder / name).exists()]
+    if missing:
+        raise StackError(
+            "this folder is no clone of a project", where=str(folder), got=f"without {', '.join(missing)}",
+            next_step="`git clone` there, and `make install` in it",
+        )  # fmt: skip
 
 
 def start_supervisor(project: Project) -> None:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from components.access import project_door
 from components.contracts import settings
 from components.contracts.serving_spec import ServiceStatus, ServingSpec, SlotSpec, WorkerStatus
-from components.core.errors import CorruptArtifactError, ModelyardError, ServingError
+from components.core.errors import CorruptArtifactError, ModelyardError, ServingError, UsageError
 from components.identity.package import Package
 from components.packaging import archive, bundle_store
 from components.packaging.bundle import Bundle
@@ -206,7 +206,21 @@ class HostsServingTarget:
         self._on_each(lambda host: host.ask("POST", f"/models/{self.name}/stop", timeout_seconds=120))
 
     def move(self, port: int) -> None:
-        """Listen on this port on every host, from the next start on."""
+        """Listen on this port on every host, from the next start on.
+
+        Raises:
+            UsageError: several hosts are one machine, where one service alone can have the port.
+        """
+        by_address: dict[str, list[str]] = {}
+        for host in self.hosts:
+            by_address.setdefault(host.address, []).append(host.name)
+        for address, names in by_address.items():
+            if len(names) > 1:
+                raise UsageError(
+                    f"the hosts {' and '.join(names)} are one machine, where one service alone can have port {port}",
+                    got=address,
+                    next_step="without --port each takes a free one; `modelyard hosts` shows them",
+                )
         self._on_each(lambda host: host.ask("POST", f"/models/{self.name}/move", {"port": port}, timeout_seconds=120))
 
     def bundle(self, pin: Pin) -> Bundle:

@@ -49,6 +49,11 @@ def test_what_a_commit_or_the_workspace_names_stays(tmp_path: Path) -> None:
     ingest(project, 0)
     commit(project, "first")
     committed = cached(project)
+    changed = unused_cache._commits_that_changed_data(project)
+    for number in range(2):
+        (project.root / "notes.md").write_text(f"{number}\n")
+        commit(project, "words")
+    assert unused_cache._commits_that_changed_data(project) == changed, "DVC need not read the others"
     ingest(project, 1)
     never_committed = cached(project) - committed
     ingest(project, 2)
