@@ -129,14 +129,15 @@ class DaskSpec(Strict):
         workers: processes of a cluster on this machine, which ends with the stage; None: one a processor.
         scheduler: URL of an existing scheduler, whose workers see the project's folder under its path here.
         tls: for a scheduler of `tls://`; None: what Dask's own configuration says.
-        partition_rows: a partition ends with the row group (1,024 rows) that reaches so many rows.
+        partition_rows: a partition ends with the row group (1,024 rows) that reaches so many rows; None: 65,536, or as
+            many as give each worker one.
     """
 
     runner: Literal["dask"]
     workers: int | None = Field(default=None, ge=1, le=1024)
     scheduler: str | None = None
     tls: TlsFiles | None = None
-    partition_rows: int = Field(default=65_536, ge=1024)
+    partition_rows: int | None = Field(default=None, ge=1024)
 
     @model_validator(mode="after")
     def _one_cluster(self) -> Self:

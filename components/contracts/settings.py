@@ -271,6 +271,15 @@ class Settings(Strict):
     people: PeopleSettings = PeopleSettings()
     run: RunSpec = RunSpec()
 
+    @model_validator(mode="after")
+    def _each_folder_once(self) -> Self:
+        places: dict[tuple[str | None, str], str] = {}
+        for name, host in self.hosts.items():
+            other = places.setdefault((host.ssh, host.folder), name)
+            if other != name:
+                raise ValueError(f"hosts {other} and {name} are one folder: a host has one of its own")
+        return self
+
 
 def read(root: Path) -> Settings:
     """The settings of a project; the defaults where it has no file.

@@ -33,7 +33,7 @@ from components.contracts.dask_request import DaskRequest
 from components.contracts.runner_spec import DaskSpec
 from components.core.errors import StackError, StageKilled
 from components.core.progress import Progress
-from components.preparation import dask_worker
+from components.preparation import dask_worker, partitions
 from components.preparation.dask_call import PartitionCall
 
 Item = TypeVar("Item")
@@ -214,11 +214,12 @@ class DaskRunner:
     is_here = False
 
     def __init__(self, client: distributed.Client, spec: DaskSpec, code: str | None) -> None:
-        self.partition_rows = spec.partition_rows
         self._client, self._code = client, code
         self._where = spec.scheduler or "the Dask cluster on this machine"
         self._workers = self._known_workers()
         self._alone_since: float | None = None
+        self.partition_rows = spec.partition_rows or partitions.ROWS
+        self.workers = 1 if spec.partition_rows else max(1, len(self._workers))
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
         """As `PartitionRunner.map`; some more items than there are threads are with Dask at a time."""

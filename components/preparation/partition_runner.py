@@ -22,11 +22,13 @@ class PartitionRunner(Protocol):
     """Where partitions are worked on.
 
     Args:
-        partition_rows: rows of a partition.
+        partition_rows: most rows of a partition.
+        workers: how many partitions are worked on at a time: fewer would leave workers without one.
         is_here: whether it is this process: large results need no file, and what has no partitions can be done, too.
     """
 
     partition_rows: int
+    workers: int
     is_here: bool
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
@@ -44,6 +46,7 @@ class HereRunner:
     """Runs in this process: the next item in a thread, while the last result is used."""
 
     partition_rows = partitions.ROWS
+    workers = 1
     is_here = True
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:

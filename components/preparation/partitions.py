@@ -32,15 +32,17 @@ class Partition(NamedTuple):
         return range(self.first_group, self.first_group + self.groups)
 
 
-def of(path: Path, rows: int = ROWS) -> list[Partition]:
+def of(path: Path, rows: int = ROWS, least: int = 1) -> list[Partition]:
     """The partitions of a file, in order.
 
     Args:
         rows: a partition ends with the row group that reaches so many rows, or 64 MiB.
+        least: so many partitions, if there are as many row groups.
     """
     found: list[Partition] = []
     start = first = held_rows = held_bytes = 0
     about = pq.read_metadata(path)
+    rows = min(rows, max(1, -(-about.num_rows // least)))
     for group in range(about.num_row_groups):
         one = about.row_group(group)
         held_rows, held_bytes = held_rows + one.num_rows, held_bytes + one.total_byte_size

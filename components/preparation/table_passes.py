@@ -47,7 +47,7 @@ class TablePasses:
 
     def __init__(self, raw: RawFile, folder: Path, runner: PartitionRunner) -> None:
         self._raw, self._folder, self._runner = raw, folder, runner
-        self._partitions = partitions.of(raw.path, runner.partition_rows)
+        self._partitions = partitions.of(raw.path, runner.partition_rows, runner.workers)
         # Absolute paths, which processes in other folders find too.
         self._tasks = PartitionTasks(raw.path.absolute(), folder.absolute(), raw.spec)
         folder.mkdir()

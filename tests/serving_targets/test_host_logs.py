@@ -58,7 +58,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     project, host = Project(tmp_path / "project"), Project(tmp_path / "host")
     for folder in (project.root, host.root):
         folder.mkdir()
-    for name in ("components", "flows", "serving"):
+    for name in ("components", "flows", "serving", "pipelines", "dvc.yaml"):
         (host.root / name).symlink_to(ROOT / name)
     settings = f'[hosts.one]\nfolder = "{host.root}"\npython = "{sys.executable}"\n'
     (project.root / "modelyard.toml").write_text(settings)
