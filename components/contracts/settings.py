@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from components.contracts.kubernetes_settings import KubernetesSettings
 from components.contracts.runner_spec import RunSpec
 from components.core.errors import Problem, SpecError
 from components.core.strict import Strict
@@ -253,8 +254,15 @@ class Settings(Strict):
     console: ConsoleSettings = ConsoleSettings()
     serving: HostedSettings = HostedSettings()
     hosts: dict[MachineName, HostSettings] = Field(default_factory=dict)
+    kubernetes: KubernetesSettings | None = None
     people: PeopleSettings = PeopleSettings()
     run: RunSpec = RunSpec()
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.hosts and self.kubernetes is not None:
+            raise ValueError("models are served on hosts or by a cluster: remove [kubernetes], or every [hosts.NAME]")
+        return self
 
 
 def read(root: Path) -> Settings:
