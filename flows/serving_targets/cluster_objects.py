@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +20,7 @@ from components.deployment.container import API_KEYS_NAME
 from components.packaging import pushed_image
 from components.packaging.bundle import Bundle
 from components.release.production import Pin
-from flows.serving_targets.cluster_api import ClusterApi, ConflictError
+from flows.serving_targets.cluster_api import ClusterApi, ConflictError, Document
 from flows.serving_targets.cluster_look import DeploymentLook, key_of
 from flows.serving_targets.local_target import LocalServingTarget
 
@@ -72,6 +74,7 @@ class ClusterObjects:
             stamped = int((present["metadata"].get("annotations") or {}).get(objects.DECISION, 0))
             change = {"metadata": {"annotations": {objects.DECISION: str(decision)}}}
             if stamped >= decision or self.api.patch("Deployment", name, change) is not None:
+                self._make(objects.companions(present, self.settings).values(), only_missing=True)
                 return
         if not bundle.exists():
             if needed:
@@ -85,11 +88,15 @@ class ClusterObjects:
         document = objects.deployment(
             facts, self.image(pin, bundle), self.settings, resources.of_service(facts), decision
         )
-        for one in (*objects.companions(document, self.settings).values(), document):
-            try:
-                self.api.create(one)
-            except ConflictError:  # another controller, or one that was killed, has made it
+        self._make((*objects.companions(document, self.settings).values(), document))
+
+    def _make(self, documents: Iterable[Document], *, only_missing: bool = False) -> None:
+        """Make objects; what another controller has made, or one that was killed, is left alone."""
+        for document in documents:
+            if only_missing and self.api.get(document["kind"], document["metadata"]["name"]) is not None:
                 continue
+            with suppress(ConflictError):
+                self.api.create(document)
 
     def remove(self, deployment: DeploymentLook) -> None:
         """Remove a Deployment as it was seen, and what stands beside it; one that somebody wants by now stays."""
