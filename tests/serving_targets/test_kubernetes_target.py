@@ -335,7 +335,7 @@ def test_what_cannot_be_pulled_never_gets_a_request_and_the_status_says_why(site
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_away_or_refuses_changes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_is_away_or_refuses_changes_nothing(site: Site) -> None:
     production = Production(champion=site.pin("4"))
     site.cluster.away = True
     try:
@@ -352,9 +352,6 @@ def test_a_cluster_that_is_away_or_refuses_changes_nothing(site: Site, monkeypat
     finally:
         site.cluster.forbidden.clear()
     assert site.predict() == "4"
-    monkeypatch.setattr(site.target.api._client.configuration, "host", "http://127.0.0.1:9")
-    with pytest.raises(ClusterAbsentError, match="does not answer"):
-        site.target.status()
 
 
 @pytest.mark.slow
@@ -425,6 +422,17 @@ def test_a_service_that_is_stopped_leaves_no_pod(site: Site) -> None:
     eventually(lambda: not site.cluster.found("Pod", {}), "no pod is left")
     with pytest.raises(OvertakenError):
         site.target.apply(Production(champion=site.pin("4")), site.decision - 1)
+
+
+def test_a_cluster_that_cannot_be_reached_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kubernetes.config import kube_config
+
+    cluster = FakeCluster(tmp_path, {})
+    cluster.url = "http://127.0.0.1:9"
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(cluster.kubeconfig(tmp_path / "kubeconfig")))
+    (tmp_path / "modelyard.toml").write_text("[kubernetes]\nnamespace = 'far'\n")
+    with pytest.raises(ClusterAbsentError, match="does not answer"):
+        target_of(Project(tmp_path), "sample").status()
 
 
 @pytest.mark.parametrize(
