@@ -50,11 +50,12 @@ class ClusterObjects:
         found = pushed_image.of_bundle(bundle, pin.bundle_digest)
         if found is None:
             raise UsageError(
-                f"no image of the bundle {pin.bundle} is known",
+                f"no image of the bundle {pin.bundle} is known: "
+                f"`modelyard containerize {self.model} --version {pin.version} --push REGISTRY/NAME` records one",
                 where=str(pushed_image.path(bundle).relative_to(self.local.project.root)),
                 expected="an image by its digest, in a registry that the cluster reads",
                 next_step=f"`modelyard containerize {self.model} --version {pin.version} --push REGISTRY/NAME`, or "
-                "`--pushed REGISTRY/NAME@sha256:...` where something else has pushed it; then promote again",
+                "`--pushed REGISTRY/NAME@sha256:...` where CI has pushed it; then promote again",
             )
         return found
 
@@ -89,6 +90,26 @@ class ClusterObjects:
             facts, self.image(pin, bundle), self.settings, resources.of_service(facts), decision
         )
         self._make((*objects.companions(document, self.settings).values(), document))
+
+    def grow(self, deployment: DeploymentLook, replicas: int) -> None:
+        """Have at least so many pods, until `release_size`."""
+        name = deployment.document["metadata"]["name"]
+        if deployment.replicas < replicas and self.settings.max_replicas is not None:
+            self.api.patch("HorizontalPodAutoscaler", name, {"spec": {"minReplicas": replicas}})
+            self.api.patch("Deployment", name, {"spec": {"replicas": replicas}})
+
+    def is_grown(self, deployment: DeploymentLook) -> bool:
+        """Whether the autoscaler of a Deployment is kept from going down to the number of the settings."""
+        if self.settings.max_replicas is None:
+            return False
+        found = self.api.get("HorizontalPodAutoscaler", deployment.document["metadata"]["name"])
+        return found is not None and found["spec"].get("minReplicas", 1) > self.settings.replicas
+
+    def release_size(self, deployment: DeploymentLook) -> None:
+        """Leave the number of pods to the autoscaler."""
+        if self.is_grown(deployment):
+            change = {"spec": {"minReplicas": self.settings.replicas}}
+            self.api.patch("HorizontalPodAutoscaler", deployment.document["metadata"]["name"], change)
 
     def _make(self, documents: Iterable[Document], *, only_missing: bool = False) -> None:
         """Make objects; what another controller has made, or one that was killed, is left alone."""

@@ -35,6 +35,7 @@ from flows.serving_targets.pod_client import PodClient
 from flows.serving_targets.serving_target import ServiceState
 
 POLL_SECONDS = 0.25
+LOADED_SECONDS = 300.0  # after a switch, until the autoscaler has seen the load for its whole window
 ATTEMPTS = 20  # of a conditional change, while others change the same object
 MOST_AT_ONCE = 32
 _threads = ThreadPoolExecutor(MOST_AT_ONCE, "pod")
@@ -111,11 +112,15 @@ class KubernetesServingTarget:
         if seen.traffic.resource_version is None:
             return production == Production()
         champion = production.champion
-        return (
-            seen.traffic.production == production
-            and (champion is None or key_of(champion) in seen.deployments)
-            and (champion is None or self._objects.has_present_keys())
-        )
+        if champion is None or seen.traffic.production != production:
+            return seen.traffic.production == production
+        deployment = seen.deployments.get(key_of(champion))
+        if deployment is None or not self._objects.has_present_keys():
+            return False
+        return not (self._is_settled(seen.traffic) and self._objects.is_grown(deployment))
+
+    def _is_settled(self, traffic: TrafficState) -> bool:
+        return traffic.applied is not None and time.time() - traffic.applied > LOADED_SECONDS
 
     def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
         """What every worker of the pods reports, asked through the API server; None if no pod answers.
@@ -172,13 +177,14 @@ class KubernetesServingTarget:
             UsageError: no image of a bundle is known.
             ClusterAbsentError, ServingError: the API server does not answer, or refuses.
         """
-        self._refuse_overtaken(self._traffic(), decision)
+        before = self._traffic()
+        self._refuse_overtaken(before, decision)
         pins = list(dict.fromkeys((*production.pins, *((staged,) if staged is not None else ()))))
         self._objects.put_keys()
         for pin in pins:
             self._objects.ensure(pin, self.bundle(pin), decision, needed=pin in (production.champion, staged))
         spec = self._direct(production, decision, staged)
-        self._remove({key_of(pin) for pin in pins}, decision)
+        self._clean_up({key_of(pin) for pin in pins}, decision, before)
         return spec
 
     def _direct(self, production: Production, decision: int, staged: Pin | None) -> ServingSpec:
@@ -218,6 +224,9 @@ class KubernetesServingTarget:
     def _settled(self, key: str, decision: int) -> ClusterLook:
         """Wait until the pods of a bundle are ready, or the cluster says that they will not be, or time is up."""
         deadline = time.monotonic() + self.settings.ready_seconds
+        seen = self.look()
+        if key in seen.deployments and (now := seen.deployments.get(seen.traffic.champion or "")) is not None:
+            self._objects.grow(seen.deployments[key], now.replicas)
         while True:
             seen = self.look()
             self._refuse_overtaken(seen.traffic, decision)
@@ -250,11 +259,19 @@ class KubernetesServingTarget:
         mirror = challenger if challenger is not None and percent == 0 else None
         return objects.route(self.name, shares, mirror, self.settings, said)
 
-    def _remove(self, wanted: set[str], decision: int) -> None:
-        """Remove Deployments that this decision does not name, unless a later one does."""
-        for deployment in self.look().deployments.values():
+    def _clean_up(self, wanted: set[str], decision: int, before: TrafficState) -> None:
+        """Remove Deployments that this decision does not name, unless a later one does.
+
+        The autoscaler owns the size of the others: of one that was just switched to, once that has its load.
+        """
+        seen = self.look()
+        for deployment in seen.deployments.values():
             if deployment.key not in wanted and deployment.decision <= decision:
                 self._objects.remove(deployment)
+            elif deployment.key != seen.traffic.champion or (
+                before.champion == deployment.key and self._is_settled(before)
+            ):
+                self._objects.release_size(deployment)
 
     def wait(
         self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float | None = None

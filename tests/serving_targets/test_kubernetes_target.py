@@ -38,7 +38,7 @@ from components.packaging.bundle_request import BundleRequest
 from components.release.decision import ObservedState
 from components.release.production import Pin, Production
 from flows.platform.environment import QUIET
-from flows.serving_targets import cluster_api
+from flows.serving_targets import cluster_api, kubernetes_target
 from flows.serving_targets.cluster_api import ClusterAbsentError, ConflictError
 from flows.serving_targets.kubernetes_target import KubernetesServingTarget
 from flows.serving_targets.serving_target import target_of
@@ -370,7 +370,9 @@ def test_api_keys_reach_the_cluster(site: Site) -> None:
 
 
 @pytest.mark.slow
-def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(site: Site) -> None:
+def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.configure(GATEWAY, replicas=1)
     target, four, five = site.target, site.pin("4"), site.pin("5")
     policy = RolloutPolicy(canary_percent=30.0, limits=LIMITS)
@@ -396,8 +398,16 @@ def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(s
     )
     target.apply(production.with_policy(strict), site.next())
     assert "more than max_latency_ratio" in str(ObservedState.of(_status(site)).broken)
+    loaded = site.cluster.store["Deployment", f"sample-{'4' * 12}"]
+    site.cluster.save({**loaded, "spec": {**loaded["spec"], "replicas": 2}})  # as its autoscaler would under load
     target.apply(production.with_champion(five), site.next())
     assert {site.predict() for _ in range(5)} == {"5"}
+    assert _status(site).expected == 2
+    assert target.is_applied(production.with_champion(five))
+    monkeypatch.setattr(kubernetes_target, "LOADED_SECONDS", -1.0)
+    assert not target.is_applied(production.with_champion(five))
+    target.apply(production.with_champion(five), site.decision)
+    assert target.is_applied(production.with_champion(five))
     [scaler] = [
         one for (kind, name), one in site.cluster.store.items() if name == "sample-" + "5" * 12 and "Horiz" in kind
     ]
@@ -406,7 +416,7 @@ def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(s
 
 @pytest.mark.slow
 def test_the_metric_of_the_autoscaler_is_one_that_pods_have(site: Site) -> None:
-    [pod] = {name for (kind, name) in site.cluster.store if kind == "Pod" and "5" * 12 in name}
+    [pod, _] = {name for (kind, name) in site.cluster.store if kind == "Pod" and "5" * 12 in name}
     key = {"X-API-Key": site.target._objects.controller_key}
     answer = site.target.api.ask_pod(pod, 3000, "/metrics", key)
     assert b"bentoml_service_request_in_progress" in answer.content
