@@ -14,7 +14,6 @@ import json
 import os
 import random
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 import jsonschema
 import kubernetes_validate
+import psutil
 import yaml
 
 from components.packaging.bundle import START, Bundle
@@ -125,7 +125,7 @@ class FakeCluster:
                 thread.join()
             server.server_close()
             for process, _ in self.processes.values():
-                _end(process, signal.SIGKILL)
+                _end(process)
             self.client.close()
 
     def kubeconfig(self, path: Path) -> Path:
@@ -219,6 +219,10 @@ class FakeCluster:
         except httpx.HTTPError as error:
             return httpx.Response(502, json={"kind": "Status", "message": repr(error)})
 
+    def kill(self, pod: str) -> None:
+        """Kill every process of a pod."""
+        _end(self.processes[pod][0])
+
     # who asks a Service, or a Gateway
 
     def ask_service(self, name: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
@@ -251,13 +255,13 @@ class FakeCluster:
                 deployments = {n: copy.deepcopy(d) for (kind, n), d in self.store.items() if kind == "Deployment"}
                 pods = [copy.deepcopy(pod) for (kind, _), pod in self.store.items() if kind == "Pod"]
             for name, deployment in deployments.items():
-                own = [pod for pod in pods if pod["metadata"]["ownerReferences"][0]["name"] == name]
+                own = [pod for pod in pods if _owner(pod) == deployment["metadata"]["uid"]]
                 for _ in range(deployment["spec"].get("replicas", 1) - len(own)):
                     self._begin(name, deployment)
                 for pod in own[deployment["spec"].get("replicas", 1) :]:
                     self._remove(pod)
             for pod in pods:
-                if pod["metadata"]["ownerReferences"][0]["name"] not in deployments:
+                if _owner(pod) not in [one["metadata"]["uid"] for one in deployments.values()]:
                     self._remove(pod)
                 else:
                     self._observe(pod)
@@ -268,7 +272,7 @@ class FakeCluster:
         pod = {
             "apiVersion": "v1", "kind": "Pod", "spec": template["spec"],
             "metadata": {**copy.deepcopy(template["metadata"]), "name": name, "namespace": "models",
-                         "ownerReferences": [{"kind": "ReplicaSet", "name": owner}]},
+                         "ownerReferences": [{"kind": "ReplicaSet", "uid": deployment["metadata"]["uid"]}]},
             "status": {"phase": "Pending", "conditions": []},
         }  # fmt: skip
         self._run(pod)
@@ -313,7 +317,6 @@ class FakeCluster:
             return
         process, port = known
         if process.poll() is not None:  # restartPolicy: Always
-            _end(process, signal.SIGKILL)
             self.starts[pod["metadata"]["name"]] += 1
             if self.starts[pod["metadata"]["name"]] <= MOST_STARTS:
                 self._run(pod)
@@ -341,22 +344,33 @@ class FakeCluster:
             pod["metadata"]["deletionTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ")
             self.save(pod)
             if known is not None:
-                _end(known[0], signal.SIGTERM)
+                known[0].terminate()
         elif known is None or known[0].poll() is not None:
             self.processes.pop(name, None)
             with self.lock:
                 self.store.pop(("Pod", name), None)
 
 
-def _end(process: subprocess.Popen[bytes], number: int) -> None:
+def _owner(pod: dict[str, Any]) -> str:
+    return str(pod["metadata"]["ownerReferences"][0]["uid"])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill every process of a container: its workers have sessions of their own, and outlive their manager."""
+    for one in _tree(process):
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()
+
+
+def _tree(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    if process.poll() is not None:
+        return []
     try:
-        if number == signal.SIGTERM:
-            process.terminate()
-        else:
-            os.killpg(process.pid, number)
-            process.wait()
-    except ProcessLookupError:
-        pass
+        manager = psutil.Process(process.pid)
+        return [manager, *manager.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _placed(value: str, places: Mapping[str, Path]) -> str:

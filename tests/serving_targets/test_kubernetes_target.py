@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
+import yaml
 
 pytest.importorskip("kubernetes", reason="the client of Kubernetes is not installed: pip install kubernetes")
 
@@ -283,7 +284,7 @@ def test_a_later_decision_that_comes_between_reading_and_writing_wins(
 @pytest.mark.slow
 def test_a_pod_that_is_killed_is_missing_until_it_is_back(site: Site) -> None:
     [pod, _] = site.cluster.found("Pod", {"modelyard.bundle": "4" * 12})
-    os.killpg(site.cluster.processes[pod["metadata"]["name"]][0].pid, signal.SIGKILL)
+    site.cluster.kill(pod["metadata"]["name"])
     eventually(lambda: len(_status(site).workers) == 1, "a worker is missing")
     assert _status(site).expected == 2
     with pytest.raises(ServingError, match="did not serve version 4"):
@@ -474,3 +475,30 @@ def test_credentials_that_are_not_there_are_an_error_in_words(tmp_path: Path, mo
     (tmp_path / "modelyard.toml").write_text("[kubernetes]\nnamespace = 'elsewhere'\nin_cluster = true\n")
     with pytest.raises(UsageError, match="credentials of the cluster cannot be read"):
         target_of(Project(tmp_path), "sample").status()
+
+
+@pytest.mark.slow
+def test_a_deployment_that_somebody_deletes_is_made_again(site: Site) -> None:
+    production = Production(champion=site.pin("4"))
+    site.target.apply(production, site.next())
+    site.target.start(site.bundles["4"])
+    site.target.api.delete("Deployment", f"sample-{'4' * 12}")
+    assert not site.target.is_applied(production)
+    assert (site.target.state(), site.target.status()) == ("stopped", None)
+    site.target.apply(production, site.decision)
+    site.target.start(site.bundles["4"])
+    site.target.wait(_serves("4"), "serve version 4")
+    site.target.stop()
+
+
+def test_the_role_of_the_docs_has_what_is_asked_for() -> None:
+    """The rights by kind, against the requests that the module makes."""
+    text = (ROOT / "docs" / "kubernetes.md").read_text()
+    role = yaml.safe_load(text.partition("## Rights")[2].partition("```text\n")[2].partition("```")[0])
+    kubernetes_validate.validate(role, "1.37", strict=True)
+    allowed = {
+        (group, resource) for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"]
+    }
+    for root, plural in cluster_api.COLLECTIONS.values():
+        group = root.split("/")[2] if root.startswith("/apis") else ""
+        assert (group, plural) in allowed
