@@ -39,7 +39,7 @@ from components.packaging.bundle_request import BundleRequest
 from components.release.decision import ObservedState
 from components.release.production import Pin, Production
 from flows.platform.environment import QUIET
-from flows.serving_targets import cluster_api, kubernetes_target
+from flows.serving_targets import cluster_api, cluster_report, kubernetes_target
 from flows.serving_targets.cluster_api import ClusterAbsentError, ConflictError
 from flows.serving_targets.kubernetes_target import KubernetesServingTarget
 from flows.serving_targets.serving_target import target_of
@@ -343,8 +343,10 @@ def test_a_cluster_that_is_away_or_refuses_changes_nothing(site: Site) -> None:
         for asked in (site.target.status, site.target.state, lambda: site.target.apply(Production(), site.decision)):
             with pytest.raises(ClusterAbsentError):
                 asked()
+        assert cluster_report.finding(site.project).verdict == "fail"
     finally:
         site.cluster.away = False
+    assert "1 Deployments" in cluster_report.finding(site.project).found
     site.cluster.forbidden.add(("PATCH", "Service"))
     try:
         with pytest.raises(ServingError, match="does not allow") as refused:
