@@ -25,6 +25,7 @@ from flows.serving_targets.cluster_look import DeploymentLook, key_of
 from flows.serving_targets.local_target import LocalServingTarget
 
 CONTROLLER = "controller"  # the name of the key by which Modelyard asks pods
+ATTEMPTS = 20  # to remove an object whose status changes meanwhile
 COMPANIONS = ("PodDisruptionBudget", "HorizontalPodAutoscaler", "Service")
 
 
@@ -72,7 +73,7 @@ class ClusterObjects:
         name = objects.name_of(self.model, key_of(pin))
         present = self.api.get("Deployment", name)
         if present is not None:
-            stamped = int((present["metadata"].get("annotations") or {}).get(objects.DECISION, 0))
+            stamped = _decision(present)
             change = {"metadata": {"annotations": {objects.DECISION: str(decision)}}}
             if stamped >= decision or self.api.patch("Deployment", name, change) is not None:
                 self._make(objects.companions(present, self.settings).values(), only_missing=True)
@@ -120,14 +121,20 @@ class ClusterObjects:
                 self.api.create(document)
 
     def remove(self, deployment: DeploymentLook) -> None:
-        """Remove a Deployment as it was seen, and what stands beside it; one that somebody wants by now stays."""
-        name = deployment.document["metadata"]["name"]
-        try:
-            self.api.delete("Deployment", name, deployment.document["metadata"]["resourceVersion"])
-        except ConflictError:
-            return
-        for kind in COMPANIONS:
-            self.api.delete(kind, name)
+        """Remove a Deployment, and what stands beside it; one that a later decision wants by now stays."""
+        name, document = deployment.document["metadata"]["name"], deployment.document
+        for _ in range(ATTEMPTS):
+            try:
+                self.api.delete("Deployment", name, document["metadata"]["resourceVersion"])
+            except ConflictError:  # its status has changed, or it was noted that a later decision wants it
+                found = self.api.get("Deployment", name)
+                if found is None or _decision(found) > deployment.decision:
+                    return
+                document = found
+            else:
+                for kind in COMPANIONS:
+                    self.api.delete(kind, name)
+                return
 
     @cached_property
     def controller_key(self) -> str:
@@ -167,6 +174,10 @@ class ClusterObjects:
         change = {"metadata": document["metadata"], "stringData": document["stringData"]}
         if self.api.patch("Secret", name, change) is None:
             self.api.create(document)
+
+
+def _decision(deployment: Document) -> int:
+    return int((deployment["metadata"].get("annotations") or {}).get(objects.DECISION, 0))
 
 
 def _digest(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,7 +28,7 @@ from components.identity.package import Package
 from components.packaging.bundle import Bundle
 from components.release.production import Pin, Production
 from flows.serving_targets import cluster_look, cluster_status
-from flows.serving_targets.cluster_api import ClusterApi, ConflictError, Document, connect
+from flows.serving_targets.cluster_api import ClusterAbsentError, ClusterApi, ConflictError, Document, connect
 from flows.serving_targets.cluster_look import ClusterLook, DeploymentLook, TrafficState, key_of
 from flows.serving_targets.cluster_objects import ClusterObjects
 from flows.serving_targets.local_target import LocalServingTarget
@@ -287,7 +288,9 @@ class KubernetesServingTarget:
         patience = self.settings.ready_seconds if timeout_seconds is None else timeout_seconds
         deadline = time.monotonic() + patience
         while True:
-            status = self.status()
+            status = None
+            with suppress(ClusterAbsentError):  # it may be back in time
+                status = self.status()
             if status is not None and len(status.workers) >= status.expected and all(map(holds, status.workers)):
                 return status
             if time.monotonic() > deadline:

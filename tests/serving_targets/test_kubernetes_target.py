@@ -344,6 +344,8 @@ def test_a_cluster_that_is_away_or_refuses_changes_nothing(site: Site) -> None:
             with pytest.raises(ClusterAbsentError):
                 asked()
         assert cluster_report.finding(site.project).verdict == "fail"
+        threading.Timer(1.0, lambda: setattr(site.cluster, "away", False)).start()
+        site.target.wait(_serves("4"), "serve version 4", timeout_seconds=20)
     finally:
         site.cluster.away = False
     assert "1 Deployments" in cluster_report.finding(site.project).found
@@ -427,6 +429,10 @@ def test_the_metric_of_the_autoscaler_is_one_that_pods_have(site: Site) -> None:
 
 @pytest.mark.slow
 def test_a_service_that_is_stopped_leaves_no_pod(site: Site) -> None:
+    seen = site.target.look().deployments["5" * 12]
+    site.cluster.save(site.cluster.store["Deployment", f"sample-{'5' * 12}"])  # as a new status does
+    site.target._objects.remove(seen)
+    assert f"sample-{'5' * 12}" not in site.running()
     site.target.stop()
     assert (site.target.url, site.target.state(), site.running()) == (None, "stopped", set())
     assert site.target.is_applied(Production())
