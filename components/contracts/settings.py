@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from components.contracts.kubernetes_settings import KubernetesSettings
 from components.contracts.runner_spec import RunSpec
 from components.core.errors import Problem, SpecError
 from components.core.strict import Strict
@@ -268,6 +269,7 @@ class Settings(Strict):
     console: ConsoleSettings = ConsoleSettings()
     serving: HostedSettings = HostedSettings()
     hosts: dict[MachineName, HostSettings] = Field(default_factory=dict)
+    kubernetes: KubernetesSettings | None = None
     people: PeopleSettings = PeopleSettings()
     run: RunSpec = RunSpec()
 
@@ -278,6 +280,12 @@ class Settings(Strict):
             other = places.setdefault((host.ssh, host.folder), name)
             if other != name:
                 raise ValueError(f"hosts {other} and {name} are one folder: a host has one of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.hosts and self.kubernetes is not None:
+            raise ValueError("models are served on hosts or by a cluster: remove [kubernetes], or every [hosts.NAME]")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -91,6 +92,40 @@ class ContainerTool:
                 next_step=f"options of the tool go into --tool-args and --build-args, or {TOOL_ARGS} and {BUILD_ARGS}",
             )
         return built
+
+    def push(self, tag: str, repository: str, log: Log) -> str:
+        """Push an image under its own tag; returns its reference by the digest that the registry has.
+
+        Args:
+            repository: [HOST[:PORT]/]NAME, without a tag.
+
+        Raises:
+            BundleError: it cannot be pushed, or the registry's digest is not known.
+        """
+        target = f"{repository}:{tag.rpartition(':')[2]}"
+        log(f"pushing {target} with {self.name}")
+        done = self.run("tag", tag, target)
+        digest = None
+        if done.returncode == 0:
+            with tempfile.TemporaryDirectory(prefix="modelyard-push-") as temporary:
+                file = Path(temporary) / "digest"
+                words = ["--digestfile", str(file)] if self.name == "podman" else []
+                done = self.run("push", *words, target)
+                digest = file.read_text().strip() if file.exists() else self._pushed_digest(target, repository)
+        if done.returncode or digest is None:
+            raise BundleError(
+                f"{self.name} could not push the image",
+                where=target,
+                got=_end(done.stdout + done.stderr),
+                next_step=f"`{self.name} login {repository.partition('/')[0]}`, or options of it in --tool-args",
+            )
+        return f"{repository}@{digest}"
+
+    def _pushed_digest(self, target: str, repository: str) -> str | None:
+        """The digest that Docker notes of an image once it has pushed it."""
+        done = self.run("image", "inspect", "--format", "{{json .RepoDigests}}", target)
+        known = json.loads(done.stdout) if done.returncode == 0 else []
+        return next((one.rpartition("@")[2] for one in known if one.partition("@")[0] == repository), None)
 
     def _make_reproducible(self, tag: str, folder: Path) -> subprocess.CompletedProcess[str]:
         """Load the image anew without what differs from build to build; returns the last command that ran."""

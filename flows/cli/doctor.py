@@ -14,10 +14,10 @@ def doctor(as_json: bool) -> int:
     """Check this machine and this project: each check is ok, warn or fail, with what to do. Exit code 1 on fail."""
     from components.core.project import Project
     from flows.platform.diagnostics import diagnose
-    from flows.serving_targets import hosts_report
+    from flows.serving_targets import cluster_report, hosts_report
 
     project = Project.find()
-    findings = diagnose(project, [hosts_report.finding])
+    findings = diagnose(project, [hosts_report.finding, cluster_report.finding])
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

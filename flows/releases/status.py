@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.core.errors import CorruptArtifactError, RegistryError
+from components.core.errors import CorruptArtifactError, RegistryError, StackError
 from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api
@@ -61,6 +61,8 @@ def _of_model(project: Project, name: str, aliases: dict[str, dict[str, str]] | 
         entries = observer.ledger.entries()
     except CorruptArtifactError as error:
         observed, since, state = ObservedState.of(observer.service.status()), None, f"{error.what}: {error.where}"
+    except StackError as error:  # of a cluster: nothing is known of what serves
+        observed, since, state = ObservedState(), None, f"{error.what}: {error.got or error.where}"
     else:
         observed = situation.observed or ObservedState()
         since = _since(entries, observed.champion)

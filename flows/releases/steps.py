@@ -66,7 +66,8 @@ def bundle(rollout: Rollout, candidate: VerifiedVersion) -> tuple[Pin, str]:
     """The bundle, built if it is not there, as a pin; and the digest of its serving code.
 
     Raises:
-        Refused: the bundle is there and not as sealed, or not signed as the project requires.
+        Refused: the bundle is there and not as sealed, or not signed as the project requires, or what serves cannot run
+            it.
     """
     planned = bundle_plan.of(rollout.context.project, rollout.context.spec, candidate.version)
     begun = time.monotonic()
@@ -98,6 +99,13 @@ def bundle(rollout: Rollout, candidate: VerifiedVersion) -> tuple[Pin, str]:
         bundle_digest=facts.digest,
         tolerance=rollout.context.spec.gates.parity.tolerance,
     )
+    try:
+        rollout.service.check_rollout(
+            pin, rollout.context.spec.release.policy() if rollout.role == "challenger" else None
+        )
+    except UsageError as error:
+        next_step = error.next_step or "mend modelyard.toml"
+        raise _refusal("load", _sentence(error), next_step, limit="what serves can run it") from error
     return pin, str(facts.facts.get("code", ""))
 
 

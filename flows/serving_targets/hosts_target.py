@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from components.access import project_door
 from components.contracts import settings
-from components.contracts.serving_spec import ServiceStatus, ServingSpec, SlotSpec, WorkerStatus
+from components.contracts.serving_spec import RolloutPolicy, ServiceStatus, ServingSpec, SlotSpec, WorkerStatus
 from components.core.errors import CorruptArtifactError, ModelyardError, ServingError, UsageError
 from components.identity.package import Package
 from components.packaging import archive, bundle_store
@@ -129,6 +129,9 @@ class HostsServingTarget:
         states = {look.state for look in self._present().values()}
         order: tuple[ServiceState, ...] = ("stopped", "starting", "running")
         return next((state for state in order if state in states), "stopped")
+
+    def check_rollout(self, pin: Pin, policy: RolloutPolicy | None) -> None:
+        """Everything that a release asks for can be served."""
 
     def apply(self, production: Production, decision: int, *, staged: Pin | None = None) -> ServingSpec:
         """Send the bundles that a host does not have, then make this its spec.

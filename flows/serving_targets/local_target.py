@@ -33,6 +33,7 @@ from components.contracts.serving_spec import (
     VERSION_HEADER,
     WORKER_HEADER,
     ChallengerSpec,
+    RolloutPolicy,
     ServiceStatus,
     ServingSpec,
     SlotSpec,
@@ -155,6 +156,9 @@ class LocalServingTarget:
             return max(0.0, time.time() - (self.folder / SPEC_FILE).stat().st_mtime)
         except FileNotFoundError:
             return None
+
+    def check_rollout(self, pin: Pin, policy: RolloutPolicy | None) -> None:
+        """Everything that a release asks for can be served."""
 
     def apply(self, production: Production, decision: int, *, staged: Pin | None = None) -> ServingSpec:
         """Write the spec: what production is made of, and a version to load beside it.

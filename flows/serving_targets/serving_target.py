@@ -1,7 +1,8 @@
 """The seam between releases and what serves: apply a spec, observe the status, start, stop, roll the processes.
 
 `LocalServingTarget` (local_target.py) is the process group on this machine, `HostsServingTarget` (hosts_target.py) the
-same on several hosts. The controller and the steps of a release know nothing else.
+same on several hosts, `KubernetesServingTarget` (kubernetes_target.py) pods of a cluster. The controller and the steps
+of a release know nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
-from components.contracts.serving_spec import ServiceStatus, ServingSpec, WorkerStatus
+from components.contracts.serving_spec import RolloutPolicy, ServiceStatus, ServingSpec, WorkerStatus
 from components.core.project import Project
 from components.identity.package import Package
 from components.packaging.bundle import Bundle
@@ -38,6 +39,9 @@ class ServingTarget(Protocol):
     def age_seconds(self) -> float | None:
         """How long ago the spec was applied; None before the first."""
 
+    def check_rollout(self, pin: Pin, policy: RolloutPolicy | None) -> None:
+        """Refuse what this target cannot serve (`UsageError`); `policy`: of a challenger."""
+
     def apply(self, production: Production, decision: int, *, staged: Pin | None = None) -> ServingSpec:
         """Make this the spec; a later decision is not replaced (`serving_spec.OvertakenError`)."""
 
@@ -50,7 +54,7 @@ class ServingTarget(Protocol):
     def state(self) -> ServiceState:
         """Whether the service's processes run."""
 
-    def wait(self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float = 60.0) -> ServiceStatus:
+    def wait(self, holds: Callable[[WorkerStatus], bool], what: str) -> ServiceStatus:
         """Wait until every worker reports it."""
 
     def start(self, bundle: Bundle) -> str:
@@ -77,7 +81,7 @@ def facts_of_hosts(status: ServiceStatus) -> dict[str, Any]:
 
 
 def target_of(project: Project, name: str) -> ServingTarget:
-    """The serving target of a project's model: the hosts that `modelyard.toml` names, else this machine.
+    """The serving target of a project's model: the hosts or the cluster that `modelyard.toml` names, else this machine.
 
     Raises:
         SpecError: `modelyard.toml` is wrong.
@@ -86,5 +90,9 @@ def target_of(project: Project, name: str) -> ServingTarget:
     from flows.serving_targets.hosts_target import HostsServingTarget
     from flows.serving_targets.local_target import LocalServingTarget
 
-    local = LocalServingTarget(project, name)
-    return HostsServingTarget(local) if settings.read(project.root).hosts else local
+    local, found = LocalServingTarget(project, name), settings.read(project.root)
+    if found.kubernetes is not None:
+        from flows.serving_targets.kubernetes_target import KubernetesServingTarget
+
+        return KubernetesServingTarget(local, found.kubernetes)
+    return HostsServingTarget(local) if found.hosts else local

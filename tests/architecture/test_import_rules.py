@@ -29,6 +29,7 @@ WRONG = {
     "bentoml only in packaging and serving": ("flows/platform/environment.py", "import bentoml"),
     "what signs and what lists a bundle's parts only in packaging": ("flows/cli/verify.py", "import model_signing"),
     "great_expectations only in validation": ("components/ingestion/stage.py", "import great_expectations"),
+    "the client of Kubernetes only where pods serve": ("flows/releases/steps.py", "import kubernetes"),
     "dvc only in versioning": ("flows/platform/environment.py", "import dvc.repo"),
     "dask only where partitions run on a cluster": ("components/preparation/prepare.py", "import distributed"),
     "torch only where networks are built, trained and evaluated": ("components/preprocessing/image.py", "import torch"),

@@ -49,3 +49,29 @@ def test_the_file_names_digests_and_no_name_of_a_base_writes_lines_of_its_own() 
     for base in ("a\nRUN evil", "$HOME", "a b", ""):
         with pytest.raises(UsageError, match="not the name of an image"):
             image.containerfile(base, labels)
+
+
+def test_a_pushed_image_is_known_by_the_digest_of_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tool is a script that checks how it is called: `make containers` builds with a real one."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    script = tmp_path / "podman"
+    script.write_text(
+        '#!/bin/sh\ncase "$1 $2" in\n"tag digits:abc") test "$3" = host/ml/digits:abc ;;\n'
+        f'"push --digestfile") test "$4" = host/ml/digits:abc && echo sha256:{"1" * 64} >"$3" ;;\n*) exit 9 ;;\nesac\n'
+    )
+    script.chmod(0o755)
+    tool, said = container_tool.ContainerTool("podman"), list[str]()
+    assert tool.push("digits:abc", "host/ml/digits", said.append) == f"host/ml/digits@sha256:{'1' * 64}"
+    assert said == ["pushing host/ml/digits:abc with podman"]
+    docker = tmp_path / "docker"
+    docker.write_text(
+        '#!/bin/sh\ncase "$1" in\ntag | push) ;;\n'
+        f'image) echo \'["other@sha256:00", "host/ml/digits@sha256:{"2" * 64}"]\' ;;\n*) exit 9 ;;\nesac\n'
+    )
+    docker.chmod(0o755)
+    pushed = container_tool.ContainerTool("docker").push("digits:abc", "host/ml/digits", said.append)
+    assert pushed == f"host/ml/digits@sha256:{'2' * 64}"
+    script.write_text("#!/bin/sh\necho unauthorized >&2\nexit 1\n")
+    with pytest.raises(ServingError, match="could not push") as refused:
+        tool.push("digits:abc", "host/ml/digits", said.append)
+    assert (refused.value.got, "podman login host" in str(refused.value.next_step)) == ("unauthorized", True)

@@ -1,0 +1,237 @@
+"""Requests to the API server of a cluster, with the credentials of a kubeconfig file or of the pod that this runs in.
+
+The official client finds the credentials (tokens, certificates, `exec` plugins) and sends; objects stay JSON as the API
+has them. https://kubernetes.io/docs/reference/using-api/api-concepts/
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import quote, urlencode
+
+from components.contracts.kubernetes_settings import KubernetesSettings
+from components.core.errors import ServingError, StackError, UsageError
+
+TIMEOUT_SECONDS = 10.0
+MERGE = "application/merge-patch+json"
+# Path of the collection of each kind, below a namespace: https://kubernetes.io/docs/reference/kubernetes-api/
+COLLECTIONS = {
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "Service": ("/api/v1", "services"),
+    "Secret": ("/api/v1", "secrets"),
+    "Pod": ("/api/v1", "pods"),
+    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
+    "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
+}
+Document = dict[str, Any]
+
+
+class ClusterAbsentError(StackError):
+    """The API server of the cluster does not answer."""
+
+
+class ConflictError(ServingError):
+    """An object was changed, made or removed meanwhile."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What was answered, whatever that is."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class ClusterApi:
+    """One namespace of a cluster.
+
+    Args:
+        client: the official client, with its credentials.
+    """
+
+    def __init__(self, client: Any, namespace: str) -> None:
+        self._client, self.namespace = client, namespace
+
+    @property
+    def place(self) -> str:
+        """The API server and the namespace, for messages."""
+        return f"{self._client.configuration.host} namespace {self.namespace}"
+
+    def get(self, kind: str, name: str) -> Document | None:
+        """An object; None: there is none.
+
+        Raises:
+            ClusterAbsentError, ServingError: as `_document`.
+        """
+        return self._document("GET", self._path(kind, name), missing_ok=True)
+
+    def list(self, kind: str, labels: Mapping[str, str]) -> list[Document]:
+        """The objects with these labels."""
+        chosen = ",".join(f"{name}={value}" for name, value in labels.items())
+        found = self._document("GET", self._path(kind), query={"labelSelector": chosen})
+        items: list[Document] = (found or {}).get("items", [])
+        return items
+
+    def create(self, document: Document) -> Document:
+        """Make an object.
+
+        Raises:
+            ConflictError: it is there.
+        """
+        return self._document("POST", self._path(document["kind"]), document) or {}
+
+    def patch(self, kind: str, name: str, change: Document) -> Document | None:
+        """Change an object by a merge patch (RFC 7386); None: there is none any more.
+
+        Raises:
+            ConflictError: `change` holds another `metadata.resourceVersion` than the object has by now.
+        """
+        return self._document("PATCH", self._path(kind, name), change, media=MERGE, missing_ok=True)
+
+    def delete(self, kind: str, name: str, resource_version: str | None = None) -> None:
+        """Remove an object, unless it is gone.
+
+        Raises:
+            ConflictError: it has another version by now.
+        """
+        options: Document = {"propagationPolicy": "Background"}
+        if resource_version is not None:
+            options["preconditions"] = {"resourceVersion": resource_version}
+        self._document("DELETE", self._path(kind, name), options, missing_ok=True)
+
+    def ask_pod(
+        self,
+        pod: str,
+        port: int,
+        path: str,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> Response:
+        """A request to a pod through the API server; GET, or POST where there is content.
+
+        A pod that does not answer is a response of the API server with a status of 500 and more.
+
+        Raises:
+            ClusterAbsentError: the API server does not answer.
+        """
+        url = f"{self._path('Pod', f'{pod}:{port}')}/proxy{quote(path)}"
+        return self._send("GET" if content is None else "POST", url, dict(headers), content, timeout_seconds)
+
+    def _path(self, kind: str, name: str | None = None) -> str:
+        root, plural = COLLECTIONS[kind]
+        return f"{root}/namespaces/{self.namespace}/{plural}" + (f"/{quote(name, safe=':')}" if name else "")
+
+    def _document(
+        self,
+        method: str,
+        path: str,
+        document: Document | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        media: str = "application/json",
+        missing_ok: bool = False,
+    ) -> Document | None:
+        """One request of JSON.
+
+        Raises:
+            ClusterAbsentError: the API server does not answer, or fails.
+            ConflictError: HTTP 409.
+            ServingError: it refuses.
+        """
+        content = json.dumps(document).encode() if document is not None else None
+        target = f"{path}?{urlencode(query)}" if query else path
+        answer = self._send(method, target, {"Content-Type": media}, content, TIMEOUT_SECONDS)
+        if answer.status == 404 and missing_ok:
+            return None
+        if answer.status < 300:
+            found: Document = json.loads(answer.content)
+            return found
+        raise self._refusal(method, path, answer)
+
+    def _refusal(self, method: str, path: str, answer: Response) -> ServingError | StackError:
+        said = _message(answer.content)
+        where = f"{method} {self._client.configuration.host}{path}"
+        if answer.status == 409:
+            return ConflictError("the object was changed meanwhile", where=where, got=said)
+        if answer.status in (429,) or answer.status >= 500:
+            return ClusterAbsentError("the cluster does not answer as it should", where=where, got=said)
+        if answer.status in (401, 403):
+            return ServingError(
+                "the cluster does not allow this to Modelyard",
+                where=where,
+                got=said,
+                next_step="give the account the rights that docs/kubernetes.md names",
+            )
+        return ServingError("the cluster refuses", where=where, got=said)
+
+    def _send(
+        self, method: str, path: str, headers: dict[str, str], content: bytes | None, timeout_seconds: float
+    ) -> Response:
+        import urllib3
+        from kubernetes.client.exceptions import ApiException
+
+        own = {"Accept": "application/json, */*", "User-Agent": "modelyard", **headers}
+        self._client.update_params_for_auth(own, [], ["BearerToken"], path, method, content)
+        try:
+            answer = self._client.rest_client.pool_manager.request(
+                method,
+                self._client.configuration.host + path,
+                body=content,
+                headers=own,
+                timeout=urllib3.Timeout(total=timeout_seconds),
+                retries=False,
+            )
+        except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
+            raise ClusterAbsentError(
+                "the cluster does not answer",
+                where=self.place,
+                got=" ".join(str(error).split())[:300],
+                next_step="`kubectl get --raw /readyz` with the same context says more",
+            ) from error
+        return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.data)
+
+
+@functools.cache
+def connect(settings: KubernetesSettings) -> ClusterApi:
+    """The cluster that the settings name; credentials are read once a process.
+
+    Raises:
+        UsageError: the client is not installed, or there are no such credentials.
+    """
+    try:
+        from kubernetes import client, config
+    except ImportError as error:
+        raise UsageError(
+            "[kubernetes] needs the client of Kubernetes",
+            got=str(error),
+            next_step="pip install 'modelyard[kubernetes]', or kubernetes>=31",
+        ) from error
+    configuration, read = client.Configuration(), cast(Any, config)  # the module has no types
+    try:
+        if settings.in_cluster:
+            read.load_incluster_config(client_configuration=configuration)
+        else:
+            read.load_kube_config(context=settings.context, client_configuration=configuration)
+    except (config.ConfigException, OSError, ValueError) as error:
+        raise UsageError(
+            "the credentials of the cluster cannot be read",
+            where="the account of this pod" if settings.in_cluster else "KUBECONFIG, or ~/.kube/config",
+            got=str(error)[:300],
+            next_step="`kubectl config get-contexts` lists the contexts; [kubernetes] context names one",
+        ) from error
+    return ClusterApi(client.ApiClient(configuration), settings.namespace)
+
+
+def _message(content: bytes) -> str:
+    """What the API server says; its errors are objects of kind Status."""
+    try:
+        return str(json.loads(content)["message"])[:500]
+    except (ValueError, KeyError, TypeError):
+        return content[:300].decode(errors="replace")

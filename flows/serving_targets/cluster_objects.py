@@ -1,0 +1,184 @@
+"""Make and remove a model's objects in a cluster: Deployments with what stands beside them, and Secrets."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+from components.access import api_keys, project_door
+from components.access.api_keys import ApiKey
+from components.contracts.kubernetes_settings import KubernetesSettings
+from components.core.errors import ServingError, UsageError
+from components.deployment import release_objects as objects
+from components.deployment import resources, service_facts
+from components.deployment.container import API_KEYS_NAME
+from components.packaging import pushed_image
+from components.packaging.bundle import Bundle
+from components.release.production import Pin
+from flows.serving_targets.cluster_api import ClusterApi, ConflictError, Document
+from flows.serving_targets.cluster_look import DeploymentLook, key_of
+from flows.serving_targets.local_target import LocalServingTarget
+
+CONTROLLER = "controller"  # the name of the key by which Modelyard asks pods
+ATTEMPTS = 20  # to remove an object whose status changes meanwhile
+COMPANIONS = ("PodDisruptionBudget", "HorizontalPodAutoscaler", "Service")
+
+
+@dataclass(frozen=True)
+class ClusterObjects:
+    """The objects of one model, but the one that directs the requests."""
+
+    api: ClusterApi
+    settings: KubernetesSettings
+    local: LocalServingTarget
+
+    @property
+    def model(self) -> str:
+        """The model."""
+        return self.local.name
+
+    def image(self, pin: Pin, bundle: Bundle) -> str:
+        """The image of a pinned bundle.
+
+        Raises:
+            UsageError: none is known.
+        """
+        found = pushed_image.of_bundle(bundle, pin.bundle_digest)
+        if found is None:
+            raise UsageError(
+                f"no image of the bundle {pin.bundle} is known: "
+                f"`modelyard containerize {self.model} --version {pin.version} --push REGISTRY/NAME` records one",
+                where=str(pushed_image.path(bundle).relative_to(self.local.project.root)),
+                expected="an image by its digest, in a registry that the cluster reads",
+                next_step=f"`modelyard containerize {self.model} --version {pin.version} --push REGISTRY/NAME`, or "
+                "`--pushed REGISTRY/NAME@sha256:...` where CI has pushed it; then promote again",
+            )
+        return found
+
+    def ensure(self, pin: Pin, bundle: Bundle, decision: int, *, needed: bool) -> None:
+        """Make a bundle's Deployment, or note on the present one that this decision wants it.
+
+        Args:
+            needed: without it nothing can be served; else a bundle that is gone stays away.
+
+        Raises:
+            UsageError: no image of it is known.
+            ServingError: it is needed, and the bundle is gone.
+        """
+        name = objects.name_of(self.model, key_of(pin))
+        present = self.api.get("Deployment", name)
+        if present is not None:
+            stamped = _decision(present)
+            change = {"metadata": {"annotations": {objects.DECISION: str(decision)}}}
+            if stamped >= decision or self.api.patch("Deployment", name, change) is not None:
+                self._make(objects.companions(present, self.settings).values(), only_missing=True)
+                return
+        if not bundle.exists():
+            if needed:
+                raise ServingError(
+                    f"the bundle {bundle.tag} is not there, and the cluster has no Deployment of it",
+                    where=str(bundle.folder),
+                    next_step=f"`modelyard promote {self.model} {pin.version}` builds it anew, through the gates",
+                )
+            return
+        facts = service_facts.of_bundle(bundle)
+        document = objects.deployment(
+            facts, self.image(pin, bundle), self.settings, resources.of_service(facts), decision
+        )
+        self._make((*objects.companions(document, self.settings).values(), document))
+
+    def grow(self, deployment: DeploymentLook, replicas: int) -> None:
+        """Have at least so many pods, until `release_size`."""
+        name = deployment.document["metadata"]["name"]
+        if deployment.replicas < replicas and self.settings.max_replicas is not None:
+            self.api.patch("HorizontalPodAutoscaler", name, {"spec": {"minReplicas": replicas}})
+            self.api.patch("Deployment", name, {"spec": {"replicas": replicas}})
+
+    def is_grown(self, deployment: DeploymentLook) -> bool:
+        """Whether the autoscaler of a Deployment is kept from going down to the number of the settings."""
+        if self.settings.max_replicas is None:
+            return False
+        found = self.api.get("HorizontalPodAutoscaler", deployment.document["metadata"]["name"])
+        return found is not None and found["spec"].get("minReplicas", 1) > self.settings.replicas
+
+    def release_size(self, deployment: DeploymentLook) -> None:
+        """Leave the number of pods to the autoscaler."""
+        if self.is_grown(deployment):
+            change = {"spec": {"minReplicas": self.settings.replicas}}
+            self.api.patch("HorizontalPodAutoscaler", deployment.document["metadata"]["name"], change)
+
+    def _make(self, documents: Iterable[Document], *, only_missing: bool = False) -> None:
+        """Make objects; what another controller has made, or one that was killed, is left alone."""
+        for document in documents:
+            if only_missing and self.api.get(document["kind"], document["metadata"]["name"]) is not None:
+                continue
+            with suppress(ConflictError):
+                self.api.create(document)
+
+    def remove(self, deployment: DeploymentLook) -> None:
+        """Remove a Deployment, and what stands beside it; one that a later decision wants by now stays."""
+        name, document = deployment.document["metadata"]["name"], deployment.document
+        for _ in range(ATTEMPTS):
+            try:
+                self.api.delete("Deployment", name, document["metadata"]["resourceVersion"])
+            except ConflictError:  # its status has changed, or it was noted that a later decision wants it
+                found = self.api.get("Deployment", name)
+                if found is None or _decision(found) > deployment.decision:
+                    return
+                document = found
+            else:
+                for kind in COMPANIONS:
+                    self.api.delete(kind, name)
+                return
+
+    @cached_property
+    def controller_key(self) -> str:
+        """The key by which pods are asked; it is made once, and kept in a Secret that no pod mounts."""
+        name = objects.controller_secret(self.model)
+        found = self.api.get("Secret", name)
+        if found is None:
+            key = api_keys.PREFIX + secrets.token_urlsafe(api_keys.BYTES)
+            try:
+                self.api.create(objects.secret(name, self.model, {CONTROLLER: key}, {}))
+            except ConflictError:
+                found = self.api.get("Secret", name)
+            else:
+                return key
+        return base64.b64decode((found or {})["data"][CONTROLLER]).decode()
+
+    def _keys(self) -> str:
+        """The file of keys for pods: the project's for this model, and the controller's."""
+        path = project_door.api_keys_file(self.local.project, self.model)
+        own = path.read_text() if path.exists() else ""
+        line = ApiKey(name=f"modelyard.{CONTROLLER}", scope="admin", sha256=api_keys.digest(self.controller_key))
+        return f"{own.rstrip()}\n{line.model_dump_json()}\n".lstrip()
+
+    def has_present_keys(self) -> bool:
+        """Whether the Secret holds the present API keys."""
+        found = self.api.get("Secret", objects.keys_secret(self.model))
+        return found is not None and (found["metadata"].get("annotations") or {}).get(objects.KEYS) == _digest(
+            self._keys()
+        )
+
+    def put_keys(self) -> None:
+        """Write the API keys where they differ; pods read them within the minute that the kubelet takes."""
+        if self.has_present_keys():
+            return
+        keys, name = self._keys(), objects.keys_secret(self.model)
+        document = objects.secret(name, self.model, {API_KEYS_NAME: keys}, {objects.KEYS: _digest(keys)})
+        change = {"metadata": document["metadata"], "stringData": document["stringData"]}
+        if self.api.patch("Secret", name, change) is None:
+            self.api.create(document)
+
+
+def _decision(deployment: Document) -> int:
+    return int((deployment["metadata"].get("annotations") or {}).get(objects.DECISION, 0))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,455 @@
+"""A stand-in for a cluster, over HTTP: an API server with the objects that releases make, and a kubelet whose pods are
+real processes of the bundle's own service.
+
+As the API has it: merge patches, resource versions that conflict, deletion with preconditions, strict validation by the
+published schemas, the proxy to pods (which takes `Authorization` for itself), rights. No scheduler, no admission, no
+network of its own: a Service and a route are followed by `ask_service` and `ask_route`.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import httpx
+import jsonschema
+import kubernetes_validate
+import psutil
+import yaml
+
+from components.packaging.bundle import START, Bundle
+from flows.platform.environment import QUIET
+from flows.serving_targets.cluster_api import COLLECTIONS
+
+VERSION = "1.37"
+DICE = random.Random(0)  # noqa: S311
+MOST_STARTS = 2  # of a container that never becomes ready
+TOKEN = "a-token-of-the-fake-cluster"  # noqa: S105
+KINDS = {plural: kind for kind, (_, plural) in COLLECTIONS.items()}
+PATH = re.compile(
+    r"(?P<root>/apis?/[\w./]+?)/namespaces/(?P<ns>[\w-]+)/(?P<plural>\w+)(/(?P<name>[^/]+))?(?P<rest>/.*)?"
+)
+_STR, _NAME = {"type": "string"}, {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "maxLength": 63}
+_REF = {"name": _NAME, "namespace": _NAME, "port": {"type": "integer", "minimum": 1, "maximum": 65535}}
+
+
+def _closed(properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "required": list(required), "properties": dict(properties)}
+
+
+# What we write of https://gateway-api.sigs.k8s.io/reference/spec/#httproute; it is in no package.
+HTTP_ROUTE = _closed({
+    "apiVersion": {"const": "gateway.networking.k8s.io/v1"},
+    "kind": {"const": "HTTPRoute"},
+    "metadata": {"type": "object"},
+    "status": {"type": "object"},
+    "spec": _closed({
+        "parentRefs": {"type": "array", "maxItems": 32, "items": _closed({"name": _STR, "namespace": _NAME}, "name")},
+        "hostnames": {"type": "array", "maxItems": 16, "items": _STR},
+        "rules": {"type": "array", "minItems": 1, "maxItems": 16, "items": _closed({
+            "backendRefs": {"type": "array", "maxItems": 16, "items": _closed(
+                {**_REF, "weight": {"type": "integer", "minimum": 0, "maximum": 1_000_000}}, "name", "port")},
+            "filters": {"type": "array", "items": _closed({
+                "type": {"const": "RequestMirror"},
+                "requestMirror": _closed({"backendRef": _closed(_REF, "name", "port")}, "backendRef"),
+            }, "type", "requestMirror")},
+        })},
+    }),
+}, "apiVersion", "kind", "metadata", "spec")  # fmt: skip
+
+
+class Refusal(Exception):
+    """An answer of the API that is an error."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.reason = code, reason
+
+
+class FakeCluster:
+    """The API server and the kubelet.
+
+    Args:
+        images: bundles by the reference of their image; any other image cannot be pulled.
+
+    Attributes:
+        log: method and path of each request that changes something.
+        forbidden: (method, kind) that the account has no right to.
+        away: the API server answers 503.
+    """
+
+    def __init__(self, folder: Path, images: Mapping[str, Bundle]) -> None:
+        self.folder, self.images = folder, dict(images)
+        self.store: dict[tuple[str, str], dict[str, Any]] = {}
+        self.log: list[tuple[str, str]] = []
+        self.forbidden: set[tuple[str, str]] = set()
+        self.away = False
+        self.lock = threading.RLock()
+        self.processes: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
+        self.starts: Counter[str] = Counter()
+        self._version, self._end = 100, threading.Event()
+        self.client = httpx.Client(trust_env=False, verify=False, timeout=30)
+
+    @contextmanager
+    def running(self) -> Iterator[FakeCluster]:
+        """Serve, and run pods, while the block lasts."""
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        threads = [threading.Thread(target=server.serve_forever), threading.Thread(target=self._kubelet)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            self._end.set()
+            server.shutdown()
+            for thread in threads:
+                thread.join()
+            server.server_close()
+            for process, _ in self.processes.values():
+                _end(process)
+            self.client.close()
+
+    def kubeconfig(self, path: Path) -> Path:
+        """Write a kubeconfig file for the cluster."""
+        document = {
+            "apiVersion": "v1", "kind": "Config", "current-context": "fake",
+            "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
+            "users": [{"name": "fake", "user": {"token": TOKEN}}],
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
+        }  # fmt: skip
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    # the API
+
+    def request(self, method: str, path: str, body: Any) -> dict[str, Any]:
+        """One request of JSON."""
+        parts = urlsplit(path)
+        match = PATH.fullmatch(parts.path)
+        if match is None or match["plural"] not in KINDS or COLLECTIONS[KINDS[match["plural"]]][0] != match["root"]:
+            raise Refusal(404, "NotFound", "the server could not find the requested resource")
+        kind, name = KINDS[match["plural"]], match["name"]
+        if (method, kind) in self.forbidden:
+            raise Refusal(403, "Forbidden", f'{match["plural"]} is forbidden: User "fake" cannot {method}')
+        with self.lock:
+            if method != "GET":
+                self.log.append((method, parts.path))
+            if method == "POST":
+                return self._create(kind, body)
+            if name is None:
+                chosen = parse_qs(parts.query).get("labelSelector", [""])[0]
+                return {"kind": f"{kind}List", "items": self.found(kind, dict(p.split("=") for p in chosen.split(",")))}
+            if (kind, name) not in self.store:
+                raise Refusal(404, "NotFound", f'{match["plural"]} "{name}" not found')
+            if method == "PATCH":
+                return self._patch(kind, name, body)
+            if method == "DELETE":
+                return self._delete(kind, name, body or {})
+            return copy.deepcopy(self.store[kind, name])
+
+    def found(self, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The objects with these labels."""
+        with self.lock:
+            return [
+                copy.deepcopy(one)
+                for (other, _), one in self.store.items()
+                if other == kind and labels.items() <= (one["metadata"].get("labels") or {}).items()
+            ]
+
+    def save(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Keep an object under a new version."""
+        with self.lock:
+            self._version += 1
+            document["metadata"]["resourceVersion"] = str(self._version)
+            self.store[document["kind"], document["metadata"]["name"]] = document
+            return copy.deepcopy(document)
+
+    def _create(self, kind: str, document: dict[str, Any]) -> dict[str, Any]:
+        _validate(document)
+        if (kind, document["metadata"]["name"]) in self.store:
+            raise Refusal(409, "AlreadyExists", f"{kind} {document['metadata']['name']} already exists")
+        document["metadata"] |= {"namespace": "models", "uid": str(uuid.uuid4())}
+        return self.save(_encoded(document))
+
+    def _patch(self, kind: str, name: str, change: dict[str, Any]) -> dict[str, Any]:
+        present = self.store[kind, name]
+        version = (change.get("metadata") or {}).get("resourceVersion")
+        if version not in (None, present["metadata"]["resourceVersion"]):
+            raise Refusal(409, "Conflict", "the object has been modified")
+        changed = _encoded(_merged(present, change))
+        _validate(changed)
+        return self.save(changed)
+
+    def _delete(self, kind: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        version = (options.get("preconditions") or {}).get("resourceVersion")
+        if version not in (None, self.store[kind, name]["metadata"]["resourceVersion"]):
+            raise Refusal(409, "Conflict", "the precondition fails")
+        self.store.pop((kind, name))
+        return {"kind": "Status", "status": "Success"}
+
+    def proxy(self, pod: str, method: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        """A request to a pod, without `Authorization`, as the API server passes it on."""
+        process = self.processes.get(pod)
+        if process is None:
+            return httpx.Response(503, json={"kind": "Status", "message": f"no endpoints available for {pod}"})
+        kept = {k: v for k, v in headers.items() if k.lower() not in ("authorization", "host", "content-length")}
+        try:
+            return self.client.request(
+                method, f"http://127.0.0.1:{process[1]}{path}", headers=kept, content=body or None
+            )
+        except httpx.HTTPError as error:
+            return httpx.Response(502, json={"kind": "Status", "message": repr(error)})
+
+    def kill(self, pod: str) -> None:
+        """Kill every process of a pod."""
+        _end(self.processes[pod][0])
+
+    # who asks a Service, or a Gateway
+
+    def ask_service(self, name: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        """A client's request through a Service: any ready pod that its selector matches."""
+        selector = self.store["Service", name]["spec"]["selector"]
+        ready = [
+            one["metadata"]["name"]
+            for one in self.found("Pod", selector)
+            if any(c["type"] == "Ready" and c["status"] == "True" for c in one["status"]["conditions"])
+            and "deletionTimestamp" not in one["metadata"]
+        ]
+        if not ready:
+            return httpx.Response(503, text="no endpoints")
+        return self.proxy(DICE.choice(ready), "POST", path, headers, body)
+
+    def ask_route(self, name: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        """A client's request through a Gateway: a backend by the weights, and a copy to the mirror."""
+        [rule] = self.store["HTTPRoute", name]["spec"]["rules"]
+        for one in rule.get("filters", []):
+            self.ask_service(one["requestMirror"]["backendRef"]["name"], path, headers, body)
+        backends = rule["backendRefs"]
+        [chosen] = DICE.choices(backends, [one["weight"] for one in backends])
+        return self.ask_service(chosen["name"], path, headers, body)
+
+    # the kubelet, and the controller of Deployments
+
+    def _kubelet(self) -> None:
+        while not self._end.wait(0.1):
+            with self.lock:
+                deployments = {n: copy.deepcopy(d) for (kind, n), d in self.store.items() if kind == "Deployment"}
+                pods = [copy.deepcopy(pod) for (kind, _), pod in self.store.items() if kind == "Pod"]
+            for name, deployment in deployments.items():
+                own = [pod for pod in pods if _owner(pod) == deployment["metadata"]["uid"]]
+                for _ in range(deployment["spec"].get("replicas", 1) - len(own)):
+                    self._begin(name, deployment)
+                for pod in own[deployment["spec"].get("replicas", 1) :]:
+                    self._remove(pod)
+            for pod in pods:
+                if _owner(pod) not in [one["metadata"]["uid"] for one in deployments.values()]:
+                    self._remove(pod)
+                else:
+                    self._observe(pod)
+
+    def _begin(self, owner: str, deployment: dict[str, Any]) -> None:
+        name = f"{owner}-{uuid.uuid4().hex[:5]}"
+        template = deployment["spec"]["template"]
+        pod = {
+            "apiVersion": "v1", "kind": "Pod", "spec": template["spec"],
+            "metadata": {**copy.deepcopy(template["metadata"]), "name": name, "namespace": "models",
+                         "ownerReferences": [{"kind": "ReplicaSet", "uid": deployment["metadata"]["uid"]}]},
+            "status": {"phase": "Pending", "conditions": []},
+        }  # fmt: skip
+        self._run(pod)
+        self.save(pod)
+
+    def _run(self, pod: dict[str, Any]) -> None:
+        """Start the process of a pod's container, as the image's entry point does."""
+        [container], name = pod["spec"]["containers"], pod["metadata"]["name"]
+        bundle = self.images.get(container["image"])
+        if bundle is None:
+            state = {"waiting": {"reason": "ImagePullBackOff", "message": f"Back-off pulling {container['image']}"}}
+            pod["status"]["containerStatuses"] = [{"name": container["name"], "ready": False, "state": state}]
+            return
+        home = self.folder / name
+        (home / "tmp").mkdir(parents=True, exist_ok=True)
+        places = {"/tmp": home / "tmp"}
+        for volume in pod["spec"]["volumes"]:
+            if "secret" in volume:
+                [mount] = [one["mountPath"] for one in container["volumeMounts"] if one["name"] == volume["name"]]
+                places[mount] = home / "secret"
+                places[mount].mkdir(exist_ok=True)
+                for file, value in self.store["Secret", volume["secret"]["secretName"]]["data"].items():
+                    (places[mount] / file).write_bytes(base64.b64decode(value))
+        own = {one["name"]: _placed(one["value"], places) for one in container["env"]}
+        image = {"HOME": home / "tmp", "TMPDIR": home / "tmp", "BENTOML_HOME": home / "tmp" / "bentoml"}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        start = bundle.source.joinpath(*START.split(".")).with_suffix(".py")
+        with (home / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-P", str(start), str(bundle.folder), "--host", "127.0.0.1", "--port", str(port)],
+                env={**QUIET, "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1",
+                     **{key: str(value) for key, value in image.items()}, **own},
+                cwd=home, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self.processes[name] = (process, port)
+
+    def _observe(self, pod: dict[str, Any]) -> None:
+        known = self.processes.get(pod["metadata"]["name"])
+        if known is None:
+            return
+        process, port = known
+        if process.poll() is not None:  # restartPolicy: Always
+            self.starts[pod["metadata"]["name"]] += 1
+            if self.starts[pod["metadata"]["name"]] <= MOST_STARTS:
+                self._run(pod)
+            else:
+                waiting = {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}
+                ended = {"terminated": {"exitCode": process.returncode}}
+                state = {"name": "model", "ready": False, "state": {"waiting": waiting}, "lastState": ended}
+                pod["status"] |= {"containerStatuses": [state], "conditions": [{"type": "Ready", "status": ""}]}
+        try:
+            ready = self.client.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            ready = False
+        conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+        if conditions != pod["status"]["conditions"]:
+            pod["status"] |= {"phase": "Running", "conditions": conditions}
+            with self.lock:
+                if ("Pod", pod["metadata"]["name"]) in self.store:
+                    self.save(pod)
+
+    def _remove(self, pod: dict[str, Any]) -> None:
+        """Take a pod out of its Services, then end its process; it is gone once the process is."""
+        name = pod["metadata"]["name"]
+        known = self.processes.get(name)
+        if "deletionTimestamp" not in pod["metadata"]:
+            pod["metadata"]["deletionTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ")
+            self.save(pod)
+            if known is not None:
+                known[0].terminate()
+        elif known is None or known[0].poll() is not None:
+            self.processes.pop(name, None)
+            with self.lock:
+                self.store.pop(("Pod", name), None)
+
+
+def _owner(pod: dict[str, Any]) -> str:
+    return str(pod["metadata"]["ownerReferences"][0]["uid"])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill every process of a container: its workers have sessions of their own, and outlive their manager."""
+    for one in _tree(process):
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()
+
+
+def _tree(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    if process.poll() is not None:
+        return []
+    try:
+        manager = psutil.Process(process.pid)
+        return [manager, *manager.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _placed(value: str, places: Mapping[str, Path]) -> str:
+    for mount, place in places.items():
+        if value.startswith(f"{mount}/"):
+            return f"{place}{value.removeprefix(mount)}"
+    return value
+
+
+def _validate(document: dict[str, Any]) -> None:
+    try:
+        if document["kind"] == "HTTPRoute":
+            jsonschema.validate(document, HTTP_ROUTE)
+        else:
+            kubernetes_validate.validate(document, VERSION, strict=True)
+    except (kubernetes_validate.ValidationError, jsonschema.ValidationError) as error:
+        raise Refusal(422, "Invalid", str(error)[:400]) from error
+    for name, value in (document["metadata"].get("labels") or {}).items():
+        if not re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", value):
+            raise Refusal(422, "Invalid", f"label {name}: {value}")
+
+
+def _encoded(document: dict[str, Any]) -> dict[str, Any]:
+    """`stringData` of a Secret is written, never read."""
+    for key, value in document.pop("stringData", {}).items():
+        document.setdefault("data", {})[key] = base64.b64encode(value.encode()).decode()
+    return document
+
+
+def _merged(present: Any, change: Any) -> Any:
+    """https://www.rfc-editor.org/rfc/rfc7386"""
+    if not isinstance(change, dict):
+        return copy.deepcopy(change)
+    found = dict(copy.deepcopy(present)) if isinstance(present, dict) else {}
+    for key, value in change.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = _merged(found.get(key), value)
+    return found
+
+
+def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *words: Any) -> None:
+            """Nothing."""
+
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            proxied = re.fullmatch(r".*/pods/([^/:]+):(\d+)/proxy(/.*)", unquote(self.path))
+            if cluster.away:
+                self._send(503, {"content-type": "text/plain"}, b"apiserver is away")
+            elif self.headers.get("authorization") != f"Bearer {TOKEN}":
+                self._send(401, {}, b'{"kind": "Status", "message": "Unauthorized"}')
+            elif proxied and ("GET", "Pod/proxy") not in cluster.forbidden:
+                answer = cluster.proxy(proxied[1], self.command, proxied[3], dict(self.headers), body)
+                self._send(answer.status_code, dict(answer.headers), answer.content)
+            else:
+                self._api(body)
+
+        def _api(self, body: bytes) -> None:
+            try:
+                found, code = cluster.request(self.command, self.path, json.loads(body) if body else None), 200
+            except Refusal as refusal:
+                found = {"kind": "Status", "reason": refusal.reason, "message": str(refusal), "code": refusal.code}
+                code = refusal.code
+            self._send(code, {"content-type": "application/json"}, json.dumps(found).encode())
+
+        def _send(self, code: int, headers: Mapping[str, str], content: bytes) -> None:
+            self.send_response(code)
+            for name, value in headers.items():
+                if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
+                    self.send_header(name, value)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815  # as http.server calls them
+
+    return Handler

@@ -1,0 +1,512 @@
+"""A model served by pods: the fake API server over HTTP, real processes of real bundles as pods."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+pytest.importorskip("kubernetes", reason="the client of Kubernetes is not installed: pip install kubernetes")
+
+from components.access import api_keys, project_door
+from components.contracts.pipeline import ServingOptions
+from components.contracts.serving_spec import (
+    ChallengerLimits,
+    OvertakenError,
+    RolloutPolicy,
+    ServiceStatus,
+    WorkerStatus,
+)
+from components.core.errors import ServingError, SpecError, UsageError
+from components.core.project import Project
+from components.identity.package import Package
+from components.packaging import pushed_image, requirements
+from components.packaging.bundle import Bundle
+from components.packaging.bundle_request import BundleRequest
+from components.release.decision import ObservedState
+from components.release.production import Pin, Production
+from flows.platform.environment import QUIET
+from flows.serving_targets import cluster_api, cluster_report, kubernetes_target
+from flows.serving_targets.cluster_api import ClusterAbsentError, ConflictError
+from flows.serving_targets.kubernetes_target import KubernetesServingTarget
+from flows.serving_targets.serving_target import target_of
+from tests import small_package
+from tests.serving_targets.fake_cluster import FakeCluster
+from tests.waiting import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMITS = ChallengerLimits(max_error_rate=0.5, max_latency_ratio=1000.0, min_requests=10_000)
+TOML = "[kubernetes]\nnamespace = 'models'\nreplicas = {replicas}\nready_seconds = 90\n"
+GATEWAY = "gateway = 'infra/web'\nhostname = '{model}.example.com'\nmax_replicas = 4\nrequests_in_flight = 8\n"
+
+
+def build(folder: Path, home: Path, version: str, seed: int) -> tuple[Bundle, Package]:
+    """A real bundle of one version of `sample`."""
+    folder.mkdir()
+    package = small_package.build(folder / "package", seed=seed)
+    request = BundleRequest(
+        model="sample",
+        version=version,
+        key=version * 64,
+        package=str(package.folder),
+        home=str(home),
+        source_root=str(ROOT),
+        requirements=requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES),
+        serving=ServingOptions(),
+    )
+    (folder / "request.json").write_text(request.model_dump_json())
+    words = [sys.executable, "-m", "components.packaging", str(folder / "request.json")]
+    subprocess.run(words, cwd=ROOT, env={**os.environ, **QUIET}, check=True)
+    return Bundle(home, "sample", request.key), package
+
+
+@dataclass
+class Site:
+    """A project, its cluster, and two versions."""
+
+    project: Project
+    cluster: FakeCluster
+    bundles: dict[str, Bundle]
+    packages: dict[str, Package]
+    decision: int = 0
+
+    @property
+    def target(self) -> KubernetesServingTarget:
+        """The model's target, anew."""
+        target = target_of(self.project, "sample")
+        assert isinstance(target, KubernetesServingTarget)
+        return target
+
+    def configure(self, more: str = "", replicas: int = 2) -> None:
+        """Write modelyard.toml."""
+        (self.project.root / "modelyard.toml").write_text(TOML.format(replicas=replicas) + more)
+
+    def pin(self, version: str) -> Pin:
+        """The pin of a version."""
+        bundle = self.bundles[version]
+        return Pin(
+            version=version,
+            package_digest=self.packages[version].digest,
+            bundle=bundle.tag,
+            bundle_digest=bundle.verify().digest,
+        )
+
+    def next(self) -> int:
+        """The number of the next decision."""
+        self.decision += 1
+        return self.decision
+
+    def predict(self) -> str:
+        """Ask as a client does; returns the version that answered, or what failed."""
+        golden = self.packages["4"].golden()[0]
+        content = (self.packages["4"].folder / "golden" / golden.file).read_bytes()
+        ask = self.cluster.ask_route if ("HTTPRoute", "sample") in self.cluster.store else self.cluster.ask_service
+        answer = ask("sample", "/predict", {"content-type": golden.media, "x-api-key": self.key}, content)
+        return answer.headers.get("x-modelyard-version", f"HTTP {answer.status_code} {answer.text[:100]}")
+
+    @property
+    def key(self) -> str:
+        """A client's API key."""
+        return (self.project.root / "client.key").read_text()
+
+    def running(self) -> set[str]:
+        """Names of the Deployments."""
+        return {name for kind, name in self.cluster.store if kind == "Deployment"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    base = tmp_path_factory.mktemp("cluster")
+    project = Project(base / "project")
+    project.root.mkdir()
+    bundles, packages = {}, {}
+    for version, seed in (("4", 1), ("5", 2)):
+        bundles[version], packages[version] = build(base / version, project.bundles, version, seed)
+        pushed_image.record(bundles[version], f"registry.example/ml/sample@sha256:{version * 64}")
+    images = {f"registry.example/ml/sample@sha256:{version * 64}": bundle for version, bundle in bundles.items()}
+    path = project_door.api_keys_file(project, "sample")
+    path.parent.mkdir(parents=True, mode=0o700)
+    (project.root / "client.key").write_text(api_keys.add(path, "client", "predict"))
+    before = os.environ.get("KUBECONFIG")
+    with (
+        tempfile.TemporaryDirectory(prefix="pods-", dir="/tmp") as pods,
+        FakeCluster(Path(pods), images).running() as cluster,
+    ):
+        from kubernetes.config import kube_config
+
+        os.environ["KUBECONFIG"] = str(cluster.kubeconfig(base / "kubeconfig"))
+        kube_config.KUBE_CONFIG_DEFAULT_LOCATION = os.environ["KUBECONFIG"]  # read once, at import
+        found = Site(project, cluster, bundles, packages)
+        found.configure()
+        yield found
+    cluster_api.connect.cache_clear()
+    os.environ.pop("KUBECONFIG")
+    if before is not None:
+        os.environ["KUBECONFIG"] = before
+
+
+def _serves(version: str) -> Any:
+    def holds(worker: WorkerStatus) -> bool:
+        return worker.champion is not None and worker.champion.version == version
+
+    return holds
+
+
+def _status(site: Site) -> ServiceStatus:
+    found = site.target.status()
+    assert found is not None
+    return found
+
+
+@pytest.mark.slow
+def test_the_first_version_is_staged_proven_and_switched_to(site: Site) -> None:
+    target, pin = site.target, site.pin("4")
+    assert target.status() is None
+    assert (target.url, target.state(), target.spec()) == (None, "stopped", None)
+    assert target.is_applied(Production())
+    target.check_rollout(pin, None)
+    target.apply(Production(), site.decision, staged=pin)
+    target.start(site.bundles["4"])
+    status = target.wait(lambda worker: worker.staged is not None and worker.staged.state == "ready", "load version 4")
+    assert (status.hosts, status.expected, len(status.workers)) == (2, 2, 2)
+    assert all(worker.champion is None for worker in status.workers)
+    assert site.predict().startswith("HTTP 503")
+    assert target.check_golden_examples(site.packages["4"], 1e-4, 1) < 1e-4
+    target.apply(Production(champion=pin), site.next())
+    target.wait(_serves("4"), "serve version 4")
+    assert site.predict() == "4"
+    assert target.is_applied(Production(champion=pin))
+    assert (target.state(), target.url, target.ready_url()) == ("running", *(["http://sample.models.svc"] * 2))
+
+
+@contextmanager
+def clients(site: Site) -> Iterator[Counter[str]]:
+    """Two clients that ask without a pause while the block lasts; counts what answered."""
+    end, answers = threading.Event(), Counter[str]()
+
+    def ask() -> None:
+        while not end.is_set():
+            answers[site.predict()] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+
+
+def _changes(site: Site) -> list[tuple[str, str]]:
+    """What was changed since the last call, but the noting of decisions on Deployments."""
+    found = [(method, path.rpartition("/namespaces/models/")[2]) for method, path in site.cluster.log]
+    site.cluster.log.clear()
+    return [(method, path) for method, path in found if not (method == "PATCH" and path.startswith("deployments/"))]
+
+
+@pytest.mark.slow
+def test_the_switch_and_the_way_back_are_one_patch_and_fail_no_request(site: Site) -> None:
+    target, four, five = site.target, site.pin("4"), site.pin("5")
+    with clients(site) as answers:
+        target.apply(Production(champion=four), site.decision, staged=five)
+        target.start(site.bundles["5"])
+        status = target.wait(lambda worker: worker.staged is not None, "load version 5")
+        assert {worker.champion.version for worker in status.workers if worker.champion} == {"4"}
+        assert target.check_golden_examples(site.packages["5"], 1e-4, 1) < 1e-4
+        assert set(answers) == {"4"}
+        _changes(site)
+        target.apply(Production(champion=five, previous=four), site.next())
+        assert _changes(site) == [("PATCH", "services/sample")]
+        target.wait(_serves("5"), "serve version 5")
+        eventually(lambda: answers["5"] > 5, "clients are answered by version 5")
+        assert len(site.running()) == 2
+        target.apply(Production(champion=four, previous=five), site.next())
+        assert _changes(site) == [("PATCH", "services/sample")]
+        target.wait(_serves("4"), "serve version 4", timeout_seconds=5)
+        before = answers["4"]
+        eventually(lambda: answers["4"] > before + 5, "clients are answered by version 4")
+    assert set(answers) == {"4", "5"}, answers
+    previous = [worker.previous for worker in _status(site).workers]
+    assert {slot.version for slot in previous if slot is not None} == {"5"}
+
+
+@pytest.mark.slow
+def test_an_older_decision_changes_nothing(site: Site) -> None:
+    _changes(site)
+    with pytest.raises(OvertakenError, match="later decision"):
+        site.target.apply(Production(), site.decision - 1)
+    assert _changes(site) == []
+    service = site.target.api.get("Service", "sample")
+    assert service is not None
+    with pytest.raises(ConflictError):  # the check of the API server itself, for who reads before a later decision
+        site.target.api.patch("Service", "sample", {"metadata": {"resourceVersion": "1"}, "spec": {}})
+    deployment = next(iter(site.target.look().deployments.values()))
+    stale = {"metadata": {"name": deployment.document["metadata"]["name"], "resourceVersion": "1"}}
+    site.target._objects.remove(replace(deployment, document=stale))
+    assert deployment.key in site.target.look().deployments
+    assert site.predict() == "4"
+
+
+@pytest.mark.slow
+def test_a_later_decision_that_comes_between_reading_and_writing_wins(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, production = site.target, Production(champion=site.pin("4"), previous=site.pin("5"))
+    own, before = site.target, target._document
+
+    def later(*words: Any) -> Any:
+        monkeypatch.undo()
+        own.apply(production, site.next())
+        return before(*words)
+
+    monkeypatch.setattr(KubernetesServingTarget, "_document", lambda _, *words: later(*words))
+    with pytest.raises(OvertakenError):
+        target.apply(Production(champion=site.pin("5"), previous=site.pin("4")), site.decision)
+    assert site.predict() == "4"
+    assert target.is_applied(production)
+
+
+@pytest.mark.slow
+def test_a_pod_that_is_killed_is_missing_until_it_is_back(site: Site) -> None:
+    [pod, _] = site.cluster.found("Pod", {"modelyard.bundle": "4" * 12})
+    site.cluster.kill(pod["metadata"]["name"])
+    eventually(lambda: len(_status(site).workers) == 1, "a worker is missing")
+    assert _status(site).expected == 2
+    with pytest.raises(ServingError, match="did not serve version 4"):
+        site.target.wait(_serves("4"), "serve version 4", timeout_seconds=0)
+    site.target.wait(_serves("4"), "serve version 4")
+
+
+@pytest.mark.slow
+def test_a_version_without_an_image_is_refused_before_anything_is_made(site: Site) -> None:
+    record = pushed_image.path(site.bundles["5"])
+    content = record.read_bytes()
+    record.unlink()
+    with pytest.raises(UsageError, match="no image of the bundle sample:555555555555") as refused:
+        site.target.check_rollout(site.pin("5"), None)
+    assert "modelyard containerize sample --version 5" in str(refused.value.next_step)
+    record.write_bytes(content.replace(site.pin("5").bundle_digest.encode(), b"0" * 64))  # type: ignore[union-attr]
+    with pytest.raises(UsageError, match="no image"):
+        site.target.check_rollout(site.pin("5"), None)
+    record.write_bytes(content)
+    site.target.check_rollout(site.pin("5"), None)
+    with pytest.raises(UsageError, match="a tag may name another image"):
+        pushed_image.record(site.bundles["5"], "registry.example/ml/sample:5")
+    policy = RolloutPolicy(canary_percent=10.0, limits=LIMITS)
+    with pytest.raises(UsageError, match="gets its requests from a Gateway"):
+        site.target.check_rollout(site.pin("5"), policy)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_pulled_never_gets_a_request_and_the_status_says_why(site: Site) -> None:
+    target, four, five = site.target, site.pin("4"), site.pin("5")
+    target.apply(Production(champion=four), site.next())
+    eventually(lambda: len(site.cluster.found("Pod", {"modelyard.bundle": "5" * 12})) == 0, "version 5 has gone")
+    gone = site.cluster.images.pop(f"registry.example/ml/sample@sha256:{'5' * 64}")
+    target.apply(Production(champion=four), site.decision, staged=five)
+    target.start(site.bundles["5"])
+    staged = [worker.staged for worker in _status(site).workers]
+    assert all(
+        slot is not None and slot.state == "failed" and "ImagePullBackOff" in str(slot.reason) for slot in staged
+    )
+    _changes(site)
+    target.apply(Production(champion=five, previous=four), site.next())
+    assert site.predict() == "4"
+    observed = ObservedState.of(_status(site))
+    assert observed.champion == "4"
+    assert "ImagePullBackOff" in str(observed.unloadable)
+    site.cluster.images[f"registry.example/ml/sample@sha256:{'5' * 64}"] = gone
+    target.apply(Production(champion=four), site.next())
+    assert ObservedState.of(_status(site)).unloadable is None
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_away_or_refuses_changes_nothing(site: Site) -> None:
+    production = Production(champion=site.pin("4"))
+    site.cluster.away = True
+    try:
+        for asked in (site.target.status, site.target.state, lambda: site.target.apply(Production(), site.decision)):
+            with pytest.raises(ClusterAbsentError):
+                asked()
+        assert cluster_report.finding(site.project).verdict == "fail"
+        threading.Timer(1.0, lambda: setattr(site.cluster, "away", False)).start()
+        site.target.wait(_serves("4"), "serve version 4", timeout_seconds=20)
+    finally:
+        site.cluster.away = False
+    assert "1 Deployments" in cluster_report.finding(site.project).found
+    site.cluster.forbidden.add(("PATCH", "Service"))
+    try:
+        with pytest.raises(ServingError, match="does not allow") as refused:
+            site.target.apply(production, site.next())
+        assert "docs/kubernetes.md" in str(refused.value.next_step)
+    finally:
+        site.cluster.forbidden.clear()
+    assert site.predict() == "4"
+
+
+@pytest.mark.slow
+def test_api_keys_reach_the_cluster(site: Site) -> None:
+    production = Production(champion=site.pin("4"))
+    site.target.apply(production, site.decision)
+    assert site.target.is_applied(production)
+    path = project_door.api_keys_file(site.project, "sample")
+    api_keys.add(path, "somebody", "predict")
+    assert not site.target.is_applied(production)
+    site.target.apply(production, site.decision)
+    assert site.target.is_applied(production)
+    held = base64.b64decode(site.cluster.store["Secret", "sample-api-keys"]["data"]["api-keys"]).decode()
+    assert held.startswith(path.read_text())
+    assert site.target._objects.controller_key not in held
+
+
+@pytest.mark.slow
+def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.configure(GATEWAY, replicas=1)
+    target, four, five = site.target, site.pin("4"), site.pin("5")
+    policy = RolloutPolicy(canary_percent=30.0, limits=LIMITS)
+    target.check_rollout(five, policy)
+    production = Production(champion=four, challenger=five, policy=policy)
+    target.apply(production, site.next())
+    target.start(site.bundles["5"])
+    target.wait(lambda worker: worker.challenger is not None and worker.policy == policy, "take the challenger")
+    assert target.url == "http://sample.example.com"
+    answers = Counter(site.predict() for _ in range(100))
+    assert set(answers) == {"4", "5"}
+    assert 15 < answers["5"] < 45
+    stats = [worker.challenger_stats.requests for worker in _status(site).workers]
+    assert sum(stats) == answers["5"]
+    shadow = production.with_policy(policy.model_copy(update={"canary_percent": 0.0}))
+    _changes(site)
+    target.apply(shadow, site.next())
+    assert _changes(site) == [("PATCH", "httproutes/sample")]
+    assert {site.predict() for _ in range(5)} == {"4"}
+    assert sum(worker.challenger_stats.requests for worker in _status(site).workers) == answers["5"] + 5
+    strict = policy.model_copy(
+        update={"limits": LIMITS.model_copy(update={"min_requests": 1, "max_latency_ratio": 0.0})}
+    )
+    target.apply(production.with_policy(strict), site.next())
+    assert "more than max_latency_ratio" in str(ObservedState.of(_status(site)).broken)
+    loaded = site.cluster.store["Deployment", f"sample-{'4' * 12}"]
+    site.cluster.save({**loaded, "spec": {**loaded["spec"], "replicas": 2}})  # as its autoscaler would under load
+    target.apply(production.with_champion(five), site.next())
+    assert {site.predict() for _ in range(5)} == {"5"}
+    assert _status(site).expected == 2
+    assert target.is_applied(production.with_champion(five))
+    monkeypatch.setattr(kubernetes_target, "LOADED_SECONDS", -1.0)
+    assert not target.is_applied(production.with_champion(five))
+    target.apply(production.with_champion(five), site.decision)
+    assert target.is_applied(production.with_champion(five))
+    [scaler] = [
+        one for (kind, name), one in site.cluster.store.items() if name == "sample-" + "5" * 12 and "Horiz" in kind
+    ]
+    assert scaler["spec"]["metrics"][0]["pods"]["metric"]["name"] == "bentoml_service_request_in_progress"
+
+
+@pytest.mark.slow
+def test_the_metric_of_the_autoscaler_is_one_that_pods_have(site: Site) -> None:
+    [pod, _] = {name for (kind, name) in site.cluster.store if kind == "Pod" and "5" * 12 in name}
+    key = {"X-API-Key": site.target._objects.controller_key}
+    answer = site.target.api.ask_pod(pod, 3000, "/metrics", key)
+    assert b"bentoml_service_request_in_progress" in answer.content
+
+
+@pytest.mark.slow
+def test_a_service_that_is_stopped_leaves_no_pod(site: Site) -> None:
+    seen = site.target.look().deployments["5" * 12]
+    site.cluster.save(site.cluster.store["Deployment", f"sample-{'5' * 12}"])  # as a new status does
+    site.target._objects.remove(seen)
+    assert f"sample-{'5' * 12}" not in site.running()
+    site.target.stop()
+    assert (site.target.url, site.target.state(), site.running()) == (None, "stopped", set())
+    assert site.target.is_applied(Production())
+    kinds = {kind for kind, name in site.cluster.store if name.startswith("sample-")} - {"Pod"}
+    assert kinds == {"Secret"}
+    eventually(lambda: not site.cluster.found("Pod", {}), "no pod is left")
+    with pytest.raises(OvertakenError):
+        site.target.apply(Production(champion=site.pin("4")), site.decision - 1)
+
+
+def test_a_cluster_that_cannot_be_reached_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kubernetes.config import kube_config
+
+    cluster = FakeCluster(tmp_path, {})
+    cluster.url = "http://127.0.0.1:9"
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(cluster.kubeconfig(tmp_path / "kubeconfig")))
+    (tmp_path / "modelyard.toml").write_text("[kubernetes]\nnamespace = 'far'\n")
+    with pytest.raises(ClusterAbsentError, match="does not answer"):
+        target_of(Project(tmp_path), "sample").status()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[hosts.a]\nfolder = '/x'\n[kubernetes]\nnamespace = 'models'\n", "remove [kubernetes], or every"),
+        ("[kubernetes]\nnamespace = 'models'\ngateway = 'web'\n", "gateway and hostname go together"),
+        ("[kubernetes]\nnamespace = 'models'\nreplicas = 3\nmax_replicas = 2\n", "less than replicas"),
+        ("[kubernetes]\nnamespace = 'models'\nrequests_in_flight = 3\n", "needs max_replicas"),
+        ("[kubernetes]\nnamespace = 'models'\ncontext = 'a'\nin_cluster = true\n", "does not read"),
+        ("[kubernetes]\nnamespace = 'Models'\n", "pattern"),
+        ("[kubernetes]\nnamespace = 'models'\nreplica = 2\n", "max_replicas, requests_in_flight"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(text: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "modelyard.toml").write_text(text)
+    with pytest.raises(SpecError) as refused:
+        target_of(Project(tmp_path), "sample")
+    assert problem in str(refused.value)
+
+
+def test_credentials_that_are_not_there_are_an_error_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kubernetes.config import kube_config
+
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    (tmp_path / "modelyard.toml").write_text("[kubernetes]\nnamespace = 'elsewhere'\n")
+    with pytest.raises(UsageError, match="credentials of the cluster cannot be read"):
+        target_of(Project(tmp_path), "sample").status()
+    (tmp_path / "modelyard.toml").write_text("[kubernetes]\nnamespace = 'elsewhere'\nin_cluster = true\n")
+    with pytest.raises(UsageError, match="credentials of the cluster cannot be read"):
+        target_of(Project(tmp_path), "sample").status()
+
+
+@pytest.mark.slow
+def test_a_deployment_that_somebody_deletes_is_made_again(site: Site) -> None:
+    production = Production(champion=site.pin("4"))
+    site.target.apply(production, site.next())
+    site.target.start(site.bundles["4"])
+    site.target.api.delete("Deployment", f"sample-{'4' * 12}")
+    assert not site.target.is_applied(production)
+    assert (site.target.state(), site.target.status()) == ("stopped", None)
+    site.target.apply(production, site.decision)
+    site.target.start(site.bundles["4"])
+    site.target.wait(_serves("4"), "serve version 4")
+    site.target.stop()
+
+
+def test_the_role_of_the_docs_has_what_is_asked_for() -> None:
+    """The rights by kind, against the requests that the module makes."""
+    text = (ROOT / "docs" / "kubernetes.md").read_text()
+    role = yaml.safe_load(text.partition("## Rights")[2].partition("```text\n")[2].partition("```")[0])
+    kubernetes_validate.validate(role, "1.37", strict=True)
+    allowed = {
+        (group, resource) for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"]
+    }
+    for root, plural in cluster_api.COLLECTIONS.values():
+        group = root.split("/")[2] if root.startswith("/apis") else ""
+        assert (group, plural) in allowed
