@@ -10,7 +10,7 @@ from components.contracts.advice import Advice
 from components.identity import manifest
 from tests.house import House
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_a_pipeline_is_advised(house: House) -> None:

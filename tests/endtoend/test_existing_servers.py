@@ -23,7 +23,7 @@ from tests import prefect_api
 from tests.house import House
 from tests.project_copy import copy_project
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 READY_SECONDS = 240
 

@@ -312,7 +312,7 @@ def test_a_version_without_an_image_is_refused_before_anything_is_made(site: Sit
         site.target.check_rollout(site.pin("5"), policy)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_cannot_be_pulled_never_gets_a_request_and_the_status_says_why(site: Site) -> None:
     target, four, five = site.target, site.pin("4"), site.pin("5")
     target.apply(Production(champion=four), site.next())
@@ -374,7 +374,7 @@ def test_api_keys_reach_the_cluster(site: Site) -> None:
     assert site.target._objects.controller_key not in held
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,7 +427,7 @@ def test_the_metric_of_the_autoscaler_is_one_that_pods_have(site: Site) -> None:
     assert b"bentoml_service_request_in_progress" in answer.content
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_service_that_is_stopped_leaves_no_pod(site: Site) -> None:
     seen = site.target.look().deployments["5" * 12]
     site.cluster.save(site.cluster.store["Deployment", f"sample-{'5' * 12}"])  # as a new status does
@@ -485,7 +485,7 @@ def test_credentials_that_are_not_there_are_an_error_in_words(tmp_path: Path, mo
         target_of(Project(tmp_path), "sample").status()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_deployment_that_somebody_deletes_is_made_again(site: Site) -> None:
     production = Production(champion=site.pin("4"))
     site.target.apply(production, site.next())
