@@ -84,7 +84,7 @@ def description(page: Page, url: str, name: str, version: str) -> str:
 def _open_version(page: Page, url: str, name: str, version: str) -> None:
     page.goto(f"{url}/#/models/{name}")
     page.reload()  # what it showed before is not shown again
-    page.get_by_role("link", name=f"Version {version}", exact=True).click()
+    page.get_by_role("link", name=f"Version {version}", exact=True).click(timeout=90_000)  # beside other tests
     page.get_by_role("heading", name=f"Version {version}", exact=True).wait_for()
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from components.registry.api import Api
     from components.registry.people import Right
 
+SHORTEST = 12  # characters of a password, as MLflow asks
 RIGHTS = ("look", "train", "promote", "approve")
 
 _MODEL = click.option("--model", metavar="NAME", help="On this model alone; without it, on every model.")
@@ -98,6 +99,8 @@ def remove(name: str) -> int:
 
     with _registry() as api:
         _known(api, name)
+        if api.credentials is not None and name == api.credentials.user:
+            raise UsageError("this is the platform's own account; without it nothing can be promoted", got=name)
         users.remove(api, name)
     click.echo(f"{name} is removed")
     return 0
@@ -172,8 +175,10 @@ def _password(name: str) -> str:
     """A password: asked for twice at a terminal, else the first line of standard input; never an argument."""
     if sys.stdin.isatty():
         found: str = click.prompt(f"password of {name}", hide_input=True, confirmation_prompt=True)
-        return found
-    line = sys.stdin.readline().rstrip("\n")
-    if not line:
+    else:
+        found = sys.stdin.readline().rstrip("\n")
+    if not found:
         raise UsageError("no password", where="standard input", next_step="pass it as a line, or run at a terminal")
-    return line
+    if len(found) < SHORTEST:
+        raise UsageError("the password is too short", got=f"{len(found)} characters", expected=f"at least {SHORTEST}")
+    return found

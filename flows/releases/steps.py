@@ -124,7 +124,8 @@ def stage(rollout: Rollout, pin: Pin, code: str) -> None:
     status = rollout.service.status()
     other_code = status is not None and bool(code) and any(worker.code != code for worker in status.workers)
     other_size = status is not None and status.expected != rollout.context.spec.serving.workers * status.hosts
-    is_stopped = status is None or rollout.service.state() == "stopped"  # of several hosts, one may be new
+    # Of several hosts, one may be new.
+    is_stopped = status is None or (status.hosts > 1 and rollout.service.state() == "stopped")
     if is_stopped or other_code or other_size:
         why = "is not running" if is_stopped else "runs other serving code or another number of workers"
         rollout.context.log(f"the service {why}; starting it from {pin.bundle}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import secrets
 import shlex
@@ -17,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -107,6 +106,11 @@ class HostConnection:
             names = []
         return names[0] if names else str(self.settings.ssh).rpartition("@")[2]
 
+    def fresh_look(self) -> dict[str, ModelLook] | None:
+        """What the host said within the last `FRESH_SECONDS`; None: it is to be asked."""
+        looks = self._looks
+        return looks[1] if looks is not None and time.monotonic() - looks[0] <= FRESH_SECONDS else None
+
     def look(self) -> dict[str, ModelLook]:
         """What the host says of all models, at most `FRESH_SECONDS` old.
 
@@ -114,13 +118,14 @@ class HostConnection:
             HostAbsentError: it does not answer.
         """
         with self._look_lock:
-            if self._looks is None or time.monotonic() - self._looks[0] > FRESH_SECONDS:
-                document = self.ask("GET", "/look", timeout_seconds=LOOK_SECONDS if not self._silent else 0.5)
+            if (found := self.fresh_look()) is None:
+                content = self.read("/look", LOOK_SECONDS if not self._silent else 0.5)
                 try:
-                    self._looks = (time.monotonic(), _LOOKS.validate_json(json.dumps(document)))
+                    found = _LOOKS.validate_json(content)
                 except ValidationError as error:
                     raise HostAbsentError(f"{self.name} answers what this version cannot read", got=error) from error
-            return self._looks[1]
+                self._looks = (time.monotonic(), found)
+            return found
 
     def ask(
         self, method: str, path: str, document: Any = None, *, content: Any = None, timeout_seconds: float = 30.0
@@ -137,9 +142,11 @@ class HostConnection:
         sent: dict[str, Any] = {"content": content} if content is not None else {}
         if document is not None:
             sent = {"json": document}
-        if method != "GET":
-            self._looks = None
-        return self._send(method, path, timeout_seconds, **sent).json()
+        try:
+            return self._send(method, path, timeout_seconds, **sent).json()
+        finally:
+            if method != "GET":  # what was seen is not so any more
+                self._looks = None
 
     def read(self, path: str, timeout_seconds: float = 60.0) -> bytes:
         """The bytes that a path answers with.
@@ -365,15 +372,32 @@ def connections(project: Project) -> tuple[HostConnection, ...]:
     Raises:
         SpecError: `modelyard.toml` is wrong.
     """
-    named = settings_file.read(project.root).hosts
     root = str(project.root)
     with _known_lock:
+        named = _named(project)
         known = _known()
         for key in [key for key in known if key[0] == root and named.get(key[1]) != key[2]]:
             known.pop(key).close()
         for name, settings in named.items():
             known.setdefault((root, name, settings), HostConnection(project, name, settings))
         return tuple(known[root, name, named[name]] for name in sorted(named))
+
+
+def _named(project: Project) -> Mapping[str, HostSettings]:
+    """The hosts of `modelyard.toml`, which is read again when it has changed."""
+    path = project.root / settings_file.FILE_NAME
+    try:
+        about = path.stat()
+        stamp = (about.st_ino, about.st_mtime_ns, about.st_size)
+    except OSError:
+        stamp = (0, 0, 0)
+    known = _read.get(path)
+    if known is None or known[0] != stamp:
+        known = _read[path] = (stamp, settings_file.read(project.root).hosts)
+    return known[1]
+
+
+_read: dict[Path, tuple[tuple[int, int, int], Mapping[str, HostSettings]]] = {}
 
 
 def close_all() -> None:

@@ -292,17 +292,17 @@ def test_series_of_versions_that_have_gone_are_not_shown(server: Server) -> None
 class Released(LocalServingTarget):
     """A service that no stack runs."""
 
-    address: str
+    served_at: str = ""
 
     @property
     def url(self) -> str:
-        return self.address
+        return self.served_at
 
 
 def test_the_golden_examples_are_asked_of_every_worker(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.order(champion=server.slots["1"])
     server.order(champion=server.slots["2"])
-    service = Released(Project(server.folder), "sample", server.url)
+    service = Released(Project(server.folder), "sample", served_at=server.url)
     package = Package.open(Path(server.slots["2"].bundle) / "package")
     for times in range(1, 6):  # whichever worker is quicker to take a connection
         assert service.check_golden_examples(package, 1e-4, workers=2) <= 1e-4
@@ -329,7 +329,7 @@ def _rollout(server: Server, slot: SlotSpec, folder: Path) -> tuple[Rollout, Ver
     project = Project(folder)
     overrides = {"serving.workers": 2, "gates.parity.tolerance": 1e-4}
     spec = located_yaml.read(Project(ROOT).pipeline_file("digits"), PipelineSpec, overrides)
-    service = Released(project, "sample", server.url)
+    service = Released(project, "sample", served_at=server.url)
     service.folder.parent.mkdir(parents=True)
     service.folder.symlink_to(server.folder)
     pin = Pin(version=slot.version, package_digest=slot.package_digest, bundle=f"sample:{'b' * 12}", bundle_digest=None)
