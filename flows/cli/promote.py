@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from components.core.errors import ModelyardError
 from components.core.project import Project
 
 if TYPE_CHECKING:
@@ -95,7 +96,10 @@ def _ask(name: str, version: str, role: Role, how: str) -> RollbackOutcome:
 def _show(name: str, role: Role, outcome: RollbackOutcome, as_json: bool) -> int:
     from flows.serving_targets.serving_target import target_of
 
-    status = target_of(Project.find(), name).status()
+    try:
+        status = target_of(Project.find(), name).status()
+    except ModelyardError:  # what was asked for is done
+        status = None
     for host in status.absent if status is not None else ():
         text = f"note: the host {host} is away; what it answers may be the version before, until it is back"
         click.secho(text, fg="yellow", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from components.contracts.pipeline import PipelineSpec
@@ -170,9 +171,11 @@ def follow(project: Project, name: str, role: Role, version: str, since: int | N
 
 def _away(service: ServingTarget) -> str:
     """The hosts that are away, for which a release waits; nothing where there are none."""
-    status = service.status()
-    absent = status.absent if status is not None else []
-    return f" (away: {', '.join(absent)}; `modelyard hosts` says why)" if absent else ""
+    with contextlib.suppress(ModelyardError):
+        status = service.status()
+        absent = status.absent if status is not None else []
+        return f" (away: {', '.join(absent)}; `modelyard hosts` says why)" if absent else ""
+    return ""
 
 
 def _waited_for(project: Project, name: str, role: Role, entries: list[Entry], found: Activity | None) -> str:

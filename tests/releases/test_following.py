@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from components.contracts.serving_spec import ServiceStatus, SlotStatus, WorkerStatus
 from components.core import file_lock, waiting
 from components.core.errors import ServingError, StackError
 from components.core.project import Project
@@ -220,3 +221,25 @@ def test_a_release_is_overtaken_although_a_rollback_was_open_when_its_worker_was
     assert not found._is_superseded(memory, wanted)
     known.add("own", "superseded", "35")
     assert found._is_superseded(memory, wanted)
+
+
+def test_a_version_that_serves_is_not_waited_for_because_another_one_was_asked_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promote 2, think better of it, promote 1, which serves: the release of 2 ends, and nothing else will come."""
+    known = KnownLedger()
+    slot = SlotStatus(version="1", package_digest="d", state="ready", since=0.0)
+    worker = WorkerStatus(worker=1, generation=1, code="c", champion=slot)
+    status = ServiceStatus(model="sample", expected=1, workers=[worker], absent=["far"])
+    service = SimpleNamespace(status=lambda: status, url="http://here")
+    monkeypatch.setattr(promotion.ledgers, "of", lambda _project, _name: known)
+    monkeypatch.setattr(promotion, "target_of", lambda _project, _name: service)
+    known.add("other", "asked", "2")
+    known.add("other", "superseded", "2")
+    outcome = promotion.follow(project, "sample", "champion", "1", 0, lambda _: None)
+    assert (outcome.entry, outcome.version, outcome.url) == (None, "1", "http://here")
+    said: list[str] = []
+    with pytest.raises(StackError):
+        promotion.follow(project, "sample", "champion", "3", 2, said.append)
+    assert all("(away: far;" in line for line in said)
+    assert said
