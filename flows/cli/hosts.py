@@ -49,7 +49,14 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, as_json: bool) -> int:
         click.echo("this machine serves; [hosts.NAME] in modelyard.toml names others: docs/team.md")
     else:
         rows = [
-            [host.name, one.model, one.state, one.version or "", f"{one.workers}/{one.expected}", one.url or ""]
+            [
+                host.name,
+                one.model,
+                one.state,
+                one.version or "",
+                f"{one.workers}/{one.expected}",
+                " ".join(filter(None, (one.url, one.note))),
+            ]
             for host in found
             for one in host.services
             if pipeline in (None, one.model)

@@ -54,8 +54,9 @@ from components.identity.package import Package
 from components.packaging import archive, bundle_store
 from components.packaging.bundle import Bundle
 from components.release.production import Pin, Production
-from flows.platform import services
+from flows.platform import services, supervisor
 from flows.platform.ports import LOOPBACK
+from flows.platform.programs import SERVICE_PREFIX, log_file
 from flows.serving_targets import host_folder
 from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelLook
 from flows.serving_targets.local_target import LocalServingTarget
@@ -125,13 +126,16 @@ class HostAgent:
         except UnreadableSpecError:
             spec = None
         keys = project_door.api_keys_file(self._project, name)
+        status = target.status(STATUS_SECONDS) if url else None
+        log = log_file(self._project, f"{SERVICE_PREFIX}{name}")
         return ModelLook(
             port=int(url.rpartition(":")[2]) if url else None,
             state=target.state(),
-            status=target.status(STATUS_SECONDS) if url else None,
+            status=status,
             spec=spec,
             age_seconds=target.age_seconds(),
             keys=hashlib.sha256(keys.read_bytes()).hexdigest() if keys.exists() else "",
+            note=supervisor.tail(log, 1)[-300:] if url and status is None else "",
         )
 
     async def _status(self, request: Request) -> Any:

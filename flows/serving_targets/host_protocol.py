@@ -17,6 +17,7 @@ class ModelLook(Tolerant):
         spec: None: there is none, or it cannot be read.
         age_seconds: since the spec was applied.
         keys: SHA-256 of the API keys' file; empty: there is none.
+        note: the last line of the log of a service that is to run and does not answer.
     """
 
     port: int | None = None
@@ -25,3 +26,4 @@ class ModelLook(Tolerant):
     spec: ServingSpec | None = None
     age_seconds: float | None = None
     keys: str = ""
+    note: str = ""

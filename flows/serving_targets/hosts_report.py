@@ -23,6 +23,7 @@ class HostedService:
         state: `ready`, `starting`, `stopped`, or `mixed`: its workers hold several versions.
         version: of the champion; None: there is none, or several.
         workers: how many answer; `expected`: of how many.
+        note: the last line of its log, if it does not answer.
     """
 
     model: str
@@ -31,6 +32,7 @@ class HostedService:
     workers: int
     expected: int
     url: str | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _service(connection: HostConnection, model: str, look: ModelLook) -> HostedS
     url = None if look.port is None else connection.url(look.port)
     if look.status is None:
         is_stopped = look.state == "stopped"  # else its processes run, and do not answer yet
-        return HostedService(model, "stopped" if is_stopped else "starting", None, 0, 0, url)
+        return HostedService(model, "stopped" if is_stopped else "starting", None, 0, 0, url, look.note)
     champions = {_version(worker.champion) for worker in look.status.workers}
     version = champions.pop() if len(champions) == 1 else None
     whole = len(look.status.workers) >= look.status.expected

@@ -24,6 +24,7 @@ from components.release.production import Pin, Production
 from flows.platform import lifecycle
 from flows.serving_targets import host_connection, hosts_report, hosts_target
 from flows.serving_targets.host_connection import HostAbsentError
+from flows.serving_targets.host_protocol import ModelLook
 from flows.serving_targets.hosts_target import HostsServingTarget
 from flows.serving_targets.serving_target import facts_of_hosts, target_of
 from tests.packaging import small_bundle
@@ -230,6 +231,17 @@ def test_a_host_that_is_not_there_is_absent_and_says_why(tmp_path: Path) -> None
         target_of(project, "sample").apply(Production(), 1)
     assert hosts_report.finding(project).verdict == "fail"
     assert target_of(project, "sample").status() is None
+
+
+def test_a_service_that_does_not_answer_says_its_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project(tmp_path)
+    (tmp_path / "modelyard.toml").write_text('[hosts.one]\nfolder = "/srv/one"\n')
+    look = ModelLook(port=3000, state="running", note="Error: cannot assign 10.0.0.9")
+    monkeypatch.setattr(host_connection.HostConnection, "look", lambda _: {"sample": look})
+    [host] = hosts_report.report(project)
+    assert [(one.state, one.url, one.note) for one in host.services] == [
+        ("starting", "http://127.0.0.1:3000", "Error: cannot assign 10.0.0.9")
+    ]
 
 
 def test_hosts_are_counted_together() -> None:
