@@ -130,7 +130,8 @@ class HostAgent:
         log = log_file(self._project, f"{SERVICE_PREFIX}{name}")
         return ModelLook(
             port=int(url.rpartition(":")[2]) if url else None,
-            state=target.state(),
+            # One that fails at the address of before is started anew at the next one.
+            state="stopped" if status is None and host_folder.listens_elsewhere(target) else target.state(),
             status=status,
             spec=spec,
             age_seconds=target.age_seconds(),

@@ -100,8 +100,8 @@ def start(target: LocalServingTarget, key: str) -> str:
     bundle = Bundle(target.project.bundles, target.name, key)
     facts = bundle.verify().facts
     start_supervisor(target.project)
-    listens_elsewhere = _listens_elsewhere(target)
-    status = target.status() if not listens_elsewhere else None
+    elsewhere = listens_elsewhere(target)
+    status = target.status() if not elsewhere else None
     if (
         status is not None
         and target.state() == "running"
@@ -110,7 +110,7 @@ def start(target: LocalServingTarget, key: str) -> str:
         and status.expected == workers_of(bundle)
     ):
         return str(target.url)
-    if listens_elsewhere:  # its socket would be handed over
+    if elsewhere:  # its socket would be handed over
         services.stop_serving(target.project, target.name)
     return target.start(bundle)
 
