@@ -120,7 +120,8 @@ def workers_of(bundle: Bundle) -> int:
     return int(json.loads((bundle.source / "serving.json").read_bytes())["workers"])
 
 
-def _listens_elsewhere(target: LocalServingTarget) -> bool:
+def listens_elsewhere(target: LocalServingTarget) -> bool:
+    """Whether the service was started for another address than it is to listen on now."""
     path = programs.launch_file(target.project, programs.SERVICE_PREFIX + target.name)
     try:
         words = path.read_text()
