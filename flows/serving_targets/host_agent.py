@@ -3,7 +3,6 @@
 HTTP over a Unix socket, which `ssh -L` forwards: nothing listens on the network, and who may log in may ask. The agent
 lives as long as its standard input, that is the session that started it. The services outlive it.
 
-    GET  /hello                               versions of Modelyard and of this interface
     POST /claim {secret, name, names}         the folder belongs to the project with this secret, as this host
     GET  /look                                of every model: spec, status, state, URL, age of the spec, keys' digest
     GET  /models/M/status                     what the workers report now
@@ -77,7 +76,6 @@ class HostAgent:
     def application(self) -> Starlette:
         """The routes."""
         routes = [
-            ("/hello", "GET", self._hello),
             ("/claim", "POST", self._claim),
             ("/look", "GET", self._look),
             ("/models/{model}/status", "GET", self._status),
@@ -101,11 +99,6 @@ class HostAgent:
         if _MODEL.fullmatch(model) is None:
             raise NotFoundError("no name of a model", got=model)
         return LocalServingTarget(self._project, model, self._listen, self._address)
-
-    async def _hello(self, _: Request) -> Any:
-        secret = project_door.secret_of(self._project)
-        python = ".".join(map(str, sys.version_info[:3]))
-        return {"format": FORMAT, "python": python, "project": secret and project_door.project_id(secret)}
 
     async def _claim(self, request: Request) -> Any:
         asked = await request.json()

@@ -81,6 +81,12 @@ class HostConnection:
         """The folder, as `scp` names it."""
         return f"{self.settings.ssh}:{self.settings.folder}" if self.settings.ssh else self.settings.folder
 
+    @property
+    def is_own_folder(self) -> bool:
+        """Whether the host is the folder of the project that decides: this machine serves as well."""
+        settings = self.settings
+        return settings.ssh is None and Path(settings.folder).resolve() == self._project.root.resolve()
+
     def url(self, port: int) -> str:
         """Where a service of this host is asked by others."""
         return f"http://{self.address}:{port}"

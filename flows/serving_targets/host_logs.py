@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -40,7 +39,7 @@ class HostLogs:
         """Bring what is new; returns the number of bytes. A host that is absent is asked again the next time."""
         count = 0
         for host in host_connection.connections(self._project):
-            if host.settings.ssh is None and Path(host.settings.folder).resolve() == self._project.root.resolve():
+            if host.is_own_folder:
                 continue  # its log is this one
             problem = ""
             try:

@@ -116,7 +116,7 @@ class HostsServingTarget:
         running = bool(present) and all(
             look.state == "running" and look.status is not None for look in present.values()
         )
-        return running and self.local.url is not None
+        return running and self.local.url is not None and not any(host.is_own_folder for host in present)
 
     def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
         """What the workers of all hosts report; None if no host's service answers.
@@ -255,14 +255,28 @@ class HostsServingTarget:
         return bundle.exists()
 
     def check_golden_examples(self, package: Package, tolerance: float, workers: int) -> float:
-        """Ask every worker of every host for the golden examples; returns the largest difference."""
+        """Ask every worker of every host for the golden examples; returns the largest difference.
+
+        Raises:
+            HostAbsentError: more hosts are absent than `[serving] absent_hosts` allows.
+            ServingError, StackError: as `LocalServingTarget.check_golden_examples`.
+        """
         asked = {"package_digest": package.digest, "tolerance": tolerance, "workers": workers}
 
         def prove(host: HostConnection) -> float:
             path = f"/models/{self.name}/prove"
             return float(host.ask("POST", path, asked, timeout_seconds=PROVE_SECONDS + 60)["difference"])
 
-        return max(self._on_each(prove))
+        found = self._on_each(prove)
+        allowed = settings.read(self.local.project.root).serving.absent_hosts
+        if (absent := len(self.hosts) - len(found)) > allowed:
+            raise HostAbsentError(
+                "not every host could be asked for the golden examples",
+                got=f"{absent} of {len(self.hosts)} do not answer",
+                expected=f"at most {allowed}, as `[serving] absent_hosts` says",
+                next_step="`modelyard hosts` shows which",
+            )
+        return max(found)
 
     def _status_now(self) -> ServiceStatus | None:
         def ask(host: HostConnection) -> ServiceStatus | ModelyardError | None:

@@ -26,6 +26,7 @@ from flows.serving_targets import host_connection, hosts_report, hosts_target
 from flows.serving_targets.host_connection import HostAbsentError
 from flows.serving_targets.host_protocol import ModelLook
 from flows.serving_targets.hosts_target import HostsServingTarget
+from flows.serving_targets.local_target import LocalServingTarget
 from flows.serving_targets.serving_target import facts_of_hosts, target_of
 from tests.packaging import small_bundle
 from tests.waiting import eventually
@@ -131,6 +132,18 @@ def test_every_host_gets_the_bundle_serves_it_and_proves_it(hosts: Hosts) -> Non
 
 
 @pytest.mark.slow
+def test_golden_examples_that_a_host_was_not_asked_for_prove_nothing(hosts: Hosts) -> None:
+    settings = hosts.project.root / "modelyard.toml"
+    text = settings.read_text()
+    settings.write_text(f'{text}\n[hosts.gone]\nfolder = "/nowhere/at/all"\n')
+    try:
+        with pytest.raises(HostAbsentError, match="not every host could be asked"):
+            hosts.target.check_golden_examples(hosts.package, 1e-4, 1)
+    finally:
+        settings.write_text(text)
+
+
+@pytest.mark.slow
 def test_an_older_decision_is_refused_by_a_host(hosts: Hosts) -> None:
     with pytest.raises(OvertakenError):
         hosts.target.apply(Production(), 6)
@@ -231,6 +244,20 @@ def test_a_host_that_is_not_there_is_absent_and_says_why(tmp_path: Path) -> None
         target_of(project, "sample").apply(Production(), 1)
     assert hosts_report.finding(project).verdict == "fail"
     assert target_of(project, "sample").status() is None
+
+
+def test_a_project_whose_own_folder_is_a_host_goes_on_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalServingTarget, "url", "http://127.0.0.1:3000")
+    status = ServiceStatus(model="sample", expected=1, workers=[])
+    looks = {"sample": ModelLook(port=3000, state="running", status=status)}
+    monkeypatch.setattr(host_connection.HostConnection, "look", lambda _: looks)
+    for number, (folder, is_left_here) in enumerate(((tmp_path / "0", False), (tmp_path / "elsewhere", True))):
+        project = Project(tmp_path / str(number))
+        project.root.mkdir()
+        (project.root / "modelyard.toml").write_text(f'[hosts.one]\nfolder = "{folder}"\n')
+        target = target_of(project, "sample")
+        assert isinstance(target, HostsServingTarget)
+        assert target._is_left_here(target._present()) is is_left_here
 
 
 def test_a_service_that_does_not_answer_says_its_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
