@@ -53,7 +53,7 @@ class PeopleDoor(Door):
     Args:
         login: whether name and password are right; it may take its time.
         proxy: a proxy in front that may say who asks.
-        user_header: a header in which the application is told the user, with a word that only this process knows.
+        user_header: a header in which the application is told the user, with a token that only this process knows.
         settings: of `Door`.
     """
 

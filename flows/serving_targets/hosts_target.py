@@ -147,7 +147,10 @@ class HostsServingTarget:
         keys = _keys(self.local)
 
         def apply(host: HostConnection) -> ServingSpec:
+            warm = _loaded(host.look().get(self.name, ModelLook()))
             for pin in pins:
+                if pin.package_digest in warm:  # to read its bundle byte by byte would delay a rollback
+                    continue
                 self._bring(host, self.bundle(pin), pin, needed=pin in (production.champion, staged))
             if _known_keys(host, self.name) != _digest(self.local):
                 host.ask("PUT", f"/models/{self.name}/keys", content=keys)
@@ -389,6 +392,20 @@ def _is(slot: SlotSpec | None, pin: Pin | None, local: LocalServingTarget) -> bo
     return (slot.version, slot.package_digest, slot.tolerance) == (pin.version, pin.package_digest, pin.tolerance) and (
         local.bundle(pin).folder.name in Path(slot.bundle).parts
     )
+
+
+def _loaded(look: ModelLook) -> set[str]:
+    """The packages that every worker of a host has ready, by their digests."""
+    workers = look.status.workers if look.status is not None else []
+    ready = [
+        {
+            slot.package_digest
+            for slot in (worker.champion, worker.previous, worker.challenger, worker.staged)
+            if slot is not None and slot.state == "ready"
+        }
+        for worker in workers
+    ]
+    return set.intersection(*ready) if ready else set()
 
 
 def _keys(local: LocalServingTarget) -> bytes:

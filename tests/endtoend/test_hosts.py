@@ -27,6 +27,8 @@ import pytest
 
 from components.access import project_door
 from components.core.project import Project
+from components.packaging.bundle import Bundle
+from components.release import production as productions
 from flows.platform import lifecycle, ports
 from flows.platform.process_mark import STACK
 from tests import small_package, ssh_server
@@ -275,8 +277,14 @@ def test_a_damaged_bundle_on_a_host_is_sent_again(cluster: Cluster, model: str) 
     for path in folder.glob("*/src/package/model.safetensors"):
         path.chmod(0o600)
         path.write_bytes(b"damaged")
+    cluster.kill("near")  # what its workers have in memory is gone
+    cluster.everywhere(model, champion)
     cluster.releases.set(model, other)
     cluster.everywhere(model, other)
+    for version in (champion, other):
+        pin = next(pin for pin in productions.pins(cluster.releases.entries(model)).values() if pin.version == version)
+        there = Bundle(Project(cluster.folders["near"]).bundles, model, pin.bundle.partition(":")[2])
+        assert there.verify().digest == pin.bundle_digest
 
 
 def test_a_folder_of_another_project_is_left_alone(cluster: Cluster, tmp_path: Path) -> None:
