@@ -98,7 +98,7 @@ tests: $(STAMP) browser
 test-long: $(STAMP)  ## further cases of what `make test` shows on others (minutes)
 	$(BIN)/pytest -m long --durations 15 --numprocesses 2
 
-test-team: $(STAMP)  ## the end-to-end tests with registry, flow runs and ledger on a real PostgreSQL
+test-team: $(STAMP)  ## the end-to-end tests with registry, flow runs and ledger on a real PostgreSQL, artifacts in S3
 	$(BIN)/python -m tests.team_servers tests/endtoend --durations 15 --numprocesses 2
 
 # The tests of the registry's pages need Chromium, the one that counts packets needs `ip`; where these cannot be had, the

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,12 +33,13 @@ from benchmarks import figure
 from benchmarks.figure import Figure, tell
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.runner_spec import SlurmSpec
-from components.contracts.stage_request import StageRequest
+from components.contracts.stage_request import StageRequest, StageResult
 from components.core import located_yaml
 from components.core.errors import ModelyardError
 from components.core.project import Project
 from flows.pipelines import fingerprints
 from flows.runners import stage_runner
+from flows.runners.job_engine import JobEngine
 from flows.runners.job_runner import JobPlace, JobRunner
 from flows.runners.local_runner import LocalProcessRunner
 from flows.runners.slurm_engine import SlurmEngine
@@ -78,16 +80,16 @@ def measure(kills: int = 40, seed: int = 0, nodes: int = 1) -> list[Figure]:
         with slurm_cluster.running(folder / "c") as config:
             return _measured(folder, config, kills, random.Random(seed), nodes)
     finally:
-        for process in _processes(str(folder / "c")):  # daemons that were started again
+        for process in processes(str(folder / "c")):  # daemons that were started again
             process.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _measured(folder: Path, config: Path, kills: int, chance: random.Random, nodes: int) -> list[Figure]:
-    project, _, request = _asked(folder, nodes, first=True)
+    project, _, request = asked(folder, nodes, first=True)
     victims = VICTIMS if nodes == 1 else (*OF_RANKS, *VICTIMS)
     local = stage_runner.run(LocalProcessRunner(project.root), request, _quiet, _quiet)
-    expected = [artifact.digest for artifact in local.artifacts if artifact.kind != "report"]
+    expected = digests_of(local)
     found: Counter[str] = Counter()
     for number in range(kills):
         shutil.rmtree(project.state / "runs", ignore_errors=True)
@@ -103,17 +105,23 @@ def _measured(folder: Path, config: Path, kills: int, chance: random.Random, nod
         found["longest"] = max(found["longest"], round(seconds))
         what = victim if hit else f"no {victim}"
         tell(f"{number + 1}: {what} after {moment:.1f} s, {attempts} attempts, {seconds:.0f} s")
+    return figures(NAME, found, victims, kills)
+
+
+def figures(name: str, found: Counter[str], victims: Iterable[str], kills: int) -> list[Figure]:
+    """What became of so many kills."""
     return [
-        Figure(NAME, f"kills of {', '.join(victims)} that hit, of {kills}", found["killed"], at_least=0.8 * kills),
-        Figure(NAME, f"trainings that did not end well in {ATTEMPTS} runs", found["not converged"], at_most=0),
-        Figure(NAME, "... whose package is another than of one left alone", found["otherwise"], at_most=0),
-        Figure(NAME, "jobs that went on afterwards, and folders that stayed", found["left over"], at_most=0),
-        Figure(NAME, "runs that it took, on average", round(found["attempts"] / kills, 2)),
-        Figure(NAME, "the longest until the end", found["longest"], "s"),
+        Figure(name, f"kills of {', '.join(victims)} that hit, of {kills}", found["killed"], at_least=0.8 * kills),
+        Figure(name, f"trainings that did not end well in {ATTEMPTS} runs", found["not converged"], at_most=0),
+        Figure(name, "... whose package is another than of one left alone", found["otherwise"], at_most=0),
+        Figure(name, "jobs that went on afterwards, and folders that stayed", found["left over"], at_most=0),
+        Figure(name, "runs that it took, on average", round(found["attempts"] / kills, 2)),
+        Figure(name, "the longest until the end", found["longest"], "s"),
     ]
 
 
-def _asked(folder: Path, nodes: int, *, first: bool = False) -> tuple[Project, PipelineSpec, StageRequest]:
+def asked(folder: Path, nodes: int, *, first: bool = False) -> tuple[Project, PipelineSpec, StageRequest]:
+    """The training, of a project in `folder`; `first`: its data is prepared."""
     project = Project(folder / "project")
     if first:
         prepare(project.dataset("digits") / "prepared")
@@ -153,8 +161,8 @@ def _wait_for_ranks(folder: Path, submitter: subprocess.Popen[str]) -> None:
 
 
 def _ranks(folder: Path) -> list[psutil.Process]:
-    found = (process for process in _processes(OF_RANKS["rank"]) if str(folder) in _line(process))
-    return [process for process in found if not _line(process).startswith("srun")]
+    found = (process for process in processes(OF_RANKS["rank"]) if str(folder) in line_of(process))
+    return [process for process in found if not line_of(process).startswith("srun")]
 
 
 def _kill(victim: str, submitter: subprocess.Popen[str], folder: Path, config: Path) -> bool:
@@ -170,7 +178,7 @@ def _kill(victim: str, submitter: subprocess.Popen[str], folder: Path, config: P
         "cluster": f"slurmctld -D -f {config}",
     }
     is_of_job = victim == "job" or victim in OF_RANKS
-    found = [process for process in _processes(words[victim]) if not is_of_job or str(folder) in _line(process)]
+    found = [process for process in processes(words[victim]) if not is_of_job or str(folder) in line_of(process)]
     if victim == "rank":
         found = _ranks(folder)[-1:]
     for process in found:
@@ -195,11 +203,13 @@ def _told(words: list[str]) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
-def _processes(words: str) -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if words in _line(process)]
+def processes(words: str) -> list[psutil.Process]:
+    """The running ones with these words in their command line."""
+    return [process for process in psutil.process_iter() if words in line_of(process)]
 
 
-def _line(process: psutil.Process) -> str:
+def line_of(process: psutil.Process) -> str:
+    """A process's command line; empty once it has ended."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
@@ -212,10 +222,15 @@ def _open_jobs() -> list[str]:
 
 def _submit(folder: Path, nodes: int) -> int:
     """Run the training as `modelyard run` does, and print the digests of what it made."""
-    project, spec, request = _asked(folder, nodes)
+    return submit(folder, nodes, SlurmEngine(SlurmSpec(runner="slurm", nodes=nodes)))
+
+
+def submit(folder: Path, nodes: int, engine: JobEngine) -> int:
+    """Run the training as a job of an engine, and print the digests of what it made; returns the exit code."""
+    project, spec, request = asked(folder, nodes)
     modules = [*fingerprints.training_modules(spec), *fingerprints.evaluation_modules(spec)]
     place = JobPlace(project.root, str(folder / "store"), folder / "jobs" / "ann", ROOT, modules)
-    runner = JobRunner(place, SlurmEngine(SlurmSpec(runner="slurm", nodes=nodes)), _quiet)
+    runner = JobRunner(place, engine, _quiet)
     sealed = project.run_folder(keys_of(project, spec).train.digest) / "trained" / "manifest.json"
     if sealed.exists():
         raise AssertionError("it was trained already")
@@ -224,8 +239,13 @@ def _submit(folder: Path, nodes: int) -> int:
     except ModelyardError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    print(json.dumps([artifact.digest for artifact in result.artifacts if artifact.kind != "report"]))
+    print(json.dumps(digests_of(result)))
     return 0
+
+
+def digests_of(result: StageResult) -> list[str]:
+    """Of what a stage made; reports hold times."""
+    return [artifact.digest for artifact in result.artifacts if artifact.kind != "report"]
 
 
 def _quiet(_line: str) -> None:

@@ -79,24 +79,14 @@ def _on_a_teams_servers(pairs: int) -> list[Figure]:
     with ExitStack() as during:
         base = Path(during.enter_context(tempfile.TemporaryDirectory(prefix="modelyard-")))
         files = during.enter_context(running_copy(base / "files"))
-        database = during.enter_context(postgres_server.running())
-        (base / "s3").mkdir()
-        variables = during.enter_context(s3_server.running(base / "s3"))
-        os.environ |= {**variables, team_servers.URL: database.url, team_servers.LOGIN: database.credentials}
-        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("team")
-
-        def with_store(root: Path) -> None:
-            settings = root / "modelyard.toml"
-            text = settings.read_text()
-            text = text.replace("[connections]", '[connections]\nartifacts = "s3://team/artifacts"')
-            settings.write_text(text.replace("[servers]", '[servers]\nartifacts = "s3://team/mlflow"'))
-
-        servers = during.enter_context(running_copy(base / "servers", with_store))
+        os.environ |= during.enter_context(team_servers.running())
+        servers = during.enter_context(running_copy(base / "servers"))
         houses = {"files": files, "PostgreSQL and S3": servers}
         for house in houses.values():
             house.run("run", "digits", timeout=600)
             _seconds(house, OURS)
-        if not fsspec.filesystem("s3", skip_instance_cache=True).find("team/mlflow"):
+        store = fsspec.filesystem("s3", skip_instance_cache=True)
+        if not any("/mlflow/" in path for bucket in store.ls("") for path in store.find(bucket)):
             raise StackError("MLflow's artifacts are not in the bucket")
         seconds: dict[str, list[float]] = {name: [] for name in houses}
         for turn in range(pairs):

@@ -1,6 +1,7 @@
-"""The end-to-end tests on a team's servers: each house keeps registry, flow runs and ledger on PostgreSQL.
+"""The end-to-end tests on a team's servers: registry, flow runs and ledger on PostgreSQL, artifacts in S3.
 
-`python -m tests.team_servers [arguments of pytest]` starts a real server, in which each house gets its databases.
+`python -m tests.team_servers [arguments of pytest]` starts real servers, in which each house gets databases and, where
+an S3 can be had, a bucket of its own.
 """
 
 from __future__ import annotations
@@ -10,28 +11,32 @@ import re
 import secrets
 import subprocess
 import sys
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import fsspec
 import psycopg
 
-from tests import postgres_server
+from tests import postgres_server, s3_server
 
 URL, LOGIN = "MODELYARD_TEST_POSTGRES", "MODELYARD_TEST_POSTGRES_LOGIN"
+STORE = "AWS_ENDPOINT_URL_S3"
 SETTINGS = """[connections]
-ledger = "{ledger}"
+{store}ledger = "{ledger}"
 ledger_credentials = {{env = "{login}"}}
 
 [servers]
-mlflow = "{mlflow}"
+{artifacts}mlflow = "{mlflow}"
 prefect = "{prefect}"
 credentials = {{env = "{login}"}}
 """
 
 
 def settle(root: Path) -> None:
-    """Give a copy of the project databases on the server, where there is one."""
+    """Give a copy of the project databases and a bucket on the servers, where there are any."""
     url = os.environ.get(URL)
     if url is None:
         return
@@ -41,7 +46,16 @@ def settle(root: Path) -> None:
         for name in names.values():
             connection.execute(f"CREATE DATABASE {name}".encode())
     places = {name: urlunsplit(urlsplit(url)._replace(path=f"/{database}")) for name, database in names.items()}
-    (root / "modelyard.toml").write_text(SETTINGS.format(login=LOGIN, **places))
+    bucket = _bucket() if os.environ.get(STORE) else None
+    lines = ("", "") if bucket is None else (f'artifacts = "s3://{bucket}/{name}"\n' for name in ("stages", "mlflow"))
+    store, artifacts = lines
+    (root / "modelyard.toml").write_text(SETTINGS.format(login=LOGIN, store=store, artifacts=artifacts, **places))
+
+
+def _bucket() -> str:
+    name = f"house-{secrets.token_hex(4)}"
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
+    return name
 
 
 def databases(root: Path) -> dict[str, str] | None:
@@ -60,14 +74,28 @@ def databases(root: Path) -> dict[str, str] | None:
     }
 
 
+@contextmanager
+def running() -> Iterator[dict[str, str]]:
+    """Servers of a team; gives the environment variables by which `settle` and AWS's own tools find them."""
+    with ExitStack() as during:
+        server = during.enter_context(postgres_server.running())
+        variables = {URL: server.url, LOGIN: server.credentials}
+        if (missing := s3_server.missing()) is None:
+            folder = Path(during.enter_context(tempfile.TemporaryDirectory(prefix="yard-")))
+            variables |= during.enter_context(s3_server.running(folder))
+        else:
+            print(f"artifacts in folders, not in S3: {missing}", file=sys.stderr)
+        yield variables
+
+
 def main(arguments: list[str]) -> int:
-    """Run tests with a server; returns pytest's exit code."""
+    """Run tests with the servers; returns pytest's exit code."""
     if (missing := postgres_server.missing()) is not None:
         print(missing, file=sys.stderr)
         return 1
-    with postgres_server.running() as server:
-        environment = {**os.environ, URL: server.url, LOGIN: server.credentials}
-        return subprocess.run([sys.executable, "-m", "pytest", *arguments], env=environment, check=False).returncode
+    with running() as variables:
+        words = [sys.executable, "-m", "pytest", *arguments]
+        return subprocess.run(words, env={**os.environ, **variables}, check=False).returncode
 
 
 if __name__ == "__main__":

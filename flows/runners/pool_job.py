@@ -11,7 +11,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Crashed, Failed
 
 SIGN_SECONDS = 5.0  # between two signs of life
 GRACE_SECONDS = 25.0  # to save a checkpoint; Prefect's worker kills after 30 s
@@ -46,4 +46,6 @@ def stage(folder: str, store: str) -> State[Any]:
                 process.kill()
                 process.wait()
             raise
+    if code < 0:
+        return Crashed(message=f"killed by signal {-code}")
     return Completed(message="done") if code == 0 else Failed(message=f"exit code {code}; see {place}")

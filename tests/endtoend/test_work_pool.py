@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from components.contracts.pipeline import PipelineSpec
@@ -82,6 +83,21 @@ def test_a_machine_that_is_switched_off_is_noticed_and_another_goes_on(
     events: list[str] = []
     stage_runner.run(runner(project, longer, client, [], tmp_path / "shared"), request, events.append, lambda _: None)
     assert json.loads(events[0])["resumed"]
+
+
+def test_a_job_that_is_killed_says_so_at_once(
+    worker: Worker, client: PrefectClient, project: Project, spec: PipelineSpec, tmp_path: Path
+) -> None:
+    longer, request = long_training(project, spec)
+    one = runner(project, longer, client, [], tmp_path / "shared")
+    handle = one.submit(request)
+    eventually(has_begun(tmp_path / "shared"))
+    words = f"flows.runners.node_job {tmp_path}"
+    (job,) = [found for found in psutil.process_iter(["cmdline"]) if words in " ".join(found.info["cmdline"] or ())]
+    job.kill()
+    with pytest.raises(StageKilled) as caught:
+        one.follow(handle, lambda _: None, lambda _: None)
+    assert "killed by signal 9" in str(caught.value.got)
 
 
 def test_ctrl_c_saves_a_checkpoint_and_a_killed_submitter_loses_nothing(
