@@ -1,11 +1,14 @@
 """Where the parts saturate on one machine: Prefect, MLflow, the ledger, DVC, each as the platform runs it, on SQLite.
 
+With `--postgresql` Prefect, MLflow and the ledger are on a PostgreSQL server of this machine, which is started for it.
+
 - Prefect: flow runs a second that the server takes (created, then pending, running, completed: four calls each).
 - MLflow: model versions a second that the server registers.
 - Ledger: signed appends a second, each on the disk, of one process and of several with a model each.
 - DVC: `dvc add` and `dvc status` of many small files, and of one file with the same bytes.
 
     python -m benchmarks.saturation [prefect] [mlflow] [ledger] [dvc] [--seconds 10] [--files 10000 100000]
+        [--postgresql]
 """
 
 from __future__ import annotations
@@ -26,11 +29,13 @@ from benchmarks import figure
 from benchmarks.console import _server
 from benchmarks.figure import Figure
 from components.access import project_door, secret
+from components.core.errors import UsageError
 from components.core.project import Project
 from components.registry.api import Api
-from components.release.ledger import Ledger
+from components.release import ledger as ledgers
 from flows.platform import connections, ports, programs, state
 from flows.platform.state import StackState
+from tests import postgres_server, team_servers
 
 NAME = "saturation"
 CLIENTS = 4
@@ -38,12 +43,21 @@ FILE_BYTES = 200
 PARTS = ("prefect", "mlflow", "ledger", "dvc")
 
 
-def measure(parts: list[str], seconds: float = 10.0, files: list[int] | None = None) -> list[Figure]:
+def measure(
+    parts: list[str], seconds: float = 10.0, files: list[int] | None = None, postgresql: bool = False
+) -> list[Figure]:
     """The figures of the parts that are named.
 
     Raises:
         StackError: a server does not start.
+        UsageError: there is no PostgreSQL here.
     """
+    if postgresql:
+        if (why := postgres_server.missing()) is not None:
+            raise UsageError(why, where="--postgresql")
+        with postgres_server.running() as server:
+            os.environ |= {team_servers.URL: server.url, team_servers.LOGIN: server.credentials}
+            return measure(parts or [part for part in PARTS if part != "dvc"], seconds, files)
     found: list[Figure] = []
     for part in parts or PARTS:
         with tempfile.TemporaryDirectory(prefix="modelyard-", dir=Path.cwd()) as folder:
@@ -64,11 +78,16 @@ def _project(folder: Path) -> tuple[Project, StackState]:
     project.pipelines.mkdir()
     (folder / "dvc.yaml").write_text("stages: {}\n")
     project.state.mkdir(mode=0o700)
+    team_servers.settle(folder)
     secret.create_once(project_door.secret_file(project))
     stack = StackState(str(folder), wanted=True, ports={"prefect": ports.choose(24500, ())})
     stack.ports["mlflow"] = ports.choose(24600, stack.ports.values())
     state.save(project, stack)
     return project, stack
+
+
+def _database() -> str:
+    return "PostgreSQL" if team_servers.URL in os.environ else "SQLite"
 
 
 def _prefect(folder: Path, seconds: float) -> list[Figure]:
@@ -101,7 +120,7 @@ def _prefect(folder: Path, seconds: float) -> list[Figure]:
 
         one, many = _rate(run, 1, seconds), _rate(run, CLIENTS, seconds)
     return [
-        Figure(NAME, "Prefect on SQLite: flow runs a second (four calls each), one client", one, "/s"),
+        Figure(NAME, f"Prefect on {_database()}: flow runs a second (four calls each), one client", one, "/s"),
         Figure(NAME, f"... {CLIENTS} clients", many, "/s"),
         Figure(NAME, "... runs beside them that failed, or had a call without an answer within 10 s", len(unanswered)),
     ]
@@ -126,7 +145,7 @@ def _mlflow(folder: Path, seconds: float) -> list[Figure]:
 
         rates = [_rate(call, clients, seconds) for call in (register, promote) for clients in (1, CLIENTS)]
     return [
-        Figure(NAME, "MLflow on SQLite: model versions registered a second, one client", rates[0], "/s"),
+        Figure(NAME, f"MLflow on {_database()}: model versions registered a second, one client", rates[0], "/s"),
         Figure(NAME, f"... {CLIENTS} clients", rates[1], "/s"),
         Figure(NAME, "... aliases set a second, one client", rates[2], "/s"),
         Figure(NAME, f"... {CLIENTS} clients", rates[3], "/s"),
@@ -134,6 +153,7 @@ def _mlflow(folder: Path, seconds: float) -> list[Figure]:
 
 
 def _ledger(folder: Path, seconds: float) -> list[Figure]:
+    _project(folder)
     _append(folder, "first", 0.0)  # makes the database and the key
     rates = []
     for processes in (1, CLIENTS):
@@ -143,14 +163,14 @@ def _ledger(folder: Path, seconds: float) -> list[Figure]:
         ]
         rates.append(round(sum(int(one.communicate()[0]) for one in running) / seconds, 1))
     return [
-        Figure(NAME, "ledger in one SQLite file: signed appends a second, one process", rates[0], "/s"),
+        Figure(NAME, f"ledger in one database of {_database()}: signed appends a second, one process", rates[0], "/s"),
         Figure(NAME, f"... {CLIENTS} processes, a model each", rates[1], "/s"),
     ]
 
 
 def _append(folder: Path, model: str, seconds: float) -> int:
     """Append for so long, once at least; returns how many entries."""
-    ledger, count, end = Ledger(folder, model), 0, time.monotonic() + seconds
+    ledger, count, end = ledgers.of(Project(folder), model), 0, time.monotonic() + seconds
     while count == 0 or time.monotonic() < end:
         ledger.append("compared", release="0" * 12, role="champion", before=None, after=None, asked_by="ann")
         count += 1
@@ -218,5 +238,6 @@ if __name__ == "__main__":
     options = figure.parser(__doc__)
     options.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (default: all)")
     options.add_argument("--seconds", type=float, default=10.0)
+    options.add_argument("--postgresql", action="store_true", help="on PostgreSQL in place of SQLite")
     options.add_argument("--files", type=int, nargs="+", help="how many small files (default: 10000 100000)")
     sys.exit(figure.command(measure, options))

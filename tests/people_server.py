@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from components.registry import people, tracking, versions
 from components.registry.api import Api
 from flows.platform import environment, health, programs, state
 from flows.platform.state import StackState
+from tests.free_ports import free_port
 
 STOP_SECONDS = 20
 
@@ -62,8 +62,7 @@ def running(folder: Path, settings: str = SETTINGS) -> Iterator[PeopleServer]:
     project.pipelines.mkdir()
     shutil.copy(Path("pipelines") / f"{MODEL}.yaml", project.pipeline_file(MODEL))
     secret.create(project_door.secret_file(project))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     found = StackState(str(folder), True, {"prefect": 1, "mlflow": port})
     state.save(project, found)
     program = next(one for one in programs.of_stack(project, found) if one.name == "mlflow")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
+
+from tests.free_ports import free_port
 
 WEED = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
 
@@ -33,12 +34,12 @@ def running(folder: Path) -> Iterator[Mapping[str, str]]:
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }  # fmt: skip
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports = {name: _free_port() for name in ("master", "volume", "filer", "s3")}
+    ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
     words = [
         str(WEED), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-filer", "-s3",
         f"-s3.config={folder}/s3.json", "-volume.max=30", "-master.volumeSizeLimitMB=64",
         *(f"-{name}.port={port}" for name, port in ports.items()),
-        *(f"-{name}.port.grpc={_free_port()}" for name in ports),
+        *(f"-{name}.port.grpc={free_port()}" for name in ports),
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log)
@@ -63,8 +64,3 @@ def running(folder: Path) -> Iterator[Mapping[str, str]]:
     finally:
         process.kill()  # it waits long for peers that it does not have
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
