@@ -24,7 +24,7 @@ from tests.docs.snippets import ROOT, CommandLine, Snippet, commands, of_pages
 
 # Programs beside ours that pages name; the commands of `make` are looked up in the Makefile.
 OTHER_PROGRAMS = {".", "git", "prefect", "tensorboard"}
-LANGUAGES = {"console", "yaml", "toml", "json", "python", "mermaid", "sh", "text"}
+LANGUAGES = {"console", "yaml", "toml", "json", "python", "mermaid", "sh", "text", "apache"}  # run by tests.oidc_proxy
 
 
 def parse(words: list[str]) -> None:
