@@ -21,7 +21,7 @@ def read(root: Path, name: str, source: CredentialSource | None, variable: str) 
         variable: the environment variable that goes before it.
 
     Raises:
-        StackError: the environment variable is not set, or the file cannot be read.
+        StackError: the environment variable is not set, or the file or Prefect's block cannot be read.
     """
     others = {"servers": "servers.credentials", "people": "people.proxy_secret"}
     key = others.get(name, f"connections.{name}_credentials")
@@ -46,6 +46,10 @@ def read(root: Path, name: str, source: CredentialSource | None, variable: str) 
                 got=error.strerror,
                 next_step=f"correct {key} in {settings.FILE_NAME}",
             ) from error
+    if text is None and source is not None and source.prefect_secret is not None:
+        from components.access import prefect_secret
+
+        text = prefect_secret.read(root, source.prefect_secret, f"{settings.FILE_NAME}, {key}")
     if not text:
         return None
     user, colon, password = text.partition(":")

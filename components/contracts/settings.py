@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from components.contracts.kubernetes_settings import KubernetesSettings
@@ -65,15 +65,17 @@ class CredentialSource(Strict):
     Args:
         env: the environment variable that holds them.
         file: the file that holds them; relative to the project, `~` is the home folder.
+        prefect_secret: the block of type Secret that holds them, on the Prefect server that `[connections]` names.
     """
 
     env: str | None = None
     file: str | None = None
+    prefect_secret: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.env is None) == (self.file is None):
-            raise ValueError('expected {env = "NAME"} or {file = "PATH"}')
+        if sum(place is not None for place in (self.env, self.file, self.prefect_secret)) != 1:
+            raise ValueError('expected {env = "NAME"}, {file = "PATH"} or {prefect_secret = "BLOCK"}')
         return self
 
 
@@ -100,6 +102,13 @@ class ConnectionSettings(Strict):
     studies_credentials: CredentialSource | None = None
     artifacts: str | None = None
     share_results: bool = True
+
+    @field_validator("prefect_credentials")
+    @classmethod
+    def _not_in_itself(cls, source: CredentialSource | None) -> CredentialSource | None:
+        if source is not None and source.prefect_secret is not None:
+            raise ValueError("Prefect's own credentials cannot lie in a block of that server: use env or file")
+        return source
 
 
 class OwnServerSettings(Strict):

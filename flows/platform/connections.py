@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from components.access import named_credentials, project_door
+from components.access import named_credentials, prefect_secret, project_door
 from components.access.secret import Credentials
 from components.contracts import settings
 from components.contracts.settings import CredentialSource
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 Name = Literal["prefect", "mlflow"]
 SERVERS: tuple[Name, ...] = ("prefect", "mlflow")
 # Environment variables that override modelyard.toml.
-URL_VARIABLES: dict[Name, str] = {"prefect": "MODELYARD_PREFECT_API_URL", "mlflow": people.URL_VARIABLE}
+URL_VARIABLES: dict[Name, str] = {"prefect": prefect_secret.URL_VARIABLE, "mlflow": people.URL_VARIABLE}
 CREDENTIAL_VARIABLES: dict[Name, str] = {
-    "prefect": "MODELYARD_PREFECT_CREDENTIALS",
+    "prefect": prefect_secret.CREDENTIAL_VARIABLE,
     "mlflow": people.CREDENTIAL_VARIABLE,
 }
 PROBE_SECONDS = 5.0

@@ -60,6 +60,18 @@ WRONG = [
     ("[connections]\nmlflow_credentials = 'me:x'\n", 2, "connections.mlflow_credentials", ""),
     ("[connections]\nmlflow_credentials = {}\n", 2, "connections.mlflow_credentials", 'expected {env = "NAME"}'),
     (
+        "[connections]\nprefect_credentials = {prefect_secret = 'own'}\n",
+        2,
+        "connections.prefect_credentials",
+        "cannot lie in a block of that server",
+    ),
+    (
+        "[connections]\nledger_credentials = {prefect_secret = 'A B'}\n",
+        2,
+        "connections.ledger_credentials.prefect_secret",
+        "[a-z0-9-]",
+    ),
+    (
         "[connections.mlflow_credentials]\npassword = 'x'\n",
         None,
         "connections.mlflow_credentials.password",

@@ -15,6 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
+from components.access import named_credentials
+from components.access.secret import Credentials
+from components.contracts.settings import CredentialSource
 from components.core import atomic_database
 from components.registry import versions
 from components.registry.api import Api
@@ -96,6 +99,15 @@ def team(servers: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
         yield house
     finally:
         house.run("down", check=False)
+
+
+def test_credentials_are_read_from_a_secret_block_of_prefects_own_client(team: House, servers: tuple[str, str]) -> None:
+    words = "from prefect.blocks.system import Secret; Secret(value='mara:sesame').save('registry-login')"
+    made = {**os.environ, **environment.QUIET, "PREFECT_API_URL": servers[0]}
+    subprocess.run([sys.executable, "-c", words], env=made, check=True)
+    source = CredentialSource(prefect_secret="registry-login")  # noqa: S106  # the name of a block
+    found = named_credentials.read(team.root, "mlflow", source, "MODELYARD_MLFLOW_CREDENTIALS")
+    assert found == Credentials("mara", "sesame")
 
 
 @pytest.mark.timeout(900)
