@@ -1,7 +1,7 @@
 """Trainings as jobs of a process work pool, killed with -9 at random moments, and run again until they are done.
 
 Prefect's own server and worker, the worker in another folder, which has none of our code. In each round a training of
-digits is submitted by a process of its own, and a random time after its flow run has begun, one of these is killed: the
+digits is submitted by a process of its own, and a random time after it has begun, one of these is killed: the
 submitter, the flow run, the job, its training, the worker (its jobs live on), Prefect's server; and, once in ten
 rounds, the whole machine, which is the worker with all of its jobs. A worker is started again two seconds later, as a
 service manager does. Then the training is submitted again, as a person would, until it ends well.
@@ -50,7 +50,7 @@ PROCESSES = {  # words of their command lines
 }
 VICTIMS = ("submitter", *PROCESSES, "worker")
 MACHINE, MACHINE_EACH = "machine", 10
-LONGEST_SECONDS, ROUND_SECONDS = 8.0, 420.0  # of a machine that is gone nothing is heard for three minutes
+LONGEST_SECONDS, ROUND_SECONDS = 6.0, 420.0  # of a machine that is gone nothing is heard for three minutes
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _round(pool: _Pool, victim: str, moment: float) -> tuple[bool, list[str] | N
         words = [sys.executable, "-m", "benchmarks.pool_kills", "--submit", str(pool.folder)]
         submitter = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         if attempts == 1:
-            _wait_for_the_job(pool, submitter)
+            _wait_until_it_runs(pool, victim if victim in PROCESSES else "flow run", submitter)
             with suppress(subprocess.TimeoutExpired):
                 submitter.wait(moment)
             hit = _kill(pool, victim, submitter)
@@ -136,9 +136,9 @@ def _round(pool: _Pool, victim: str, moment: float) -> tuple[bool, list[str] | N
     return hit, None, attempts
 
 
-def _wait_for_the_job(pool: _Pool, submitter: subprocess.Popen[str]) -> None:
-    """Wait until a worker has begun the flow run: it asks for new ones each second or so."""
-    while not _of_round(pool, "flow run") and submitter.poll() is None:
+def _wait_until_it_runs(pool: _Pool, what: str, submitter: subprocess.Popen[str]) -> None:
+    """Wait until a worker, which asks for new flow runs each second or so, has begun one, and it has come so far."""
+    while not _of_round(pool, what) and submitter.poll() is None:
         time.sleep(0.1)
 
 
