@@ -50,7 +50,7 @@ PROCESSES = {  # words of their command lines
 }
 VICTIMS = ("submitter", *PROCESSES, "worker")
 MACHINE, MACHINE_EACH = "machine", 10
-LONGEST_SECONDS, ROUND_SECONDS = 6.0, 420.0  # of a machine that is gone nothing is heard for three minutes
+LONGEST_SECONDS, ROUND_SECONDS = 5.0, 420.0  # of a machine that is gone nothing is heard for three minutes
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _round(pool: _Pool, victim: str, moment: float) -> tuple[bool, list[str] | N
         words = [sys.executable, "-m", "benchmarks.pool_kills", "--submit", str(pool.folder)]
         submitter = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         if attempts == 1:
-            _wait_until_it_runs(pool, victim if victim in PROCESSES else "flow run", submitter)
+            _wait_until_it_runs(pool, "training" if victim == MACHINE else victim, submitter)
             with suppress(subprocess.TimeoutExpired):
                 submitter.wait(moment)
             hit = _kill(pool, victim, submitter)
@@ -138,7 +138,7 @@ def _round(pool: _Pool, victim: str, moment: float) -> tuple[bool, list[str] | N
 
 def _wait_until_it_runs(pool: _Pool, what: str, submitter: subprocess.Popen[str]) -> None:
     """Wait until a worker, which asks for new flow runs each second or so, has begun one, and it has come so far."""
-    while not _of_round(pool, what) and submitter.poll() is None:
+    while not _of_round(pool, what if what in PROCESSES else "flow run") and submitter.poll() is None:
         time.sleep(0.1)
 
 
