@@ -4,7 +4,7 @@ HTTP over a Unix socket, which `ssh -L` forwards: nothing listens on the network
 lives as long as its standard input, that is the session that started it. The services outlive it.
 
     POST /claim {secret, name, names}         the folder belongs to the project with this secret, as this host
-    GET  /look                                of every model: spec, status, state, URL, age of the spec, keys' digest
+    GET  /observe                              of every model: spec, status, state, URL, age of the spec, keys' digest
     GET  /models/M/status                     what the workers report now
     PUT  /models/M/spec    {production, decision, staged}
     GET  /models/M/bundles/K                  whether the bundle is there
@@ -57,7 +57,7 @@ from flows.platform import services, supervisor
 from flows.platform.ports import LOOPBACK
 from flows.platform.programs import SERVICE_PREFIX, log_file
 from flows.serving_targets import host_folder
-from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelLook
+from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelObservation
 from flows.serving_targets.local_target import LocalServingTarget
 
 STATUS_SECONDS = 1.0
@@ -71,13 +71,13 @@ class HostAgent:
 
     def __init__(self, project: Project, listen: str, address: str | None) -> None:
         self._project, self._listen, self._address = project, listen, address
-        self._threads = ThreadPoolExecutor(8, "look")
+        self._threads = ThreadPoolExecutor(8, "observe")
 
     def application(self) -> Starlette:
         """The routes."""
         routes = [
             ("/claim", "POST", self._claim),
-            ("/look", "GET", self._look),
+            ("/observe", "GET", self._observe),
             ("/models/{model}/status", "GET", self._status),
             ("/models/{model}/spec", "PUT", self._spec),
             ("/models/{model}/bundles/{key}", "GET", self._has_bundle),
@@ -105,13 +105,13 @@ class HostAgent:
         host_folder.claim(self._project, str(asked["secret"]), str(asked["name"]), list(map(str, asked["names"])))
         return {}
 
-    async def _look(self, _: Request) -> Any:
+    async def _observe(self, _: Request) -> Any:
         names = {path.parent.name for path in (self._project.state / "services").glob("*/spec.json")}
         names |= set(services.names(self._project))
-        looks = await asyncio.gather(*(run_in_threadpool(self._look_at, name) for name in sorted(names)))
-        return {name: json.loads(look.model_dump_json()) for name, look in zip(sorted(names), looks, strict=True)}
+        observed = await asyncio.gather(*(run_in_threadpool(self._observe_model, name) for name in sorted(names)))
+        return {name: json.loads(one.model_dump_json()) for name, one in zip(sorted(names), observed, strict=True)}
 
-    def _look_at(self, name: str) -> ModelLook:
+    def _observe_model(self, name: str) -> ModelObservation:
         target = LocalServingTarget(self._project, name, self._listen, self._address)
         url = target.url
         try:
@@ -121,7 +121,7 @@ class HostAgent:
         keys = project_door.api_keys_file(self._project, name)
         status = target.status(STATUS_SECONDS) if url else None
         log = log_file(self._project, f"{SERVICE_PREFIX}{name}")
-        return ModelLook(
+        return ModelObservation(
             port=int(url.rpartition(":")[2]) if url else None,
             # One that fails at the address of before is started anew at the next one.
             state="stopped" if status is None and host_folder.listens_elsewhere(target) else target.state(),

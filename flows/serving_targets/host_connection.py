@@ -31,13 +31,13 @@ from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
 from flows.platform.ports import LOOPBACK
 from flows.platform.process_mark import PROGRAM, STACK
-from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelLook
+from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelObservation
 
 CONNECT_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 30.0
-LOOK_SECONDS = 3.0
+OBSERVE_SECONDS = 3.0
 EVERYWHERE = (LOOPBACK, "0.0.0.0")  # noqa: S104  # names no machine for others
-FRESH_SECONDS = 0.3  # so long, one look at a host serves all its models
+FRESH_SECONDS = 0.3  # so long, one observation of a host serves all its models
 LOST_AFTER = 3  # requests in a row without an answer
 _SSH_OPTIONS = {
     "BatchMode": "yes",
@@ -51,7 +51,7 @@ _SSH_OPTIONS = {
     "ControlPath": "none",
     "RequestTTY": "no",
 }
-_LOOKS: TypeAdapter[dict[str, ModelLook]] = TypeAdapter(dict[str, ModelLook])
+_OBSERVATIONS: TypeAdapter[dict[str, ModelObservation]] = TypeAdapter(dict[str, ModelObservation])
 
 
 class HostAbsentError(StackError):
@@ -65,7 +65,7 @@ class HostConnection:
         self.name, self.settings = name, settings
         self._project = project
         self._lock = threading.Lock()
-        self._look_lock = threading.Lock()
+        self._observe_lock = threading.Lock()
         self._client: httpx.Client | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
@@ -74,7 +74,7 @@ class HostConnection:
         self._next_attempt = 0.0
         self._is_new = True
         self._error: ModelyardError | None = None
-        self._looks: tuple[float, dict[str, ModelLook]] | None = None
+        self._observed: tuple[float, dict[str, ModelObservation]] | None = None
 
     @property
     def place(self) -> str:
@@ -112,25 +112,25 @@ class HostConnection:
             names = []
         return names[0] if names else str(self.settings.ssh).rpartition("@")[2]
 
-    def fresh_look(self) -> dict[str, ModelLook] | None:
+    def fresh_observations(self) -> dict[str, ModelObservation] | None:
         """What the host said within the last `FRESH_SECONDS`; None: it is to be asked."""
-        looks = self._looks
-        return looks[1] if looks is not None and time.monotonic() - looks[0] <= FRESH_SECONDS else None
+        observed = self._observed
+        return observed[1] if observed is not None and time.monotonic() - observed[0] <= FRESH_SECONDS else None
 
-    def look(self) -> dict[str, ModelLook]:
+    def observe(self) -> dict[str, ModelObservation]:
         """What the host says of all models, at most `FRESH_SECONDS` old.
 
         Raises:
             HostAbsentError: it does not answer.
         """
-        with self._look_lock:
-            if (found := self.fresh_look()) is None:
-                content = self.read("/look", LOOK_SECONDS if not self._silent else 0.5)
+        with self._observe_lock:
+            if (found := self.fresh_observations()) is None:
+                content = self.read("/observe", OBSERVE_SECONDS if not self._silent else 0.5)
                 try:
-                    found = _LOOKS.validate_json(content)
+                    found = _OBSERVATIONS.validate_json(content)
                 except ValidationError as error:
                     raise HostAbsentError(f"{self.name} answers what this version cannot read", got=error) from error
-                self._looks = (time.monotonic(), found)
+                self._observed = (time.monotonic(), found)
             return found
 
     def ask(
@@ -152,7 +152,7 @@ class HostConnection:
             return self._send(method, path, timeout_seconds, **sent).json()
         finally:
             if method != "GET":  # what was seen is not so any more
-                self._looks = None
+                self._observed = None
 
     def read(self, path: str, timeout_seconds: float = 60.0) -> bytes:
         """The bytes that a path answers with.
@@ -331,7 +331,7 @@ class HostConnection:
         with self._lock:
             if client is not self._client:
                 return
-            self._client = self._looks = None
+            self._client = self._observed = None
             self._error = None
         if client is not None:
             client.close()

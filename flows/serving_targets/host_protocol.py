@@ -9,7 +9,7 @@ FORMAT = 1  # of the interface; a controller refuses a host of another one
 READY_LINE = "modelyard host agent"  # and the format: the agent's first line of output
 
 
-class ModelLook(Tolerant):
+class ModelObservation(Tolerant):
     """One model on one host.
 
     Args:

@@ -12,7 +12,7 @@ from components.core.project import Project
 from flows.platform.diagnostics import Finding
 from flows.serving_targets import host_connection
 from flows.serving_targets.host_connection import HostAbsentError, HostConnection
-from flows.serving_targets.host_protocol import ModelLook
+from flows.serving_targets.host_protocol import ModelObservation
 
 
 @dataclass(frozen=True)
@@ -78,25 +78,25 @@ def finding(project: Project) -> Finding:
 
 def _host(connection: HostConnection) -> Host:
     try:
-        looks = connection.look()
+        observed = connection.observe()
     except HostAbsentError as error:
         return Host(connection.name, connection.place, str(error.got or error.what))
     except ModelyardError as error:
         return Host(connection.name, connection.place, "; ".join(filter(None, (error.what, error.got))))
-    services = tuple(_service(connection, model, look) for model, look in sorted(looks.items()))
+    services = tuple(_service(connection, model, one) for model, one in sorted(observed.items()))
     return Host(connection.name, connection.place, services=services)
 
 
-def _service(connection: HostConnection, model: str, look: ModelLook) -> HostedService:
-    url = None if look.port is None else connection.url(look.port)
-    if look.status is None:
-        is_stopped = look.state == "stopped"  # else its processes run, and do not answer yet
-        return HostedService(model, "stopped" if is_stopped else "starting", None, 0, 0, url, look.note)
-    champions = {_version(worker.champion) for worker in look.status.workers}
+def _service(connection: HostConnection, model: str, observation: ModelObservation) -> HostedService:
+    url = None if observation.port is None else connection.url(observation.port)
+    if observation.status is None:
+        is_stopped = observation.state == "stopped"  # else its processes run, and do not answer yet
+        return HostedService(model, "stopped" if is_stopped else "starting", None, 0, 0, url, observation.note)
+    champions = {_version(worker.champion) for worker in observation.status.workers}
     version = champions.pop() if len(champions) == 1 else None
-    whole = len(look.status.workers) >= look.status.expected
+    whole = len(observation.status.workers) >= observation.status.expected
     state = "mixed" if champions else "ready" if version is not None and whole else "starting"
-    return HostedService(model, state, version, len(look.status.workers), look.status.expected, url)
+    return HostedService(model, state, version, len(observation.status.workers), observation.status.expected, url)
 
 
 def _version(slot: SlotStatus | None) -> str | None:

@@ -26,7 +26,7 @@ from components.packaging.bundle import Bundle
 from components.release.production import Pin, Production
 from flows.serving_targets import host_connection
 from flows.serving_targets.host_connection import HostAbsentError, HostConnection
-from flows.serving_targets.host_protocol import ModelLook
+from flows.serving_targets.host_protocol import ModelObservation
 from flows.serving_targets.local_target import CONVERGE_SECONDS, PROVE_SECONDS, READY_SECONDS, LocalServingTarget
 from flows.serving_targets.serving_target import ServiceState
 
@@ -61,44 +61,42 @@ class HostsServingTarget:
     @property
     def url(self) -> str | None:
         """Where the first host that runs the service is asked; None if none does."""
-        return next((host.url(look.port) for host, look in self._present().items() if look.port is not None), None)
+        return next((host.url(one.port) for host, one in self._present().items() if one.port is not None), None)
 
     def ready_url(self) -> str | None:
         """Where the first host is asked whose workers all have a champion; None if no host is ready."""
-        for host, look in self._present().items():
-            workers = look.status.workers if look.status is not None else []
-            if look.port is not None and workers and all(worker.champion is not None for worker in workers):
-                return host.url(look.port)
+        for host, one in self._present().items():
+            workers = one.status.workers if one.status is not None else []
+            if one.port is not None and workers and all(worker.champion is not None for worker in workers):
+                return host.url(one.port)
         return None
 
-    def looks(self) -> Mapping[HostConnection, ModelLook | ModelyardError]:
+    def observations(self) -> Mapping[HostConnection, ModelObservation | ModelyardError]:
         """What each host says of the model, or why it says nothing."""
 
-        def look(host: HostConnection) -> ModelLook | ModelyardError:
+        def observe(host: HostConnection) -> ModelObservation | ModelyardError:
             try:
-                return host.look().get(self.name, ModelLook())
+                return host.observe().get(self.name, ModelObservation())
             except ModelyardError as error:
                 return error
 
         hosts = self.hosts
-        known = {host: found for host in hosts if (found := host.fresh_look()) is not None}
+        known = {host: found for host in hosts if (found := host.fresh_observations()) is not None}
         if len(known) == len(hosts):  # another model has just asked
-            return {host: found.get(self.name, ModelLook()) for host, found in known.items()}
-        return dict(zip(hosts, _threads.map(look, hosts), strict=True))
+            return {host: found.get(self.name, ModelObservation()) for host, found in known.items()}
+        return dict(zip(hosts, _threads.map(observe, hosts), strict=True))
 
-    def _present(self) -> dict[HostConnection, ModelLook]:
-        return {host: look for host, look in self.looks().items() if isinstance(look, ModelLook)}
+    def _present(self) -> dict[HostConnection, ModelObservation]:
+        return {host: one for host, one in self.observations().items() if isinstance(one, ModelObservation)}
 
     def spec(self) -> ServingSpec | None:
         """A host's spec: of one that has a staged version, if there is one."""
-        specs = [look.spec for look in self._present().values() if look.spec is not None]
+        specs = [one.spec for one in self._present().values() if one.spec is not None]
         return next((spec for spec in specs if spec.staged is not None), specs[0] if specs else None)
 
     def age_seconds(self) -> float | None:
         """How long ago a host's spec was applied last."""
-        return min(
-            (look.age_seconds for look in self._present().values() if look.age_seconds is not None), default=None
-        )
+        return min((one.age_seconds for one in self._present().values() if one.age_seconds is not None), default=None)
 
     def is_applied(self, production: Production) -> bool:
         """Whether every host that answers has a spec with this production, and the model's API keys.
@@ -107,15 +105,13 @@ class HostsServingTarget:
         """
         keys, present = _digest(self.local), self._present()
         named = all(
-            _names(look.spec, production, self.local) and (look.spec is None or look.keys == keys)
-            for look in present.values()
+            _names(one.spec, production, self.local) and (one.spec is None or one.keys == keys)
+            for one in present.values()
         )
         return named and not self._is_left_here(present)
 
-    def _is_left_here(self, present: Mapping[HostConnection, ModelLook]) -> bool:
-        running = bool(present) and all(
-            look.state == "running" and look.status is not None for look in present.values()
-        )
+    def _is_left_here(self, present: Mapping[HostConnection, ModelObservation]) -> bool:
+        running = bool(present) and all(one.state == "running" and one.status is not None for one in present.values())
         return running and self.local.url is not None and not any(host.is_own_folder for host in present)
 
     def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
@@ -123,13 +119,13 @@ class HostsServingTarget:
 
         A host that answers, and whose service does not, counts as one worker that is missing.
         """
-        looks = {host.name: look for host, look in self.looks().items()}
-        answers = {name: look.status for name, look in looks.items() if isinstance(look, ModelLook)}
-        return _together(self.name, answers, [name for name in looks if name not in answers])
+        observed = {host.name: one for host, one in self.observations().items()}
+        answers = {name: one.status for name, one in observed.items() if isinstance(one, ModelObservation)}
+        return _together(self.name, answers, [name for name in observed if name not in answers])
 
     def state(self) -> ServiceState:
         """Whether the service's processes run: as much as on the host that is furthest behind."""
-        states = {look.state for look in self._present().values()}
+        states = {one.state for one in self._present().values()}
         order: tuple[ServiceState, ...] = ("stopped", "starting", "running")
         return next((state for state in order if state in states), "stopped")
 
@@ -147,7 +143,7 @@ class HostsServingTarget:
         keys = _keys(self.local)
 
         def apply(host: HostConnection) -> ServingSpec:
-            warm = _loaded(host.look().get(self.name, ModelLook()))
+            warm = _loaded(host.observe().get(self.name, ModelObservation()))
             for pin in pins:
                 if pin.package_digest in warm:  # to read its bundle byte by byte would delay a rollback
                     continue
@@ -394,9 +390,9 @@ def _is(slot: SlotSpec | None, pin: Pin | None, local: LocalServingTarget) -> bo
     )
 
 
-def _loaded(look: ModelLook) -> set[str]:
+def _loaded(observation: ModelObservation) -> set[str]:
     """The packages that every worker of a host has ready, by their digests."""
-    workers = look.status.workers if look.status is not None else []
+    workers = observation.status.workers if observation.status is not None else []
     ready = [
         {
             slot.package_digest
@@ -419,4 +415,4 @@ def _digest(local: LocalServingTarget) -> str:
 
 
 def _known_keys(host: HostConnection, model: str) -> str:
-    return host.look().get(model, ModelLook()).keys
+    return host.observe().get(model, ModelObservation()).keys
