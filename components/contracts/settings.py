@@ -201,9 +201,21 @@ class HostedSettings(Strict):
 
     Args:
         absent_hosts: a release goes on while at most so many of the hosts do not answer; a rollback waits for none.
+        lease_seconds: a host that hears nothing of what is in force for so long stops answering by itself; None: it
+            goes on with what it has.
+        lease_over: what it does then. `refuse`: it is not ready, and refuses requests; `unready`: it is not ready, so
+            that a balancer asks the others, and answers the requests that come all the same.
     """
 
     absent_hosts: int = Field(default=0, ge=0)
+    lease_seconds: Annotated[float, Field(ge=5, le=86_400)] | None = None
+    lease_over: Literal["refuse", "unready"] = "refuse"
+
+    @model_validator(mode="after")
+    def _over(self) -> Self:
+        if self.lease_seconds is None and "lease_over" in self.model_fields_set:
+            raise ValueError("lease_over needs lease_seconds: without it a host's service has no lease")
+        return self
 
 
 class HostSettings(Strict):
@@ -286,6 +298,8 @@ class Settings(Strict):
     def _one_place(self) -> Self:
         if self.hosts and self.kubernetes is not None:
             raise ValueError("models are served on hosts or by a cluster: remove [kubernetes], or every [hosts.NAME]")
+        if self.serving.lease_seconds is not None and not self.hosts:
+            raise ValueError("[serving] lease_seconds is for hosts: name them, [hosts.NAME], or remove it")
         return self
 
 

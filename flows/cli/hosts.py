@@ -22,6 +22,7 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, as_json: bool) -> int:
 
     Exit code 1 if a host does not answer.
     """
+    from components.contracts import settings
     from components.deployment import haproxy as proxies
     from flows.cli import table
     from flows.serving_targets import hosts_report
@@ -39,7 +40,9 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, as_json: bool) -> int:
         missing = [host.name for host in found if host.name not in urls]
         if not urls:
             raise ServingError(f"no host serves {pipeline}", next_step="`modelyard hosts` shows what they serve")
-        click.echo(proxies.configuration(pipeline, urls, bind), nl=False)
+        serving = settings.read(project.root).serving
+        lease_over = serving.lease_over if serving.lease_seconds is not None else None
+        click.echo(proxies.configuration(pipeline, urls, bind, lease_over), nl=False)
         if missing:
             click.echo(f"note: without {', '.join(missing)}, where {pipeline} does not run", err=True)
         return 0

@@ -173,7 +173,7 @@ def _carry_out(rollout: Rollout, *, withdraws: bool) -> None:
         authority.require_to_release(rollout)  # a right that was taken away meanwhile is none
     if "switched" not in rollout.done:
         switch_task(rollout, pin)
-    figures = watch_task(rollout)
+    figures = {**watch_task(rollout), **steps.outlast_leases(rollout)}
     report = refusal.accept(rollout)
     if evidence is not None:
         _tell(rollout, evidence.results, report)

@@ -220,6 +220,8 @@ def words(entry: Entry) -> str:
             "workers",
             "hosts",
             "absent",
+            "lease_over",
+            "without_lease",
             "requests",
             "errors",
             "by",

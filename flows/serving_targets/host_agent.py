@@ -4,7 +4,8 @@ HTTP over a Unix socket, which `ssh -L` forwards: nothing listens on the network
 lives as long as its standard input, that is the session that started it. The services outlive it.
 
     POST /claim {secret, name, names}         the folder belongs to the project with this secret, as this host
-    GET  /observe                              of every model: spec, status, state, URL, age of the spec, keys' digest
+    GET  /observe                             the clock; of every model: spec, status, state, port, keys' digest
+    POST /leases {boot, since, seconds}       the leases of the services, from a reading of the clock on
     GET  /models/M/status                     what the workers report now
     PUT  /models/M/spec    {production, decision, staged}
     GET  /models/M/bundles/K                  whether the bundle is there
@@ -45,6 +46,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from components.access import project_door
+from components.contracts import serving_lease
 from components.contracts.serving_spec import UnreadableSpecError
 from components.core import disk_space
 from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, StackError
@@ -57,7 +59,7 @@ from flows.platform import services, supervisor
 from flows.platform.ports import LOOPBACK
 from flows.platform.programs import SERVICE_PREFIX, log_file
 from flows.serving_targets import host_folder
-from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelObservation
+from flows.serving_targets.host_protocol import FORMAT, READY_LINE, Grant, HostObservation, ModelObservation
 from flows.serving_targets.local_target import LocalServingTarget
 
 STATUS_SECONDS = 1.0
@@ -78,6 +80,7 @@ class HostAgent:
         routes = [
             ("/claim", "POST", self._claim),
             ("/observe", "GET", self._observe),
+            ("/leases", "POST", self._leases),
             ("/models/{model}/status", "GET", self._status),
             ("/models/{model}/spec", "PUT", self._spec),
             ("/models/{model}/bundles/{key}", "GET", self._has_bundle),
@@ -106,10 +109,17 @@ class HostAgent:
         return {}
 
     async def _observe(self, _: Request) -> Any:
+        clock_seconds = serving_lease.clock_seconds()  # first: a lease that is granted upon it begins here
         names = {path.parent.name for path in (self._project.state / "services").glob("*/spec.json")}
         names |= set(services.names(self._project))
         observed = await asyncio.gather(*(run_in_threadpool(self._observe_model, name) for name in sorted(names)))
-        return {name: json.loads(one.model_dump_json()) for name, one in zip(sorted(names), observed, strict=True)}
+        models = dict(zip(sorted(names), observed, strict=True))
+        seen = HostObservation(boot=serving_lease.boot_id(), clock_seconds=clock_seconds, models=models)
+        return json.loads(seen.model_dump_json())
+
+    async def _leases(self, request: Request) -> Any:
+        grant = Grant.model_validate_json(await request.body())
+        return {"taken": await run_in_threadpool(host_folder.take_leases, self._project, grant)}
 
     def _observe_model(self, name: str) -> ModelObservation:
         target = LocalServingTarget(self._project, name, self._listen, self._address)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from components.access import http_client, project_door
 from components.contracts import settings as settings_file
@@ -31,7 +31,7 @@ from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
 from flows.platform.ports import LOOPBACK
 from flows.platform.process_mark import PROGRAM, STACK
-from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelObservation
+from flows.serving_targets.host_protocol import FORMAT, READY_LINE, Grant, HostObservation
 
 CONNECT_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 30.0
@@ -51,7 +51,6 @@ _SSH_OPTIONS = {
     "ControlPath": "none",
     "RequestTTY": "no",
 }
-_OBSERVATIONS: TypeAdapter[dict[str, ModelObservation]] = TypeAdapter(dict[str, ModelObservation])
 
 
 class HostAbsentError(StackError):
@@ -74,7 +73,7 @@ class HostConnection:
         self._next_attempt = 0.0
         self._is_new = True
         self._error: ModelyardError | None = None
-        self._observed: tuple[float, dict[str, ModelObservation]] | None = None
+        self._observed: tuple[float, HostObservation] | None = None
 
     @property
     def place(self) -> str:
@@ -112,22 +111,22 @@ class HostConnection:
             names = []
         return names[0] if names else str(self.settings.ssh).rpartition("@")[2]
 
-    def fresh_observations(self) -> dict[str, ModelObservation] | None:
+    def fresh_observation(self) -> HostObservation | None:
         """What the host said within the last `FRESH_SECONDS`; None: it is to be asked."""
         observed = self._observed
         return observed[1] if observed is not None and time.monotonic() - observed[0] <= FRESH_SECONDS else None
 
-    def observe(self) -> dict[str, ModelObservation]:
-        """What the host says of all models, at most `FRESH_SECONDS` old.
+    def observe(self) -> HostObservation:
+        """What the host says of itself and all models, at most `FRESH_SECONDS` old.
 
         Raises:
             HostAbsentError: it does not answer.
         """
         with self._observe_lock:
-            if (found := self.fresh_observations()) is None:
+            if (found := self.fresh_observation()) is None:
                 content = self.read("/observe", OBSERVE_SECONDS if not self._silent else 0.5)
                 try:
-                    found = _OBSERVATIONS.validate_json(content)
+                    found = HostObservation.model_validate_json(content)
                 except ValidationError as error:
                     raise HostAbsentError(f"{self.name} answers what this version cannot read", got=error) from error
                 self._observed = (time.monotonic(), found)
@@ -153,6 +152,14 @@ class HostConnection:
         finally:
             if method != "GET":  # what was seen is not so any more
                 self._observed = None
+
+    def grant(self, grant: Grant) -> list[str]:
+        """Grant the host leases; returns the models whose grants it has taken.
+
+        Raises:
+            HostAbsentError, ModelyardError: as `ask`.
+        """
+        return list(self._send("POST", "/leases", OBSERVE_SECONDS, json=grant.model_dump()).json()["taken"])
 
     def read(self, path: str, timeout_seconds: float = 60.0) -> bytes:
         """The bytes that a path answers with.

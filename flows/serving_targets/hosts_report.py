@@ -20,10 +20,12 @@ class HostedService:
     """One model on one host.
 
     Args:
-        state: `ready`, `starting`, `stopped`, or `mixed`: its workers hold several versions.
+        state: `ready`, `starting`, `stopped`; `mixed`: its workers hold several versions; `lease over`: it waits for
+            news of what is in force.
         version: of the champion; None: there is none, or several.
         workers: how many answer; `expected`: of how many.
         note: the last line of its log, if it does not answer.
+        lease_seconds: how long it answers without news of what is in force; None: for good.
     """
 
     model: str
@@ -33,6 +35,7 @@ class HostedService:
     expected: int
     url: str | None
     note: str = ""
+    lease_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def finding(project: Project) -> Finding:
 
 def _host(connection: HostConnection) -> Host:
     try:
-        observed = connection.observe()
+        observed = connection.observe().models
     except HostAbsentError as error:
         return Host(connection.name, connection.place, str(error.got or error.what))
     except ModelyardError as error:
@@ -96,7 +99,18 @@ def _service(connection: HostConnection, model: str, observation: ModelObservati
     version = champions.pop() if len(champions) == 1 else None
     whole = len(observation.status.workers) >= observation.status.expected
     state = "mixed" if champions else "ready" if version is not None and whole else "starting"
-    return HostedService(model, state, version, len(observation.status.workers), observation.status.expected, url)
+    if any(worker.lease_is_over for worker in observation.status.workers):
+        state = "lease over"
+    leases = {worker.lease_seconds for worker in observation.status.workers}
+    return HostedService(
+        model,
+        state,
+        version,
+        len(observation.status.workers),
+        observation.status.expected,
+        url,
+        lease_seconds=leases.pop() if len(leases) == 1 else None,
+    )
 
 
 def _version(slot: SlotStatus | None) -> str | None:

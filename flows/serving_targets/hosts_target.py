@@ -76,14 +76,14 @@ class HostsServingTarget:
 
         def observe(host: HostConnection) -> ModelObservation | ModelyardError:
             try:
-                return host.observe().get(self.name, ModelObservation())
+                return host.observe().models.get(self.name, ModelObservation())
             except ModelyardError as error:
                 return error
 
         hosts = self.hosts
-        known = {host: found for host in hosts if (found := host.fresh_observations()) is not None}
+        known = {host: found for host in hosts if (found := host.fresh_observation()) is not None}
         if len(known) == len(hosts):  # another model has just asked
-            return {host: found.get(self.name, ModelObservation()) for host, found in known.items()}
+            return {host: found.models.get(self.name, ModelObservation()) for host, found in known.items()}
         return dict(zip(hosts, _threads.map(observe, hosts), strict=True))
 
     def _present(self) -> dict[HostConnection, ModelObservation]:
@@ -143,7 +143,7 @@ class HostsServingTarget:
         keys = _keys(self.local)
 
         def apply(host: HostConnection) -> ServingSpec:
-            warm = _loaded(host.observe().get(self.name, ModelObservation()))
+            warm = _loaded(host.observe().models.get(self.name, ModelObservation()))
             for pin in pins:
                 if pin.package_digest in warm:  # to read its bundle byte by byte would delay a rollback
                     continue
@@ -415,4 +415,4 @@ def _digest(local: LocalServingTarget) -> str:
 
 
 def _known_keys(host: HostConnection, model: str) -> str:
-    return host.observe().get(model, ModelObservation()).keys
+    return host.observe().models.get(model, ModelObservation()).keys

@@ -93,6 +93,7 @@ class Cluster:
 
 
 def _version(port: int) -> str | None:
+    """The version that answers a request; None: there is no answer."""
     try:
         response = httpx.post(
             f"http://127.0.0.1:{port}/predict",
@@ -248,6 +249,74 @@ def test_a_rollback_does_not_wait_for_a_host_that_is_away_which_follows_when_it_
     assert cluster.answers(model) == {"near": "1"}
     cluster.servers["far"].start()
     cluster.everywhere(model, "1")
+
+
+@contextmanager
+def _settings(cluster: Cluster, section: str) -> Iterator[None]:
+    """More in modelyard.toml during the block."""
+    path = cluster.project.root / "modelyard.toml"
+    text = path.read_text()
+    path.write_text(f"{text}{section}\n")
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+@contextmanager
+def _balanced(cluster: Cluster, model: str, folder: Path) -> Iterator[str]:
+    """The URL of HAProxy before the hosts of a model, with the file that `modelyard hosts` writes."""
+    port = ports.choose(24500, ())
+    written = cluster.releases.house.run("hosts", model, "--haproxy", "--bind", f"127.0.0.1:{port}").stdout
+    (folder / "haproxy.cfg").write_text(written)
+    balancer = subprocess.Popen(["haproxy", "-f", str(folder / "haproxy.cfg")], stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: _version(port) is not None, "the balancer finds a host")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        balancer.terminate()
+        balancer.wait()
+
+
+def _leases(cluster: Cluster, model: str) -> set[float | None]:
+    return {
+        one["lease_seconds"] for host in cluster.report().values() for one in host["services"] if one["model"] == model
+    }
+
+
+@needs_ssh
+@needs_haproxy
+def test_with_leases_no_host_answers_with_a_version_that_is_not_in_force(
+    cluster: Cluster, model: str, tmp_path: Path
+) -> None:
+    releases = cluster.releases
+    releases.set(model, "2")
+    cluster.everywhere(model, "2")
+    with _settings(cluster, "[serving]\nlease_seconds = 6"):
+        eventually(lambda: _leases(cluster, model) == {6.0}, "both hosts hold a lease")
+        far = cluster.ports(model)["far"]
+        with _balanced(cluster, model, tmp_path) as url, Traffic().to(url) as traffic:
+            time.sleep(7)  # longer than a lease: it is renewed
+            cluster.servers["far"].stop()  # cut off from what decides, and not from its clients
+            since = len(releases.entries(model))
+            releases.set(model, "1")
+            switched = releases.wait_for(model, "1", "switched", since=since)
+            served = releases.wait_for(model, "1", "served", since=since)
+            time.sleep(2)
+        assert (switched.facts["absent"], served.facts["absent"]) == (["far"], ["far"])
+        assert served.facts["lease_over"] == ["far"]
+        at_switch, at_end = (datetime.fromisoformat(one.time).timestamp() for one in (switched, served))
+        assert at_switch < traffic.last[200, "2"] <= at_end, (
+            "the host that is cut off answered until its lease was over"
+        )
+        assert at_end - at_switch < 6 * 1.01 + 3
+        assert set(traffic.counts) == {(200, "1"), (200, "2")}, "the balancer asked the other host"
+        refused = httpx.get(f"http://127.0.0.1:{far}/readyz", trust_env=False)
+        assert (refused.status_code, refused.json()["code"]) == (503, "lease_over")
+        assert _version(far) is None
+        cluster.servers["far"].start()
+        cluster.everywhere(model, "1")
+    eventually(lambda: _leases(cluster, model) == {None}, "no host holds a lease any more")
 
 
 @needs_ssh

@@ -24,7 +24,7 @@ from components.release.production import Pin, Production
 from flows.platform import lifecycle
 from flows.serving_targets import host_connection, hosts_report, hosts_target
 from flows.serving_targets.host_connection import HostAbsentError
-from flows.serving_targets.host_protocol import ModelObservation
+from flows.serving_targets.host_protocol import HostObservation, ModelObservation
 from flows.serving_targets.hosts_target import HostsServingTarget
 from flows.serving_targets.local_target import LocalServingTarget
 from flows.serving_targets.serving_target import facts_of_hosts, target_of
@@ -249,8 +249,8 @@ def test_a_host_that_is_not_there_is_absent_and_says_why(tmp_path: Path) -> None
 def test_a_project_whose_own_folder_is_a_host_goes_on_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalServingTarget, "url", "http://127.0.0.1:3000")
     status = ServiceStatus(model="sample", expected=1, workers=[])
-    observed = {"sample": ModelObservation(port=3000, state="running", status=status)}
-    monkeypatch.setattr(host_connection.HostConnection, "observe", lambda _: observed)
+    seen = {"sample": ModelObservation(port=3000, state="running", status=status)}
+    monkeypatch.setattr(host_connection.HostConnection, "observe", lambda _: HostObservation(models=seen))
     for number, (folder, is_left_here) in enumerate(((tmp_path / "0", False), (tmp_path / "elsewhere", True))):
         project = Project(tmp_path / str(number))
         project.root.mkdir()
@@ -264,7 +264,9 @@ def test_a_service_that_does_not_answer_says_its_last_word(tmp_path: Path, monke
     project = Project(tmp_path)
     (tmp_path / "modelyard.toml").write_text('[hosts.one]\nfolder = "/srv/one"\n')
     observation = ModelObservation(port=3000, state="running", note="Error: cannot assign 10.0.0.9")
-    monkeypatch.setattr(host_connection.HostConnection, "observe", lambda _: {"sample": observation})
+    monkeypatch.setattr(
+        host_connection.HostConnection, "observe", lambda _: HostObservation(models={"sample": observation})
+    )
     [host] = hosts_report.report(project)
     assert [(one.state, one.url, one.note) for one in host.services] == [
         ("starting", "http://127.0.0.1:3000", "Error: cannot assign 10.0.0.9")
