@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from components.contracts.kubernetes_settings import KubernetesSettings
@@ -218,10 +218,18 @@ class HostedSettings(Strict):
         return self
 
 
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 class HostSettings(Strict):
-    """`[hosts.NAME]`: a machine that serves every model, in place of this one.
+    """`[hosts.NAME]`: a machine that serves models, in place of this one.
 
     Args:
+        models: the models that it serves; None: all of them.
         ssh: what `ssh` takes: a name of ~/.ssh/config, or USER@HOST; None: this machine.
         folder: a clone on that machine, in which `make install` ran: its services are started there.
         listen: the IPv4 address on which its services listen; 0.0.0.0: all of the machine's.
@@ -234,6 +242,11 @@ class HostSettings(Strict):
     listen: Annotated[str, AfterValidator(_ip_address)] = "127.0.0.1"
     address: Annotated[str, Field(pattern=r"^[0-9A-Za-z.-]+$")] | None = None
     python: str = ".venv/bin/python"
+    models: Annotated[tuple[ModelName, ...], BeforeValidator(_as_tuple)] | None = None
+
+    def serves(self, model: str) -> bool:
+        """Whether it is to serve a model."""
+        return self.models is None or model in self.models
 
 
 MachineName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]

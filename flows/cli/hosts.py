@@ -25,7 +25,7 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, as_json: bool) -> int:
     from components.contracts import settings
     from components.deployment import haproxy as proxies
     from flows.cli import table
-    from flows.serving_targets import hosts_report
+    from flows.serving_targets import hosts_placement, hosts_report
 
     project = Project.find()
     if haproxy and pipeline is None:
@@ -34,6 +34,7 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, as_json: bool) -> int:
         raise UsageError("expected [ADDRESS]:PORT, as :8080", where="--bind", got=bind)
     if pipeline is not None and not project.pipeline_file(pipeline).is_file():
         raise NotFoundError(f"no pipeline {pipeline}", where=str(project.pipelines))
+    hosts_placement.check(project, pipeline)
     found = hosts_report.report(project)
     if haproxy and pipeline is not None:
         urls = {host.name: one.url for host in found for one in host.services if one.model == pipeline and one.url}
@@ -55,7 +56,7 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, as_json: bool) -> int:
             [
                 host.name,
                 one.model,
-                one.state,
+                one.state if host.models is None or one.model in host.models else f"{one.state}, moved",
                 one.version or "",
                 f"{one.workers}/{one.expected}",
                 " ".join(filter(None, (one.url, one.note))),

@@ -379,8 +379,11 @@ def _known() -> dict[tuple[str, str, HostSettings], HostConnection]:
 _known_lock = threading.Lock()
 
 
-def connections(project: Project) -> tuple[HostConnection, ...]:
+def connections(project: Project, model: str | None = None) -> tuple[HostConnection, ...]:
     """The connections of this process to the hosts that `modelyard.toml` names.
+
+    Args:
+        model: only those that are to serve it.
 
     Raises:
         SpecError: `modelyard.toml` is wrong.
@@ -388,12 +391,15 @@ def connections(project: Project) -> tuple[HostConnection, ...]:
     root = str(project.root)
     with _known_lock:
         named = _named(project)
+        # Which models a host serves makes no difference to how it is reached.
+        reached = {name: settings.model_copy(update={"models": None}) for name, settings in named.items()}
         known = _known()
-        for key in [key for key in known if key[0] == root and named.get(key[1]) != key[2]]:
+        for key in [key for key in known if key[0] == root and reached.get(key[1]) != key[2]]:
             known.pop(key).close()
-        for name, settings in named.items():
+        for name, settings in reached.items():
             known.setdefault((root, name, settings), HostConnection(project, name, settings))
-        return tuple(known[root, name, named[name]] for name in sorted(named))
+        chosen = [name for name in sorted(named) if model is None or named[name].serves(model)]
+        return tuple(known[root, name, reached[name]] for name in chosen)
 
 
 def _named(project: Project) -> Mapping[str, HostSettings]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from components.contracts import settings
 from components.contracts.serving_spec import SlotStatus
 from components.core.errors import ModelyardError
 from components.core.project import Project
 from flows.platform.diagnostics import Finding
-from flows.serving_targets import host_connection
+from flows.serving_targets import host_connection, hosts_placement
 from flows.serving_targets.host_connection import HostAbsentError, HostConnection
 from flows.serving_targets.host_protocol import ModelObservation
 
@@ -45,12 +45,14 @@ class Host:
     Args:
         place: where its folder is.
         problem: why it does not answer; empty if it does.
+        models: that it is to serve; None: all.
     """
 
     name: str
     place: str
     problem: str = ""
     services: tuple[HostedService, ...] = field(default=())
+    models: tuple[str, ...] | None = None
 
 
 def report(project: Project) -> tuple[Host, ...]:
@@ -62,12 +64,16 @@ def report(project: Project) -> tuple[Host, ...]:
     connections = host_connection.connections(project)
     if not connections:
         return ()
+    named = settings.read(project.root).hosts
     with ThreadPoolExecutor(len(connections)) as threads:
-        return tuple(threads.map(_host, connections))
+        found = threads.map(_host, connections)
+        return tuple(replace(host, models=named[host.name].models) for host in found if host.name in named)
 
 
 def finding(project: Project) -> Finding:
     """The check of `modelyard doctor`."""
+    if misplaced := hosts_placement.problems(project):
+        return Finding("hosts", "fail", "; ".join(map(str, misplaced)), "correct `models` in modelyard.toml")
     hosts = report(project)
     if not hosts:
         return Finding("hosts", "ok", "this machine serves")

@@ -338,6 +338,33 @@ def test_a_release_waits_for_a_host_unless_the_settings_allow_it_to_be_away(clus
     cluster.everywhere(model, "3")
 
 
+@needs_haproxy
+def test_a_model_is_moved_to_another_host_without_a_failed_request(
+    cluster: Cluster, model: str, tmp_path: Path
+) -> None:
+    champion = cluster.answers(model)["near"]
+    assert champion is not None
+    path = cluster.project.root / "modelyard.toml"
+    text = path.read_text()
+    with _balanced(cluster, model, tmp_path) as url, Traffic().to(url) as traffic:
+        for kept, left in (("near", "far"), ("far", "near")):
+            path.write_text(text.replace(f"[hosts.{left}]\n", f"[hosts.{left}]\nmodels = []\n"))
+            eventually(
+                lambda kept=kept: cluster.answers(model) == {kept: champion}, f"{kept} alone serves {model}", seconds=90
+            )
+            time.sleep(1)
+        path.write_text(text)
+        cluster.everywhere(model, champion)
+    assert set(traffic.counts) == {(200, champion)}
+    since = len(cluster.releases.entries(model))
+    path.write_text(text.replace("]\n", ']\nmodels = ["nobody"]\n'))
+    refused = cluster.releases.house.run("promote", model, champion, check=False)
+    path.write_text(text)
+    assert refused.returncode == 2
+    assert "no host is to serve everywhere" in refused.stderr
+    assert len(cluster.releases.entries(model)) == since
+
+
 def test_a_damaged_bundle_on_a_host_is_sent_again(cluster: Cluster, model: str) -> None:
     champion = cluster.answers(model)["near"]
     assert champion is not None

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,15 @@ import pytest
 from components.access import api_keys, project_door
 from components.access import secret as secrets
 from components.contracts.serving_spec import OvertakenError, ServiceStatus, WorkerStatus
-from components.core.errors import CorruptArtifactError, ServingError
+from components.core.errors import CorruptArtifactError, ServingError, SpecError, UsageError
 from components.core.project import Project
 from components.identity.package import Package
 from components.packaging.bundle import Bundle
-from components.release.production import Pin, Production
+from components.release.production import Pin, PinnedState, Production
 from flows.platform import lifecycle
-from flows.serving_targets import host_connection, hosts_report, hosts_target
-from flows.serving_targets.host_connection import HostAbsentError
+from flows.serving_targets import host_connection, hosts_placement, hosts_report, hosts_target, lease_record
+from flows.serving_targets.host_connection import HostAbsentError, HostConnection
+from flows.serving_targets.host_leases import LeaseKeeper, LeftBehind, left_behind, surely_over_after
 from flows.serving_targets.host_protocol import HostObservation, ModelObservation
 from flows.serving_targets.hosts_target import HostsServingTarget
 from flows.serving_targets.local_target import LocalServingTarget
@@ -226,6 +227,77 @@ def test_what_arrives_otherwise_than_it_is_sealed_is_refused(hosts: Hosts) -> No
 
 
 @pytest.mark.slow
+def test_a_model_that_is_moved_ends_on_the_host_of_before_once_it_serves_on_the_other(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = hosts.project.root / "modelyard.toml"
+    text = settings.read_text()
+    settings.write_text(text.replace("[hosts.two]", 'models = ["other"]\n[hosts.two]'))
+    target = hosts.target
+    assert [host.name for host in target.hosts] == ["two"]
+    assert [host.name for host in target.left_hosts] == ["one"]
+    assert _status(hosts).hosts == 2, "until it ends there, it follows every decision"
+    assert target.is_applied(hosts.production), "a balancer has to find the other host first"
+    monkeypatch.setattr(hosts_target, "HANDOVER_SECONDS", 0.0)
+    assert not target.is_applied(hosts.production)
+    target.apply(hosts.production, 7)
+    assert target.left_hosts == ()
+    assert _status(hosts).hosts == 1
+    assert target.is_applied(hosts.production)
+    settings.write_text(text)
+    assert target.state() == "stopped", "that of the host that is furthest behind"
+    target.apply(hosts.production, 7)
+    target.start(hosts.bundle)
+    assert target.wait(_serves, "serve version 4").hosts == 2
+
+
+@pytest.mark.slow
+def test_leases_are_granted_for_what_the_ledger_pins_and_end_with_the_setting(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = hosts.project.root / "modelyard.toml"
+    text = settings.read_text()
+    settings.write_text(f"{text}\n[serving]\nlease_seconds = 30\n")
+    pinned = {"sample": PinnedState(sequence=7, production=hosts.production)}
+    monkeypatch.setattr(LeaseKeeper, "_in_force", lambda *_: pinned)
+    log: list[str] = []
+    keeper = LeaseKeeper(hosts.project, log.append)
+    _renewed(hosts, keeper, 30.0)
+    both = {"one": {"sample": 30.0}, "two": {"sample": 30.0}}
+    eventually(lambda: lease_record.read(hosts.project) == both or keeper.renew(), "it is known that they follow it")
+    monkeypatch.setattr(HostConnection, "observe", _is_away("one"))
+    behind = left_behind(hosts.target, 7)
+    assert behind.waiting == ("one",)
+    assert 30 < behind.seconds <= surely_over_after(30)
+    monkeypatch.undo()
+    monkeypatch.setattr(LeaseKeeper, "_in_force", lambda *_: pinned)
+    settings.write_text(text)
+    _renewed(hosts, keeper, None)
+    eventually(lambda: lease_record.read(hosts.project) == {} or keeper.renew(), "nothing is known any more")
+    assert left_behind(hosts.target, 7) == LeftBehind()
+    assert log == []
+
+
+def _renewed(hosts: Hosts, keeper: LeaseKeeper, seconds: float | None) -> None:
+    def is_renewed() -> bool:
+        keeper.renew()
+        return {worker.lease_seconds for worker in _status(hosts).workers} == {seconds}
+
+    eventually(is_renewed, f"every worker follows a lease of {seconds} s")
+
+
+def _is_away(name: str) -> Callable[[HostConnection], HostObservation]:
+    observe = HostConnection.observe
+
+    def observed(host: HostConnection) -> HostObservation:
+        if host.name == name:
+            raise HostAbsentError("away")
+        return observe(host)
+
+    return observed
+
+
+@pytest.mark.slow
 def test_a_service_is_stopped_on_every_host(hosts: Hosts) -> None:
     hosts.target.apply(Production(), 8)
     hosts.target.stop()
@@ -271,6 +343,32 @@ def test_a_service_that_does_not_answer_says_its_last_word(tmp_path: Path, monke
     assert [(one.state, one.url, one.note) for one in host.services] == [
         ("starting", "http://127.0.0.1:3000", "Error: cannot assign 10.0.0.9")
     ]
+
+
+def test_a_model_without_a_host_and_a_host_with_an_unknown_model_are_refused(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.pipelines.mkdir(parents=True)
+    for name in ("digits", "words"):
+        (project.pipelines / f"{name}.yaml").touch()
+    settings = tmp_path / "modelyard.toml"
+    settings.write_text('[hosts.one]\nfolder = "/srv/one"\nmodels = ["digits", "digts"]\n')
+    with pytest.raises(SpecError) as unknown:
+        hosts_placement.check(project)
+    assert str(unknown.value.problems[0]) == (
+        "line 3: hosts.one.models: no such pipeline; there are digits, words (got digts)"
+    )
+    assert hosts_report.finding(project).verdict == "fail"
+    settings.write_text('[hosts.one]\nfolder = "/srv/one"\nmodels = ["digits"]\n')
+    hosts_placement.check(project)
+    hosts_placement.check(project, "digits")
+    with pytest.raises(SpecError) as homeless:
+        hosts_placement.check(project, "words")
+    assert "no host is to serve words" in str(homeless.value.problems[0])
+    target = target_of(project, "words")
+    pin = Pin(version="1", package_digest="0" * 64, bundle="words:1", bundle_digest=None)
+    for step in (lambda: target.check_rollout(pin, None), lambda: target.apply(Production(champion=pin), 1)):
+        with pytest.raises(UsageError, match="no host is to serve words"):
+            step()
 
 
 def test_hosts_are_counted_together() -> None:
