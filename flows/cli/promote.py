@@ -102,8 +102,10 @@ def _show(name: str, role: Role, outcome: RollbackOutcome, as_json: bool) -> int
         status = target_of(Project.find(), name).status()
     except ModelyardError:  # what was asked for is done
         status = None
+    silent = outcome.entry.facts.get("lease_over", []) if outcome.entry is not None else []
     for host in status.absent if status is not None else ():
-        text = f"note: the host {host} is away; what it answers may be the version before, until it is back"
+        answers = "what it answers may be the version before, until it is back"
+        text = f"note: the host {host} is away; {'its lease is over: it answers nobody' if host in silent else answers}"
         click.secho(text, fg="yellow", err=True)
     if as_json:
         entry = outcome.entry.model_dump() if outcome.entry else None

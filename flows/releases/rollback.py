@@ -28,7 +28,7 @@ from flows.serving_targets import host_leases
 from flows.serving_targets.serving_target import ServingTarget, facts_of_hosts
 
 POLL_SECONDS = 0.02
-ABSENT_POLL_SECONDS = 0.5
+ABSENT_POLL_SECONDS = 0.2
 CONVERGE_SECONDS = 60.0
 
 
@@ -142,9 +142,7 @@ def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log
     if pin is None or release.after is None or pin.package_digest != release.after.package_digest:
         return record("superseded", reason="a later decision has come")
     if "switched" not in release.events:
-        host_leases.left_behind(
-            service, release.entries[0].sequence
-        )  # the time of the decision, as this process knows it
+        host_leases.left_behind(service, release.entries[0].sequence)  # its time counts from here
         if service.status() is None:
             service.start(service.bundle(pin))
         status = _followed(service, pin)
@@ -163,8 +161,10 @@ def _outlast(
 
     A host that comes back meanwhile is told.
     """
-    absent: set[str] = set()
+    said: set[str] = set()
     while True:
+        if (end := record.end()) is not None:  # another process has carried it out as well
+            return end
         left = host_leases.left_behind(service, decision)
         champion = productions.decided(ledger.entries()).production.champion
         if champion is None or champion.package_digest != pin.package_digest:
@@ -176,11 +176,11 @@ def _outlast(
             return record("served", **{**absent_now, **left.facts})
         if not waits:
             return record.last()
-        if absent - left.names:
+        if left.present and not service.is_applied(productions.decided(ledger.entries()).production):
             _apply(service, ledger)
-        if set(left.waiting) - absent:
+        if set(left.waiting) - said - {*left.present}:
             log(f"waiting: {left}")
-        absent = left.names
+            said |= {*left.waiting}
         time.sleep(ABSENT_POLL_SECONDS)
 
 
@@ -346,9 +346,16 @@ class Recorder:
     def __init__(self, ledger: Ledger, release: Release, log: Log) -> None:
         self.ledger, self._release, self._log = ledger, release, log
 
+    def end(self) -> Entry | None:
+        """The closing entry of the release; None while it is open."""
+        return history.Release(tuple(self._own())).end
+
     def last(self) -> Entry:
         """The last entry of the release."""
-        return [entry for entry in self.ledger.entries() if entry.release == self._release.id][-1]
+        return self._own()[-1]
+
+    def _own(self) -> list[Entry]:
+        return [entry for entry in self.ledger.entries() if entry.release == self._release.id]
 
     def __call__(self, event: Event, **facts: Any) -> Entry:
         """Record a step; the entry that stands, if another process was first, or the release has its end."""

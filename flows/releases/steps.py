@@ -257,16 +257,16 @@ def outlast_leases(rollout: Rollout) -> dict[str, Any]:
     Raises:
         Superseded: the registry asks for another version by now.
     """
-    absent = set[str]()
+    said = set[str]()
     while (left := _left_behind(rollout)).waiting:
-        if absent - left.names:
+        if left.present and not rollout.service.is_applied(rollout.pinned().production):
             rollout.apply()
-        if set(left.waiting) - absent:
+        if set(left.waiting) - said - {*left.present}:
             rollout.context.log(f"waiting: {left}")
-        absent = left.names
+            said |= {*left.waiting}
         if not rollout.is_still_desired():
             raise Superseded
-        time.sleep(2 * POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
     return left.facts
 
 

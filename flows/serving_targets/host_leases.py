@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +36,7 @@ PERIOD_SECONDS = 1.0
 RENEWED_AFTER = 0.1  # of a lease: a host need not write it each second
 CLOCK_RATE = 0.01  # by which two machines' clocks differ in rate, at most; quartz: 0.0001, NTP's slewing: 0.0005
 MARGIN_SECONDS = 0.5
+BALANCER_SECONDS = 3.0  # for a balancer to see that a host is not ready (components/deployment/haproxy.py)
 NOTHING = PinnedState(sequence=0, production=Production())
 
 
@@ -186,45 +186,39 @@ def is_in_force(one: ModelObservation, pinned: PinnedState) -> bool:
 
 @dataclass(frozen=True)
 class LeftBehind:
-    """Hosts that do not answer whoever decides, and may answer others.
+    """Hosts that do not hold a decision, and may answer requests.
 
     Args:
         waiting: those whose leases may not have run out; `seconds`: until they surely have.
         over: those whose leases have run out: they answer nobody.
         without_lease: those that are not known to hold a lease: they may answer with the version before for good.
+        present: those that answer whoever decides: they can be told.
     """
 
     waiting: tuple[str, ...] = ()
     seconds: float = 0.0
     over: tuple[str, ...] = ()
     without_lease: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> set[str]:
-        """All of them."""
-        return {*self.waiting, *self.over, *self.without_lease}
+    present: tuple[str, ...] = ()
 
     @property
     def facts(self) -> dict[str, Any]:
         """For the ledger."""
-        found = {
-            "absent": sorted(self.names),
-            "lease_over": list(self.over),
-            "without_lease": list(self.without_lease),
-        }
+        absent = sorted({*self.over, *self.without_lease} - {*self.present})
+        found = {"absent": absent, "lease_over": list(self.over), "without_lease": list(self.without_lease)}
         return {key: names for key, names in found.items() if names}
 
     def __str__(self) -> str:
         """What is waited for."""
         named, have = ", ".join(self.waiting), "has" if len(self.waiting) == 1 else "have"
-        return f"{named} {have} not been told and may answer with the version before for {self.seconds:.0f} s at most"
+        return f"{named} {have} not followed and may answer with the version before for {self.seconds:.0f} s at most"
 
 
 _known_since: dict[tuple[str, str, int], float] = {}  # project, model, decision: when this process knew of it first
 
 
 def left_behind(target: ServingTarget, decision: int) -> LeftBehind:
-    """The hosts that were not told of a decision which is in the ledger, where hosts have leases.
+    """The hosts that do not hold a decision which is in the ledger, where hosts have leases.
 
     Args:
         decision: number of the ledger's entry; its time counts from the first call.
@@ -236,33 +230,49 @@ def left_behind(target: ServingTarget, decision: int) -> LeftBehind:
     if serving.lease_seconds is None:
         return LeftBehind()
     known_since = _known_since.setdefault((str(project.root), target.name, decision), time.monotonic())
-    passed = time.monotonic() - known_since
-    leases = lease_record.read(project)
+    passed, leases = time.monotonic() - known_since, lease_record.read(project)
     waiting: dict[str, float] = {}
-    over, without = [], []
-    for name in _absent(target, leases):
+    over, without, present = [], [], []
+    for name, one in _may_answer(target, leases).items():
+        if isinstance(one, ModelObservation):
+            if _holds(one, decision):
+                continue
+            present.append(name)
         seconds = leases.get(name, {}).get(target.name)
         if seconds is None:
             without.append(name)
-        elif (left := surely_over_after(seconds) - passed) > 0:
+        elif (left := surely_over_after(seconds, serving.lease_over) - passed) > 0:
             waiting[name] = left
         else:
             over.append(name)
-    return LeftBehind(tuple(waiting), max(waiting.values(), default=0.0), tuple(over), tuple(without))
+    return LeftBehind(tuple(waiting), max(waiting.values(), default=0.0), tuple(over), tuple(without), tuple(present))
 
 
-def surely_over_after(seconds: float) -> float:
+def surely_over_after(seconds: float, lease_over: str = "refuse") -> float:
     """How long after a decision was recorded a lease that knows nothing of it has run out, by another's clock."""
-    return seconds * (1 + CLOCK_RATE) + MARGIN_SECONDS
+    margin = MARGIN_SECONDS if lease_over == "refuse" else BALANCER_SECONDS
+    return seconds * (1 + CLOCK_RATE) + margin
 
 
-def _absent(target: HostsServingTarget, leases: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
-    """The model's hosts that do not answer, and those that may serve it although it was moved to others."""
-    found = [host.name for host, one in target.observations().items() if isinstance(one, ModelyardError)]
+def _holds(one: ModelObservation, decision: int) -> bool:
+    """Whether a host's service holds a decision, or does not run."""
+    if one.port is None:
+        return True
+    workers = one.status.workers if one.status is not None else []
+    return one.spec is not None and all(
+        found >= decision for found in (one.spec.decision, *(w.decision for w in workers))
+    )
+
+
+def _may_answer(
+    target: HostsServingTarget, leases: Mapping[str, Mapping[str, float]]
+) -> dict[str, ModelObservation | ModelyardError]:
+    """The model's hosts, and those from which it was moved and which do not answer."""
+    found = {host.name: one for host, one in target.observations().items()}
     for host in host_connection.connections(target.local.project):
         if host.name not in found and target.name in leases.get(host.name, {}):
-            with suppress(ModelyardError):
+            try:
                 host.observe()
-                continue
-            found.append(host.name)
+            except ModelyardError as error:
+                found[host.name] = error
     return found
