@@ -16,8 +16,9 @@ from components.core.project import Project
 @click.argument("pipeline", required=False)
 @click.option("--haproxy", is_flag=True, help="Print HAProxy's configuration for PIPELINE: its health is /readyz.")
 @click.option("--bind", default=":8080", show_default=True, help="With --haproxy: the address on which it listens.")
+@click.option("--systemd", "unit_of", metavar="HOST", help="Print a unit that starts HOST's services at boot.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def hosts(pipeline: str | None, haproxy: bool, bind: str, as_json: bool) -> int:
+def hosts(pipeline: str | None, haproxy: bool, bind: str, unit_of: str | None, as_json: bool) -> int:
     """The hosts that serve, `[hosts.NAME]` in modelyard.toml: which answer, and what they serve.
 
     Exit code 1 if a host does not answer.
@@ -28,6 +29,9 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, as_json: bool) -> int:
     from flows.serving_targets import hosts_placement, hosts_report
 
     project = Project.find()
+    if unit_of is not None:
+        click.echo(_unit(project, unit_of), nl=False)
+        return 0
     if haproxy and pipeline is None:
         raise UsageError("whose services?", next_step="modelyard hosts PIPELINE --haproxy")
     if re.fullmatch(r"[0-9A-Za-z.*\[\]:-]*:[0-9]{1,5}", bind) is None:
@@ -70,3 +74,14 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, as_json: bool) -> int:
         rows += [[host.name, "", "absent", "", "", host.problem] for host in found if host.problem]
         table.show(["host", "model", "", "version", "workers", ""], sorted(rows))
     return 1 if any(host.problem for host in found) else 0
+
+
+def _unit(project: Project, name: str) -> str:
+    from components.deployment import host_unit
+    from flows.serving_targets import host_connection
+
+    hosts = {host.name: host for host in host_connection.connections(project)}
+    if name not in hosts:
+        raise NotFoundError(f"no host {name}", where="modelyard.toml", expected=", ".join(hosts) or "[hosts.NAME]")
+    host = hosts[name]
+    return host_unit.unit(name, host.user, host.settings.folder, host.settings.python)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import getpass
 import os
 import secrets
 import shlex
@@ -98,18 +99,27 @@ class HostConnection:
             return settings.address or settings.listen
         return self._name_for_ssh if settings.ssh else LOOPBACK
 
-    @functools.cached_property
+    @property
     def _name_for_ssh(self) -> str:
         """The host's own name or address, where `ssh` has been told another one for it (~/.ssh/config)."""
+        return self._ssh_options.get("hostname") or str(self.settings.ssh).rpartition("@")[2]
+
+    @property
+    def user(self) -> str:
+        """As whom the host is logged in to."""
+        return (self._ssh_options.get("user") if self.settings.ssh else None) or getpass.getuser()
+
+    @functools.cached_property
+    def _ssh_options(self) -> Mapping[str, str]:
+        """What `ssh` knows of the host; nothing where it cannot be asked."""
         words = ["ssh", "-G", str(self.settings.ssh)]
         try:
             said = subprocess.run(
                 words, capture_output=True, text=True, timeout=10, check=True, stdin=subprocess.DEVNULL
             )
-            names = [line.partition(" ")[2] for line in said.stdout.splitlines() if line.startswith("hostname ")]
         except (OSError, subprocess.SubprocessError):
-            names = []
-        return names[0] if names else str(self.settings.ssh).rpartition("@")[2]
+            return {}
+        return {key: value for key, _, value in (line.partition(" ") for line in reversed(said.stdout.splitlines()))}
 
     def fresh_observation(self) -> HostObservation | None:
         """What the host said within the last `FRESH_SECONDS`; None: it is to be asked."""

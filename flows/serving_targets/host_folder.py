@@ -84,7 +84,11 @@ def require_clone(folder: Path) -> None:
 
 
 def start_supervisor(project: Project) -> None:
-    """Start the supervisor unless it runs. Services that ran before a restart of the machine wait for their spec."""
+    """Start the supervisor unless it runs.
+
+    Services that ran before a restart of the machine wait until they are told what is in force: they are not started,
+    but those whose lease refuses requests until then.
+    """
     with state.lock(project):
         if supervisor.answers(project):
             return
@@ -92,7 +96,9 @@ def start_supervisor(project: Project) -> None:
         state.save(project, replace(stack_state, wanted=True))
         if not orphans.find(str(project.root)):  # else they outlived their supervisor, and go on
             for path in (state.folder(project) / "serving.d").glob("*.conf"):
-                path.unlink()
+                lease = Lease.read(project.service(path.stem.removeprefix(programs.SERVICE_PREFIX)))
+                if lease is None or not lease.refuses:
+                    path.unlink()
         supervisor.write_configuration(project, programs.of_host(project))
         supervisor.start(project)
 

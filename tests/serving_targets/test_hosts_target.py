@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from components.access import api_keys, project_door
 from components.access import secret as secrets
+from components.contracts import serving_lease
+from components.contracts.serving_lease import LEASE_FILE, Lease
 from components.contracts.serving_spec import OvertakenError, ServiceStatus, WorkerStatus
-from components.core.errors import CorruptArtifactError, ServingError, SpecError, UsageError
+from components.core.errors import CorruptArtifactError, ServingError, SpecError, StackError, UsageError
 from components.core.project import Project
+from components.deployment import host_unit
 from components.identity.package import Package
 from components.packaging.bundle import Bundle
 from components.release.production import Pin, PinnedState, Production
-from flows.platform import lifecycle
-from flows.serving_targets import host_connection, hosts_placement, hosts_report, hosts_target, lease_record
+from flows.platform import lifecycle, services
+from flows.serving_targets import (
+    host_boot,
+    host_connection,
+    host_folder,
+    hosts_placement,
+    hosts_report,
+    hosts_target,
+    lease_record,
+)
 from flows.serving_targets.host_connection import HostAbsentError, HostConnection
 from flows.serving_targets.host_leases import LeaseKeeper, LeftBehind, left_behind, surely_over_after
-from flows.serving_targets.host_protocol import HostObservation, ModelObservation
+from flows.serving_targets.host_protocol import Grant, HostObservation, ModelObservation
 from flows.serving_targets.hosts_target import HostsServingTarget
 from flows.serving_targets.local_target import LocalServingTarget
 from flows.serving_targets.serving_target import facts_of_hosts, target_of
@@ -265,6 +279,7 @@ def test_leases_are_granted_for_what_the_ledger_pins_and_end_with_the_setting(
     _renewed(hosts, keeper, 30.0)
     both = {"one": {"sample": 30.0}, "two": {"sample": 30.0}}
     eventually(lambda: lease_record.read(hosts.project) == both or keeper.renew(), "it is known that they follow it")
+    monkeypatch.setattr(host_connection, "FRESH_SECONDS", -1.0)
     monkeypatch.setattr(HostConnection, "observe", _is_away("one"))
     behind = left_behind(hosts.target, 7)
     assert behind.waiting == ("one",)
@@ -295,6 +310,33 @@ def _is_away(name: str) -> Callable[[HostConnection], HostObservation]:
         return observe(host)
 
     return observed
+
+
+@pytest.mark.slow
+def test_at_boot_a_service_comes_back_only_under_a_lease_and_answers_when_it_is_renewed(hosts: Hosts) -> None:
+    folders = {name: Project(folder) for name, folder in hosts.folders.items()}
+    port = {host.name: one.port for host, one in hosts.target._present().items()}["one"]
+    for project in folders.values():
+        lifecycle.down(project)
+    Lease(boot="before the restart", since=1.0, seconds=60.0).write(folders["one"].service("sample"))
+    for project in folders.values():
+        words = [sys.executable, "-m", "flows.serving_targets.host_boot", "start", str(project.root)]
+        subprocess.run(words, check=True, cwd=project.root)
+    url = f"http://127.0.0.1:{port}/readyz"
+
+    def answers() -> int | None:
+        try:
+            return httpx.get(url, trust_env=False).status_code
+        except httpx.TransportError:
+            return None
+
+    eventually(lambda: answers() == 503, "it has loaded what it has, and waits")
+    assert services.names(folders["two"]) == []
+    now = serving_lease.clock_seconds()
+    grant = Grant(boot=serving_lease.boot_id(), since=now, seconds={"sample": 60.0})
+    assert host_folder.take_leases(folders["one"], grant) == ["sample"]
+    eventually(lambda: answers() == 200, "it answers")
+    (folders["one"].service("sample") / LEASE_FILE).unlink()
 
 
 @pytest.mark.slow
@@ -343,6 +385,32 @@ def test_a_service_that_does_not_answer_says_its_last_word(tmp_path: Path, monke
     assert [(one.state, one.url, one.note) for one in host.services] == [
         ("starting", "http://127.0.0.1:3000", "Error: cannot assign 10.0.0.9")
     ]
+
+
+def test_a_unit_for_systemd_starts_a_host_at_boot(tmp_path: Path) -> None:
+    folder = tmp_path / "a 100% folder"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    text = host_unit.unit("serve1", "root", str(folder), ".venv/bin/python")
+    assert f"WorkingDirectory={str(folder).replace('%', '%%')}\n" in text
+    assert 'host_boot start "' in text
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("no systemd-analyze here (Debian: apt-get install systemd)")
+    path = tmp_path / host_unit.unit_name("serve1")
+    path.write_text(text)
+    done = subprocess.run([analyze, "verify", "--man=no", str(path)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    path.write_text(text.replace(".venv/bin/python", ".venv/bin/none"))
+    assert subprocess.run([analyze, "verify", "--man=no", str(path)], capture_output=True).returncode != 0
+
+
+def test_a_folder_that_no_controller_has_reached_is_not_started(tmp_path: Path) -> None:
+    for name in CODE:
+        (tmp_path / name).symlink_to(ROOT / name)
+    with pytest.raises(StackError, match="no project's host yet"):
+        host_boot.start(Project(tmp_path))
+    assert project_door.secret_of(Project(tmp_path)) is None
 
 
 def test_a_model_without_a_host_and_a_host_with_an_unknown_model_are_refused(tmp_path: Path) -> None:
