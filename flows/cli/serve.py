@@ -68,7 +68,11 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
             target = target_of(project, pipeline)
             target.move(port)
             if isinstance(target, HostsServingTarget):
-                log(f"every host listens on {port} now; for the balancer: `modelyard hosts {pipeline} --haproxy`")
+                away = target.absent_hosts()
+                each = f"every host but {', '.join(away)}" if away else "every host"
+                log(f"{each} listens on {port} now; for the balancer: `modelyard hosts {pipeline} --haproxy`")
+                if away:
+                    log(f"note: {', '.join(away)} did not answer and keeps its port: run this again when it does")
         outcome = promotion.follow(project, pipeline, "champion", version.version, None, log)
     if outcome.url is None:
         raise NotFoundError(f"{pipeline} is not served", next_step="`modelyard status`")

@@ -12,9 +12,7 @@ import getpass
 import os
 import secrets
 import shlex
-import shutil
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -32,7 +30,9 @@ from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
 from flows.platform.ports import LOOPBACK
 from flows.platform.process_mark import PROGRAM, STACK
+from flows.serving_targets import session_folder
 from flows.serving_targets.host_protocol import FORMAT, READY_LINE, Grant, HostObservation
+from flows.serving_targets.session_folder import SessionFolder
 
 CONNECT_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 30.0
@@ -53,9 +53,15 @@ _SSH_OPTIONS = {
     "RequestTTY": "no",
 }
 
+_remove_left = functools.cache(session_folder.remove_left)  # once in a process
+
 
 class HostAbsentError(StackError):
     """A host cannot be reached, or does not answer in time."""
+
+
+class OtherVersionError(HostAbsentError):
+    """The agent of a host speaks another interface than this version."""
 
 
 class HostConnection:
@@ -68,7 +74,7 @@ class HostConnection:
         self._observe_lock = threading.Lock()
         self._client: httpx.Client | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._folder: Path | None = None
+        self._folder: SessionFolder | None = None
         self._attempt: threading.Thread | None = None
         self._attempts = self._silent = 0
         self._next_attempt = 0.0
@@ -285,10 +291,11 @@ class HostConnection:
         self._end_process()
         if self.settings.ssh is None and not (Path(self.settings.folder) / self.settings.python).is_file():
             raise self._absent(f"{self.settings.folder} has no {self.settings.python}: `make install` there makes it")
-        self._folder = Path(tempfile.mkdtemp(prefix="modelyard-"))  # mode 0700; short, as a socket's path must be
-        socket = self._folder / "agent"
+        _remove_left()
+        self._folder = SessionFolder()
+        socket = self._folder.path / "agent"
         command = self._command(socket)
-        stderr = self._folder / "stderr"
+        stderr = self._folder.path / "stderr"
         # The marks of this process's own stack are not the host's.
         variables = {key: value for key, value in os.environ.items() if key not in (PROGRAM, STACK)}
         variables.pop("MODELYARD_PROJECT", None)
@@ -311,12 +318,12 @@ class HostConnection:
             said = stderr.read_text(errors="replace").strip().splitlines()
             raise self._absent(" ".join(said[-3:])[-500:] or line or f"exit code {process.returncode}")
         if line.removeprefix(READY_LINE).strip() != str(FORMAT):
-            raise HostAbsentError(
+            raise OtherVersionError(
                 f"the host {self.name} has another version of Modelyard",
                 where=self.place,
-                got=f"interface {line.removeprefix(READY_LINE).strip()}",
-                expected=f"interface {FORMAT}",
-                next_step="the same version in both clones, then `make install` there",
+                got=f"it speaks interface {line.removeprefix(READY_LINE).strip()}",
+                expected=f"interface {FORMAT}, as this version does",
+                next_step="`git pull` and `make install` in the clone with the older version",
             )
         with ExitStack() as on_failure:
             client = http_client.over_socket(socket)
@@ -369,7 +376,7 @@ class HostConnection:
                 process.stdout.close()
         folder, self._folder = self._folder, None
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
 
 
 def _line_within(stream: IO[bytes], seconds: float) -> str:

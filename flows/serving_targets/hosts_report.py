@@ -11,7 +11,7 @@ from components.core.errors import ModelyardError
 from components.core.project import Project
 from flows.platform.diagnostics import Finding
 from flows.serving_targets import host_connection, hosts_placement
-from flows.serving_targets.host_connection import HostAbsentError, HostConnection
+from flows.serving_targets.host_connection import HostAbsentError, HostConnection, OtherVersionError
 from flows.serving_targets.host_protocol import ModelObservation
 
 
@@ -88,6 +88,8 @@ def finding(project: Project) -> Finding:
 def _host(connection: HostConnection) -> Host:
     try:
         observed = connection.observe().models
+    except OtherVersionError as error:
+        return Host(connection.name, connection.place, f"{error.what}; {error.got}")
     except HostAbsentError as error:
         return Host(connection.name, connection.place, str(error.got or error.what))
     except ModelyardError as error:

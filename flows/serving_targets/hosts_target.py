@@ -96,6 +96,10 @@ class HostsServingTarget:
             return {host: found.models.get(self.name, ModelObservation()) for host, found in known.items()}
         return dict(zip(hosts, _threads.map(observe, hosts), strict=True))
 
+    def absent_hosts(self) -> list[str]:
+        """The names of the model's hosts that do not answer."""
+        return [host.name for host, one in self.observations().items() if isinstance(one, ModelyardError)]
+
     def _present(self) -> dict[HostConnection, ModelObservation]:
         return {host: one for host, one in self.observations().items() if isinstance(one, ModelObservation)}
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,13 +37,15 @@ from flows.serving_targets import (
     hosts_report,
     hosts_target,
     lease_record,
+    session_folder,
 )
 from flows.serving_targets.host_connection import HostAbsentError, HostConnection
 from flows.serving_targets.host_leases import LeaseKeeper, LeftBehind, left_behind, surely_over_after
-from flows.serving_targets.host_protocol import Grant, HostObservation, ModelObservation
+from flows.serving_targets.host_protocol import FORMAT, Grant, HostObservation, ModelObservation
 from flows.serving_targets.hosts_target import HostsServingTarget
 from flows.serving_targets.local_target import LocalServingTarget
 from flows.serving_targets.serving_target import facts_of_hosts, target_of
+from flows.serving_targets.session_folder import SessionFolder
 from tests.packaging import small_bundle
 from tests.waiting import eventually
 
@@ -385,6 +388,47 @@ def test_a_service_that_does_not_answer_says_its_last_word(tmp_path: Path, monke
     assert [(one.state, one.url, one.note) for one in host.services] == [
         ("starting", "http://127.0.0.1:3000", "Error: cannot assign 10.0.0.9")
     ]
+
+
+def test_folders_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = (
+        "import os, signal, tempfile; from flows.serving_targets.session_folder import SessionFolder\n"
+        f"tempfile.tempdir = {str(tmp_path)!r}\n"
+        "folder = SessionFolder(); (folder.path / 'agent').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    own = SessionFolder()
+    (other,) = set(tmp_path.iterdir()) - {own.path}
+    assert session_folder.remove_left() == [], "it is young: its process may just be making it"
+    for path in (other, own.path):
+        os.utime(path, (0, 0))
+    assert session_folder.remove_left() == [other]
+    own.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_host_with_another_version_says_so(tmp_path: Path) -> None:
+    project, folder = Project(tmp_path / "project"), tmp_path / "host"
+    for path in (project.root, folder):
+        path.mkdir()
+    python = folder / "python"
+    python.write_text("#!/bin/sh\necho modelyard host agent 1\nread line\n")
+    python.chmod(0o700)
+    (project.root / "modelyard.toml").write_text(f'[hosts.old]\nfolder = "{folder}"\npython = "python"\n')
+    [connection] = host_connection.connections(project)
+    with pytest.raises(HostAbsentError) as refused:
+        connection.observe()
+    assert refused.value.lines() == [
+        "the host old has another version of Modelyard",
+        f"  where:    {folder}",
+        "  got:      it speaks interface 1",
+        f"  expected: interface {FORMAT}, as this version does",
+        "  next:     `git pull` and `make install` in the clone with the older version",
+    ]
+    [host] = hosts_report.report(project)
+    assert host.problem == "the host old has another version of Modelyard; it speaks interface 1"
+    connection.close()
 
 
 def test_a_unit_for_systemd_starts_a_host_at_boot(tmp_path: Path) -> None:
