@@ -6,7 +6,6 @@ Each may be done again: what was done already is found and left alone.
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from components.contracts.gate_request import Gate, GateResult
 from components.contracts.serving_spec import RequestStats, SlotStatus, WorkerStatus
@@ -23,10 +22,8 @@ from components.registry.api import MissingError
 from components.release.ledger import VersionRef
 from components.release.production import Pin, Production
 from flows.pipelines import bundle_plan, signing, stages
-from flows.releases import challenger
+from flows.releases import challenger, outlasting
 from flows.releases.rollout import Refused, Rollout, Superseded, VerifiedVersion
-from flows.serving_targets import host_leases
-from flows.serving_targets.host_leases import LeftBehind
 from flows.serving_targets.serving_target import facts_of_hosts
 
 POLL_SECONDS = 0.25
@@ -188,7 +185,7 @@ def switch(rollout: Rollout, pin: Pin) -> None:
         if beside is not None and beside.package_digest == pin.package_digest:
             challenger.compare(rollout)
         rollout.pin("switching", lambda now: now.with_champion(pin))
-        _left_behind(rollout)
+        outlasting.left_behind(rollout, "switching")  # its time counts from here
         rollout.apply()
         status = rollout.service.wait(lambda worker: _serves(worker.champion, pin), f"serve version {pin.version}")
     else:
@@ -198,7 +195,7 @@ def switch(rollout: Rollout, pin: Pin) -> None:
         policy = rollout.context.spec.release.policy()
         facts = {"canary_percent": policy.canary_percent}
         rollout.pin("switching", lambda now: now.with_challenger(pin, policy))
-        _left_behind(rollout)
+        outlasting.left_behind(rollout, "switching")
         rollout.apply()
         status = rollout.service.wait(
             lambda worker: _serves(worker.challenger, pin) and worker.policy is not None,
@@ -248,34 +245,6 @@ def watch(rollout: Rollout) -> dict[str, float]:
     }
 
 
-def outlast_leases(rollout: Rollout) -> dict[str, Any]:
-    """Wait until hosts that were not told have surely stopped answering; a host that comes back is told.
-
-    Returns:
-        For the ledger, the hosts that are away: those whose leases have run out, and those without one.
-
-    Raises:
-        Superseded: the registry asks for another version by now.
-    """
-    said = set[str]()
-    while (left := _left_behind(rollout)).waiting:
-        if left.present and not rollout.service.is_applied(rollout.pinned().production):
-            rollout.apply()
-        if set(left.waiting) - said - {*left.present}:
-            rollout.context.log(f"waiting: {left}")
-            said |= {*left.waiting}
-        if not rollout.is_still_desired():
-            raise Superseded
-        time.sleep(POLL_SECONDS)
-    return left.facts
-
-
-def _left_behind(rollout: Rollout) -> LeftBehind:
-    """The hosts that were not told of the switch; its time counts from the first call in this process."""
-    decided = rollout.entry("switching")
-    return LeftBehind() if decided is None else host_leases.left_behind(rollout.service, decided.sequence)
-
-
 def leave(rollout: Rollout) -> None:
     """Have the service hold what is pinned and nothing staged; stop one that has nothing to serve."""
     pinned = rollout.apply().production
@@ -286,8 +255,9 @@ def leave(rollout: Rollout) -> None:
 def withdraw(rollout: Rollout) -> None:
     """No version is champion any more: the service answers what it is answering, and stops."""
     rollout.pin("withdrawing", lambda _: Production())
+    outlasting.left_behind(rollout, "withdrawing")
     rollout.service.stop()
-    rollout.record("withdrawn")
+    rollout.record("withdrawn", **outlasting.outlast(rollout, "withdrawing"))
 
 
 def unloadable(reason: str) -> Refused:
