@@ -13,12 +13,13 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from components.contracts import settings
 from components.contracts.settings import HostedSettings
-from components.core.errors import ModelyardError
+from components.core.errors import ModelyardError, SpecError
 from components.core.log import Log
 from components.core.project import Project
 from components.release import ledger as ledgers
@@ -54,17 +55,20 @@ class LeaseKeeper:
         self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "lease")
         self._running: dict[str, Future[None]] = {}
         self._problems: dict[str, str] = {}
+        self._settings: tuple[HostedSettings, tuple[HostConnection, ...]] = (HostedSettings(), ())
 
     def renew(self) -> None:
         """Look at every host and renew what is in force there; a host that is still being asked is left out.
 
-        Raises:
-            SpecError: `modelyard.toml` is wrong; nothing is renewed.
+        While `modelyard.toml` is wrong, what it said before goes on: else a slip of the pen would end all leases.
         """
-        serving = settings.read(self._project.root).serving
+        with suppress(SpecError):  # each look of the controller says it
+            serving = settings.read(self._project.root).serving
+            self._settings = (serving, host_connection.connections(self._project))
+        serving, hosts = self._settings
         if serving.lease_seconds is None and self._record.is_empty():
             return
-        for host in host_connection.connections(self._project):
+        for host in hosts:
             running = self._running.get(host.name)
             if running is None or running.done():
                 self._running[host.name] = self._threads.submit(self._renew, host, serving)

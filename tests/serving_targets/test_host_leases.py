@@ -19,6 +19,7 @@ from flows.serving_targets.host_leases import LeaseKeeper, LeftBehind, is_in_for
 from flows.serving_targets.host_protocol import Grant, HostObservation, ModelObservation
 from flows.serving_targets.lease_record import LeaseRecord
 from flows.serving_targets.serving_target import target_of
+from tests.waiting import eventually
 
 BOOT = serving_lease.boot_id()
 LEASE = 60.0
@@ -126,6 +127,19 @@ def test_the_longest_lease_is_known_before_it_is_granted_and_a_shorter_one_once_
     observed(monkeypatch, {"far": ModelObservation()})
     renew(30.0, ModelObservation(), 141.0)
     assert known() is None
+
+
+def test_a_slip_in_the_settings_ends_no_lease(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper, granted = LeaseKeeper(project, print), list[str]()
+    monkeypatch.setattr(LeaseKeeper, "_in_force", lambda *_: {"digits": PINNED})
+    monkeypatch.setattr(HostConnection, "grant", lambda host, _: granted.append(host.name))
+    observed(monkeypatch, {"far": seen(), "near": seen(over=True)})
+    keeper.renew()
+    eventually(lambda: sorted(granted) == ["far", "near"], "both hold leases")
+    (project.root / "modelyard.toml").write_text("[serving]\nlease_secnds = 60\n")
+    granted.clear()
+    keeper.renew()
+    eventually(lambda: granted == ["near"], "the one whose lease is over gets another")
 
 
 def test_who_is_left_behind(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
