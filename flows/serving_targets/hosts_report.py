@@ -77,12 +77,23 @@ def finding(project: Project) -> Finding:
     hosts = report(project)
     if not hosts:
         return Finding("hosts", "ok", "this machine serves")
+    serving = settings.read(project.root).serving
     absent = [f"{host.name}: {host.problem}" for host in hosts if host.problem]
-    if not absent:
-        return Finding("hosts", "ok", f"{len(hosts)} answer: {', '.join(host.name for host in hosts)}")
-    allowed = settings.read(project.root).serving.absent_hosts
-    what_to_do = "releases wait for them; `[serving] absent_hosts` allows some"
-    return Finding("hosts", "fail" if len(absent) > allowed else "warn", "; ".join(absent), what_to_do)
+    if absent:
+        what_to_do = "releases wait for them; `[serving] absent_hosts` allows some"
+        return Finding("hosts", "fail" if len(absent) > serving.absent_hosts else "warn", "; ".join(absent), what_to_do)
+    bare = [
+        f"{one.model} on {host.name}"
+        for host in hosts
+        for one in host.services
+        if one.workers and not one.lease_seconds
+    ]
+    if serving.lease_seconds is not None and bare:
+        what_to_do = (
+            "a controller grants leases; bundles of before leases know none: `modelyard run PIPELINE --force bundle`"
+        )
+        return Finding("hosts", "warn", f"without a lease: {', '.join(bare)}", what_to_do)
+    return Finding("hosts", "ok", f"{len(hosts)} answer: {', '.join(host.name for host in hosts)}")
 
 
 def _host(connection: HostConnection) -> Host:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,11 +13,16 @@ from components.contracts import serving_lease
 from components.contracts.serving_lease import Lease
 from components.contracts.serving_spec import ServiceStatus, ServingSpec, SlotStatus, WorkerStatus
 from components.core.project import Project
-from components.release.production import Pin, PinnedState, Production
+from components.release import history
+from components.release import ledger as ledgers
+from components.release import production as productions
+from components.release.production import PRODUCTION, Pin, PinnedState, Production
+from flows.releases import rollback
 from flows.serving_targets import host_connection, host_folder, host_leases, lease_record
 from flows.serving_targets.host_connection import HostAbsentError, HostConnection
 from flows.serving_targets.host_leases import LeaseKeeper, LeftBehind, is_in_force, left_behind, surely_over_after
 from flows.serving_targets.host_protocol import Grant, HostObservation, ModelObservation
+from flows.serving_targets.hosts_target import HostsServingTarget
 from flows.serving_targets.lease_record import LeaseRecord
 from flows.serving_targets.serving_target import target_of
 from tests.waiting import eventually
@@ -165,6 +171,47 @@ def test_who_is_left_behind(project: Project, monkeypatch: pytest.MonkeyPatch) -
     settings.write_text(settings.read_text().replace("[hosts.near]", "models = []\n[hosts.near]"))
     observed(monkeypatch, {"far": None, "near": seen()})
     assert left_behind(target_of(project, "digits"), 8).waiting == ("far",), "moved away, and cut off"
+
+
+def test_a_rollback_is_served_once_the_lease_of_a_host_that_is_away_is_over(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, log = ledgers.of(project, "digits"), list[str]()
+    facts = {PRODUCTION: PINNED.production.model_dump(mode="json"), "going_back": True}
+    for event, more in (("asked", facts), ("switched", {})):
+        entry = ledger.append(
+            event,  # type: ignore[arg-type]
+            release="r", role="champion", before=None, after=PIN.side, asked_by="me", facts=more,
+        )  # fmt: skip
+    pinned = PinnedState(sequence=1, production=PINNED.production)
+    assert productions.decided(ledger.entries()) == pinned
+    monkeypatch.setattr(host_connection, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(HostsServingTarget, "is_applied", lambda *_: True)
+    monkeypatch.setattr(host_leases, "surely_over_after", lambda *_: 1.0)
+    LeaseRecord(project).put("far", {"digits": LEASE})
+    observed(monkeypatch, {"far": None, "near": seen()})
+    target, [release] = target_of(project, "digits"), history.releases(ledger.entries())
+    assert rollback.carry_out(target, ledger, release, log.append, waits=False) == entry, "the controller looks again"
+    begun = time.monotonic()
+    served = rollback.carry_out(target, ledger, release, log.append)
+    assert 0.5 < time.monotonic() - begun < 5
+    assert (served.event, served.facts) == ("served", {"absent": ["far"], "lease_over": ["far"]})
+    assert log[0].startswith("waiting: far has not followed and may answer with the version before for 1 s")
+
+
+def test_a_rollback_that_is_overtaken_while_it_waits_ends(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = ledgers.of(project, "digits")
+    for release, version in (("r", "4"), ("s", "5")):
+        pin = Pin(version=version, package_digest=version * 64, bundle=f"digits:{version}", bundle_digest=None)
+        facts = {PRODUCTION: Production(champion=pin).model_dump(mode="json")}
+        ledger.append(
+            "asked", release=release, role="champion", before=None, after=pin.side, asked_by="me", facts=facts
+        )  # fmt: skip
+    LeaseRecord(project).put("far", {"digits": LEASE})
+    observed(monkeypatch, {"far": None, "near": seen()})
+    record = rollback.Recorder(ledger, history.releases(ledger.entries())[0], print)
+    ended = rollback._outlast(target_of(project, "digits"), ledger, record, PIN, 1, print, waits=True)
+    assert ended.event == "superseded"
 
 
 def test_no_lease_outlasts_a_decision_whatever_is_late_on_its_way(

@@ -279,7 +279,9 @@ def test_leases_are_granted_for_what_the_ledger_pins_and_end_with_the_setting(
     monkeypatch.setattr(LeaseKeeper, "_in_force", lambda *_: pinned)
     log: list[str] = []
     keeper = LeaseKeeper(hosts.project, log.append)
+    assert "sample on one, sample on two" in hosts_report.finding(hosts.project).found
     _renewed(hosts, keeper, 30.0)
+    assert hosts_report.finding(hosts.project).verdict == "ok"
     both = {"one": {"sample": 30.0}, "two": {"sample": 30.0}}
     eventually(lambda: lease_record.read(hosts.project) == both or keeper.renew(), "it is known that they follow it")
     monkeypatch.setattr(host_connection, "FRESH_SECONDS", -1.0)
