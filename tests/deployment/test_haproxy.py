@@ -85,6 +85,7 @@ def test_haproxy_takes_the_file(tmp_path: Path, lease_over: LeaseOver | None) ->
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_what_one_host_refuses_another_one_answers(tmp_path: Path) -> None:
     hosts = [Host("over", is_over=False, refuses=True), Host("good", is_over=False, refuses=True)]
     with balanced(tmp_path, hosts, "refuse") as client:
@@ -93,6 +94,7 @@ def test_what_one_host_refuses_another_one_answers(tmp_path: Path) -> None:
         assert {asked(client) for _ in range(4)} == {(200, "good")}
 
 
+@pytest.mark.slow
 def test_where_no_host_is_ready_those_that_live_are_asked(tmp_path: Path) -> None:
     hosts = [Host("one", is_over=True, refuses=False), Host("two", is_over=False, refuses=False)]
     with balanced(tmp_path, hosts, "unready") as client:
