@@ -9,10 +9,11 @@ from __future__ import annotations
 import posixpath
 import re
 
-from components.deployment.shutdown import DRAIN_SECONDS, MARGIN_SECONDS
+from components.deployment.shutdown import DRAIN_SECONDS
 
 MODULE = "flows.serving_targets.host_boot"
 START_SECONDS = 60
+END_SECONDS = 60  # beside what services answer: the supervisor, and what hangs
 
 
 def unit_name(host: str) -> str:
@@ -47,7 +48,7 @@ ExecStop={run} stop {_word(folder)}
 Restart=on-failure
 RestartSec=10
 TimeoutStartSec={START_SECONDS}
-TimeoutStopSec={DRAIN_SECONDS + MARGIN_SECONDS}
+TimeoutStopSec={DRAIN_SECONDS + END_SECONDS}
 LimitNOFILE=65536
 UMask=0077
 NoNewPrivileges=yes
