@@ -17,6 +17,7 @@ from components.tasks.task import Prediction
 from serving import json_text, shadow
 from serving.canary import choose
 from serving.input_contract import Judgement
+from serving.lease import FollowedLease
 from serving.prediction_log import PredictionLog
 from serving.problem import RefusedRequest
 from serving.request import PredictionRequest
@@ -78,8 +79,9 @@ class Answerer:
         log: what is answered goes there, if anywhere.
     """
 
-    def __init__(self, slot_manager: SlotManager) -> None:
+    def __init__(self, slot_manager: SlotManager, lease: FollowedLease | None = None) -> None:
         self._slot_manager = slot_manager
+        self._lease = lease or FollowedLease(None)
         self.log: PredictionLog | None = None
         self.waiting = 0
         self._seconds = 0.0  # of a request, from its queue to its answer, smoothed
@@ -88,8 +90,11 @@ class Answerer:
         """The slot that answers a request; it stays the same while the request is read and answered.
 
         Raises:
-            RefusedRequest: 409, no slot has the version that the request names; 503, there is no champion.
+            RefusedRequest: 409, no slot has the version that the request names; 503, there is no champion, or the
+                service's lease has run out.
         """
+        if context.version is None:
+            self._lease.require()
         return choose(self._slot_manager.current, context.version, context.key)
 
     @contextmanager

@@ -22,6 +22,7 @@ from serving.answering import Answerer
 from serving.connection_limits import MAX_HEADERS
 from serving.exchange import Answer, HttpRequest, Reply, StreamedReply, encoded, json_reply
 from serving.explanations import Explanations
+from serving.lease import READY_PATH
 from serving.native import Native
 from serving.openapi import document, examples
 from serving.prediction_log import PredictionLog
@@ -62,7 +63,7 @@ class ModelApp:
         logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
         self._worker = worker
         self._slot_manager = worker.slot_manager
-        answerer = Answerer(worker.slot_manager)
+        answerer = Answerer(worker.slot_manager, worker.lease)
         answerer.log = worker.log = PredictionLog.of_process(worker.settings.log, lambda: answerer.waiting > 1)
         native = Native(answerer)
 
@@ -77,6 +78,7 @@ class ModelApp:
             "/feedback": {"POST": take_feedback},
             "/model": {"GET": self.model},
             "/status": {"GET": self.status},
+            READY_PATH: {"GET": self.ready},
             "/release": {"GET": self.status},  # as clients of earlier versions ask
             "/": {"GET": self.page},  # BentoML's own page loads scripts from the network
             "/openapi.json": {"GET": self.openapi},
@@ -91,6 +93,8 @@ class ModelApp:
 
     def has(self, path: str) -> bool:
         """Whether this application answers a path, with whatever status."""
+        if path == READY_PATH:  # BentoML's own, but where a lease has run out
+            return self._router.route(path) is not None and self._worker.lease.is_over
         return self._router.route(path) is not None or path.startswith(PROTOCOL_PATHS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,6 +159,12 @@ class ModelApp:
     async def status(self, _: HttpRequest) -> Answer:
         """The status of each worker of the service."""
         return Reply(self._worker.service_status().model_dump_json().encode())
+
+    async def ready(self, _: HttpRequest) -> Answer:
+        """Whether the service's lease has not run out."""
+        if self._worker.lease.is_over:
+            raise self._worker.lease.refusal()
+        return Reply(b"\n", 200, b"text/plain; charset=utf-8")
 
     async def page(self, _: HttpRequest) -> Answer:
         """The HTML page."""

@@ -125,5 +125,7 @@ class Explanations:
         )
 
     def _slot(self, version: str | None) -> ModelSlot:
+        if version is None:
+            self._worker.lease.require()
         slots = self._worker.slot_manager.current
         return slots.champion if version is None and slots.champion is not None else choose(slots, version, None)

@@ -18,6 +18,7 @@ from components.contracts.serving_spec import (
 from components.identity import manifest as manifests
 from serving import loaded
 from serving.heartbeats import Heartbeats
+from serving.lease import FollowedLease
 from serving.prediction_log import PredictionLog
 from serving.settings import ServingSettings
 from serving.slot_manager import SlotManager
@@ -47,6 +48,7 @@ class Worker:
         self._changed, self._end = threading.Event(), threading.Event()
         self.slot_manager = SlotManager(self.settings.model, threads, self._changed.set)
         self._service = service
+        self.lease = FollowedLease(service)
         self._heartbeats = Heartbeats(service) if service else None
         self._seen: tuple[int, int, int] | None = None
         self._failure: str | None = None
@@ -103,6 +105,8 @@ class Worker:
             spec_format=SPEC_FORMAT,
             decision=current.decision,
             draining=self._draining,
+            lease_seconds=self.lease.seconds,
+            lease_is_over=self.lease.is_over,
         )
 
     def service_status(self) -> ServiceStatus:
@@ -122,6 +126,8 @@ class Worker:
 
     def _follow(self) -> None:
         while not self._end.wait(WATCH_SECONDS):
+            if self.lease.refresh():
+                self._changed.set()
             if spec := self._changed_spec():
                 self.slot_manager.reconcile(spec)
 

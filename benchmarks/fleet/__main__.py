@@ -8,7 +8,8 @@ is in force, no release is carried out twice, the ledger's order is whole, no pr
 `--break NAME` switches one protection off, and must give violations (no-fence, same-name, no-prove,
 no-order, no-look, no-condition).
 
-    python -m benchmarks.fleet [--models 1000] [--hosts 200] [--hours 24] [--seed 0] [--break no-fence]
+    python -m benchmarks.fleet [--models 1000] [--hosts 200] [--hours 24] [--seed 0] [--lease-seconds 60]
+        [--break no-fence]
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ def measure(
     calls: float = 0.05,
     haste: float = 1.0,
     broken: list[str] | None = None,
+    lease_seconds: float | None = None,
 ) -> list[Figure]:
     """The same fleet without failures and with them; with a protection off, with failures alone."""
     figures = []
     for failures in (True,) if broken else (False, True):
-        settings = Settings(models, hosts, hours, seed, failures, calls, haste, frozenset(broken or ()))
+        settings = Settings(models, hosts, hours, seed, failures, calls, haste, frozenset(broken or ()), lease_seconds)
         begin = time.perf_counter()
         watch = World(settings).run()
         spent = time.perf_counter() - begin
@@ -76,6 +78,7 @@ def _figures(watch: Watch, settings: Settings, spent: float) -> list[Figure]:
         ("... of so many, millions", sum(watch.requests.values()) / 1e6, "", None),
         ("... by a host that is cut off, of the version that it had", watch.requests[STALE], "", None),
         ("... such a host answers so at most", max(watch.stale_seconds, default=0.0), "s", None),
+        ("... seconds in which no host has a lease, since what decides is away", watch.silent_seconds, "s", None),
         ("... by the version before, where the pinned one cannot be loaded", watch.requests[INSTEAD], "", None),
         ("... leaders killed, that had a successor", len(watch.take_overs), "", None),
         ("... after, p50", _at(take_overs, 0.5), "s", None),
@@ -100,5 +103,6 @@ if __name__ == "__main__":
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--calls", type=float, default=0.05, help="longest call of database and registry, in seconds")
     options.add_argument("--haste", type=float, default=1.0, help="so many times as often controllers and writes fail")
+    options.add_argument("--lease-seconds", type=float, help="a host that is cut off for so long answers nobody")
     options.add_argument("--break", dest="broken", action="append", choices=sorted(BREAKS))
     sys.exit(figure.command(measure, options))

@@ -86,6 +86,7 @@ class Controller:
                 return
             self._lead()
             if self.epoch is not None:
+                self.world.watch.renewed()
                 self._look_at_changed()
 
     def _lead(self) -> None:

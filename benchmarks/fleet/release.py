@@ -270,7 +270,10 @@ def _steps(rollout: Rollout, withdraws: bool) -> Steps:
         if not withdraws and "withdrawing" not in rollout.done:
             raise SupersededError
         yield from rollout.pin("withdrawing", lambda _: Production())
+        is_reached = all(replica.host.is_reached for replica in world.services[rollout.model].replicas)
         world.services[rollout.model].stop()
+        if not is_reached:
+            yield from actor.wait(world.settings.outlasted_seconds)
         yield from rollout.record("withdrawn")
         return
     asked = rollout.entry("asked")

@@ -57,7 +57,7 @@ class Replica:
     def __init__(self, service: Service, host: Host) -> None:
         self.service, self.host, self.world = service, host, service.world
         self.life = 0
-        self.is_running = self.is_retired = self.reconnects = self._follows = False
+        self.is_running = self.is_retired = self.reconnects = self.is_lease_over = self._follows = False
         self.seen = 0
         self.loaded: set[str] = set()
         self.failed: set[str] = set()
@@ -73,7 +73,7 @@ class Replica:
     @property
     def answers(self) -> Pin | None:
         """The version that answers requests here."""
-        return self.champion if self.host.is_up and self.is_running else None
+        return self.champion if self.host.is_up and self.is_running and not self.is_lease_over else None
 
     def start(self, after: float | None = None) -> None:
         """Start the process, empty."""
@@ -83,7 +83,7 @@ class Replica:
     def end(self) -> None:
         """The process is gone."""
         self.life += 1
-        self.is_running = self.reconnects = self._follows = False
+        self.is_running = self.reconnects = self.is_lease_over = self._follows = False
         self.seen = 0
         self.loaded, self.failed = set(), set()
         self.champion = self.champion_failed = self.challenger = self.previous = self.staged = None
@@ -140,7 +140,7 @@ class Replica:
         if life == self.life:
             self._follows = False
             if self.host.is_reached:
-                self.reconnects = False
+                self.reconnects = self.is_lease_over = False
             self.world.look(self.service.model)
 
     def _take(self, spec: Spec, life: int) -> Timeouts:

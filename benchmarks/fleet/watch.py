@@ -60,6 +60,7 @@ class Watch:
         self.take_overs: list[float] = []
         self.stale_seconds: list[float] = []
         self.leader: str | None = None
+        self.silent_seconds = self._renewed_at = 0.0
         self._since: dict[str, float] = {}
         self._states: dict[str, Counter[str]] = {}
         self._wrong: dict[str, str] = {}
@@ -237,6 +238,15 @@ class Watch:
         answering = [replica.answers for replica in service.replicas]
         if service.is_started and all(pin is not None and pin.version == promotion.version for pin in answering):
             promotion.converged = now
+
+    def renewed(self) -> None:
+        """A controller that leads looks at the hosts, and renews their leases if it can read the ledger."""
+        if not self.world.database.is_up:
+            return
+        now, lease = float(self.world.env.now), self.world.settings.lease_seconds
+        if lease is not None:
+            self.silent_seconds += max(0.0, now - self._renewed_at - lease)
+        self._renewed_at = now
 
     def led(self, name: str) -> None:
         """A controller has taken the lease."""

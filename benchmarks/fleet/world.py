@@ -23,6 +23,7 @@ from components.core.errors import ModelyardError
 from components.release import production as productions
 from components.release.entry import Entry, Event, Role, VersionRef
 from components.release.production import PRODUCTION, Pin, Production
+from flows.serving_targets.host_leases import surely_over_after
 
 HOUR, DAY = 3600.0, 86400.0
 REPLICAS = 3
@@ -47,6 +48,8 @@ class Settings:
     Args:
         call_seconds: the longest that a call of the database or the registry takes; races are the likelier.
         haste: so many times as often controllers fail, writes hang, and people ask for something else at once.
+        host_days: between two failures of a host, on average.
+        lease_seconds: a host that is cut off for so long answers nobody; None: it answers on.
     """
 
     models: int = 1000
@@ -57,6 +60,13 @@ class Settings:
     call_seconds: float = 0.05
     haste: float = 1.0
     broken: frozenset[str] = frozenset()
+    lease_seconds: float | None = None
+    host_days: float = 4.0
+
+    @property
+    def outlasted_seconds(self) -> float:
+        """After so long a host that is not reached surely answers nobody, where there are leases."""
+        return 0.0 if self.lease_seconds is None else surely_over_after(self.lease_seconds)
 
 
 @dataclass(frozen=True)
@@ -285,7 +295,7 @@ class World:
 
     def _host_fails(self, host: Host) -> Generator[Any, Any, None]:
         while True:
-            yield self.env.timeout(self.dice.expovariate(1 / (4 * DAY)))
+            yield self.env.timeout(self.dice.expovariate(1 / (self.settings.host_days * DAY)))
             if self.chance(0.5):
                 yield from self._dies(host)
             else:
@@ -310,7 +320,13 @@ class World:
         for replica in host.replicas:
             self.look(replica.service.model)
         self.env.process(self._replaced(host, list(host.replicas)))
-        yield self.env.timeout(self.between(5.0, HOUR / 2))
+        back = self.env.now + self.between(5.0, HOUR / 2)
+        if self.settings.lease_seconds is not None:
+            yield self.env.timeout(min(self.settings.lease_seconds, back - self.env.now))
+            for replica in host.replicas if self.env.now < back else ():
+                replica.is_lease_over = True
+                self.look(replica.service.model)
+        yield self.env.timeout(back - self.env.now)
         for replica in host.replicas:
             replica.reconnects = replica.is_running
         host.is_cut = False
@@ -320,7 +336,7 @@ class World:
 
     def _replaced(self, host: Host, replicas: list[Replica]) -> Generator[Any, Any, None]:
         lives = [replica.life for replica in replicas]
-        yield self.env.timeout(REPLACE_SECONDS)
+        yield self.env.timeout(max(REPLACE_SECONDS, self.settings.outlasted_seconds))
         if host.is_reached:
             return
         for replica, life in zip(replicas, lives, strict=True):

@@ -321,6 +321,8 @@ class WorkerStatus(Tolerant):
         spec_format: the format of `spec.json` that this process reads; 0: it does not say.
         decision: the decision of the spec with this generation.
         draining: it accepts no connections any more and ends once it has answered.
+        lease_seconds: how long it answers without news of what is in force (serving_lease.py); None: for good.
+        lease_is_over: whether that time has passed.
     """
 
     worker: int
@@ -339,6 +341,8 @@ class WorkerStatus(Tolerant):
     spec_format: int = 0
     decision: int = 0
     draining: bool = False
+    lease_seconds: float | None = None
+    lease_is_over: bool = False
 
 
 class ServiceStatus(Tolerant):

@@ -11,7 +11,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from components.contracts.kubernetes_settings import KubernetesSettings
@@ -210,15 +218,35 @@ class HostedSettings(Strict):
 
     Args:
         absent_hosts: a release goes on while at most so many of the hosts do not answer; a rollback waits for none.
+        lease_seconds: a host that hears nothing of what is in force for so long stops answering by itself; None: it
+            goes on with what it has.
+        lease_over: what it does then. `refuse`: it is not ready, and refuses requests; `unready`: it is not ready, so
+            that a balancer asks the others, and answers the requests that come all the same.
     """
 
     absent_hosts: int = Field(default=0, ge=0)
+    lease_seconds: Annotated[float, Field(ge=5, le=86_400)] | None = None
+    lease_over: Literal["refuse", "unready"] = "refuse"
+
+    @model_validator(mode="after")
+    def _over(self) -> Self:
+        if self.lease_seconds is None and "lease_over" in self.model_fields_set:
+            raise ValueError("lease_over needs lease_seconds: without it a host's service has no lease")
+        return self
+
+
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 class HostSettings(Strict):
-    """`[hosts.NAME]`: a machine that serves every model, in place of this one.
+    """`[hosts.NAME]`: a machine that serves models, in place of this one.
 
     Args:
+        models: the models that it serves; None: all of them.
         ssh: what `ssh` takes: a name of ~/.ssh/config, or USER@HOST; None: this machine.
         folder: a clone on that machine, in which `make install` ran: its services are started there.
         listen: the IPv4 address on which its services listen; 0.0.0.0: all of the machine's.
@@ -231,6 +259,11 @@ class HostSettings(Strict):
     listen: Annotated[str, AfterValidator(_ip_address)] = "127.0.0.1"
     address: Annotated[str, Field(pattern=r"^[0-9A-Za-z.-]+$")] | None = None
     python: str = ".venv/bin/python"
+    models: Annotated[tuple[ModelName, ...], BeforeValidator(_as_tuple)] | None = None
+
+    def serves(self, model: str) -> bool:
+        """Whether it is to serve a model."""
+        return self.models is None or model in self.models
 
 
 MachineName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
@@ -295,6 +328,8 @@ class Settings(Strict):
     def _one_place(self) -> Self:
         if self.hosts and self.kubernetes is not None:
             raise ValueError("models are served on hosts or by a cluster: remove [kubernetes], or every [hosts.NAME]")
+        if self.serving.lease_seconds is not None and not self.hosts:
+            raise ValueError("[serving] lease_seconds is for hosts: name them, [hosts.NAME], or remove it")
         return self
 
 

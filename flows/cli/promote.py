@@ -73,9 +73,11 @@ def _ask(name: str, version: str, role: Role, how: str) -> RollbackOutcome:
     from flows.cli.run import log
     from flows.platform import connections, lifecycle, people
     from flows.releases import authority, promotion
+    from flows.serving_targets import hosts_placement
 
     project = Project.find()
     located_yaml.read(project.pipeline_file(name), PipelineSpec)
+    hosts_placement.check(project, name)
     if people.are_enabled(project):
         people.required(project)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
@@ -100,8 +102,10 @@ def _show(name: str, role: Role, outcome: RollbackOutcome, as_json: bool) -> int
         status = target_of(Project.find(), name).status()
     except ModelyardError:  # what was asked for is done
         status = None
+    silent = outcome.entry.facts.get("lease_over", []) if outcome.entry is not None else []
     for host in status.absent if status is not None else ():
-        text = f"note: the host {host} is away; what it answers may be the version before, until it is back"
+        answers = "what it answers may be the version before, until it is back"
+        text = f"note: the host {host} is away; {'its lease is over: it answers nobody' if host in silent else answers}"
         click.secho(text, fg="yellow", err=True)
     if as_json:
         entry = outcome.entry.model_dump() if outcome.entry else None

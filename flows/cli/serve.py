@@ -34,7 +34,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
     from flows.pipelines import signing
     from flows.platform import connections, lifecycle, services
     from flows.releases import promotion
-    from flows.serving_targets import local_target
+    from flows.serving_targets import hosts_placement, local_target
     from flows.serving_targets.hosts_target import HostsServingTarget
     from flows.serving_targets.serving_target import target_of
 
@@ -46,6 +46,8 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
         )
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
+    if not foreground and not stop:
+        hosts_placement.check(project, pipeline)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
@@ -66,7 +68,11 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
             target = target_of(project, pipeline)
             target.move(port)
             if isinstance(target, HostsServingTarget):
-                log(f"every host listens on {port} now; for the balancer: `modelyard hosts {pipeline} --haproxy`")
+                away = target.absent_hosts()
+                each = f"every host but {', '.join(away)}" if away else "every host"
+                log(f"{each} listens on {port} now; for the balancer: `modelyard hosts {pipeline} --haproxy`")
+                if away:
+                    log(f"note: {', '.join(away)} did not answer and keeps its port: run this again when it does")
         outcome = promotion.follow(project, pipeline, "champion", version.version, None, log)
     if outcome.url is None:
         raise NotFoundError(f"{pipeline} is not served", next_step="`modelyard status`")

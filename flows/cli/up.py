@@ -14,8 +14,10 @@ def up() -> None:
     Programs that run already are left unchanged. State and logs are in .modelyard/.
     """
     from flows.platform import crashed_runs, lifecycle
+    from flows.serving_targets import hosts_placement
 
     project = Project.find()
+    hosts_placement.check(project)
     endpoints = lifecycle.up(project, log=lambda line: click.echo(f"  {line}", err=True))
     for run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
         click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)

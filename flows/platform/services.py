@@ -166,7 +166,10 @@ def _start(project: Project, template: Program, port: int | None) -> int:
         if processes is None or stack_state is None:
             raise StackError("the stack is not running", next_step="`modelyard up`")
         same_port = port is None or stack_state.ports.get(program_name) == port
-        chosen = stack_state.ports.get(program_name, FIRST_PORT) if port is None else port
+        other_ports = {other for owner, other in stack_state.ports.items() if owner != program_name}
+        own_port = stack_state.ports.get(program_name) if port is None else port
+        # A port that another service had is not taken, though it is free: a balancer may still ask that one there.
+        chosen = ports.choose(FIRST_PORT, other_ports) if own_port is None else own_port
         program = _at_port(template, chosen)
         process = processes.get(program_name)
         unchanged = same_port and process is not None and not program.differs(project)
@@ -183,7 +186,6 @@ def _start(project: Project, template: Program, port: int | None) -> int:
                     raise StackError(
                         f"port {port} is taken", got=ports.holder(port), next_step="choose another port, or free it"
                     )
-                other_ports = {other for owner, other in stack_state.ports.items() if owner != program_name}
                 chosen = ports.choose(FIRST_PORT, other_ports)
                 program = _at_port(template, chosen)
             state.save(project, stack_state.with_port(program_name, chosen))

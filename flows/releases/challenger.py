@@ -9,6 +9,7 @@ from components.contracts.serving_spec import RequestStats
 from components.registry import versions
 from components.registry.api import AliasMovedError
 from components.release.decision import DesiredState
+from flows.releases import outlasting
 from flows.releases.rollout import Rollout
 
 
@@ -22,6 +23,7 @@ def remove(rollout: Rollout) -> str:
     reason = str(broken or "its alias was taken away")
     compare(rollout)
     rollout.pin("removing", lambda now: now.without_challenger(), reason=reason, broken=broken is not None)
+    outlasting.left_behind(rollout, "removing")
     rollout.apply()
     if broken is not None and rollout.current is not None:
         desired = DesiredState.of(versions.aliases_of(rollout.api, rollout.name)).challenger

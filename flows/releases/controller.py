@@ -37,7 +37,8 @@ from flows.releases.preemption import PREEMPT
 from flows.releases.registry_poll import OWN_PERIOD_SECONDS, RegistryPoll
 from flows.releases.worker import Ending, Order
 from flows.releases.worker_process import WorkerProcess
-from flows.serving_targets import host_logs
+from flows.serving_targets import host_leases, host_logs
+from flows.serving_targets.host_leases import LeaseKeeper
 from flows.serving_targets.host_logs import HostLogs
 
 PERIOD_SECONDS = 1.0
@@ -206,7 +207,8 @@ class Controller:
             self._failed(name, memory, now, f"production of {name} does not come to rest")
             memory.refused = None
         else:
-            print(f"{name}: {decision.reason}", flush=True)
+            if decision.step != "roll back" or decision != memory.decision:  # else it waits for leases to run out
+                print(f"{name}: {decision.reason}", flush=True)
             self._write(name, "releasing", decision.reason)
             memory.decision = decision
             self._do(name, memory, decision, situation)
@@ -288,13 +290,14 @@ class Controller:
         elif decision.step == "roll back":
             left = situation.open.get(decision.role)
             if left is not None and left.is_direct:
-                rollback.finish(service, project, name, left, log)
+                rollback.finish(service, project, name, left, log, waits=False)
             elif situation.desired is not None and situation.desired.champion is not None:
                 requester, note = telling.requester_of_alias(project, name, memory.observer.ledger.entries())
                 if not authority.may_go_back(project, name, situation.desired.champion, note):
                     memory.needs_release = situation.desired
                     return
-                rollback.roll_back(service, project, name, situation.desired.champion, requester, log)
+                champion = situation.desired.champion
+                rollback.roll_back(service, project, name, champion, requester, log, waits=False)
                 if note is not None:
                     alias_notes.consume(project, note)
 
@@ -429,7 +432,13 @@ def main() -> None:
                 with contextlib.suppress(ModelyardError):  # a wrong modelyard.toml, which every look says
                     logs.look()
 
-        with periodically(bring_logs, host_logs.PERIOD_SECONDS):
+        leases = LeaseKeeper(project, lambda text: print(text, flush=True))
+
+        def renew_leases() -> None:
+            with contextlib.suppress(ModelyardError):
+                leases.renew() if controller.is_leading else leases.forget()
+
+        with periodically(bring_logs, host_logs.PERIOD_SECONDS), periodically(renew_leases, host_leases.PERIOD_SECONDS):
             while True:
                 controller.reconcile_all()
                 controller.wait()

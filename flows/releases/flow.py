@@ -28,7 +28,7 @@ from components.release.ledger import Role
 from components.release.production import Pin
 from flows.pipelines.stages import RunContext
 from flows.platform import crashed_runs, lifecycle, people
-from flows.releases import authority, challenger, gating, refusal, steps, telling
+from flows.releases import authority, challenger, gating, outlasting, refusal, steps, telling
 from flows.releases import rollout as rollouts
 from flows.releases.preemption import Preempted, preemptible
 from flows.releases.refusal import Report
@@ -149,7 +149,7 @@ def _carry_out(rollout: Rollout, *, withdraws: bool) -> None:
         reason = challenger.remove(rollout)
         if challenger.is_broken(rollout):
             refusal.remove(rollout, reason)
-        rollout.record("removed", reason=reason)
+        rollout.record("removed", reason=reason, **outlasting.outlast(rollout, "removing"))
         return
     if rollout.target is None:
         if not withdraws and "withdrawing" not in rollout.done:
@@ -173,7 +173,7 @@ def _carry_out(rollout: Rollout, *, withdraws: bool) -> None:
         authority.require_to_release(rollout)  # a right that was taken away meanwhile is none
     if "switched" not in rollout.done:
         switch_task(rollout, pin)
-    figures = watch_task(rollout)
+    figures = {**watch_task(rollout), **outlasting.outlast(rollout, "switching", ends_if_overtaken=True)}
     report = refusal.accept(rollout)
     if evidence is not None:
         _tell(rollout, evidence.results, report)

@@ -141,7 +141,7 @@ def follow(project: Project, name: str, role: Role, version: str, since: int | N
         ours = [one for one in entries[since:] if one.role == role and one.after and one.after.version == version]
         ends = [entry for entry in ours if entry.event in CLOSING]
         if ends:
-            return _ended(ends[-1], service, version)
+            return _ended(ends[-1], entries, service, version)
         if not history.unfinished(entries, role):
             observed = ObservedState.of(service.status())
             serves = (observed.champion if role == "champion" else observed.challenger) == version
@@ -220,6 +220,8 @@ def words(entry: Entry) -> str:
             "workers",
             "hosts",
             "absent",
+            "lease_over",
+            "without_lease",
             "requests",
             "errors",
             "by",
@@ -245,15 +247,28 @@ def caution(project: Project, name: str, outcome: RollbackOutcome) -> str | None
     return None
 
 
-def _ended(entry: Entry, service: ServingTarget, version: str) -> RollbackOutcome:
+def _next_steps(entry: Entry, entries: list[Entry]) -> list[str]:
+    """What the gates that refused say is to be done, each once."""
+    results = [
+        result
+        for one in entries
+        if one.release == entry.release and one.event == "refusing"
+        for result in one.facts.get("results", [])
+        if not result.get("passed")
+    ]
+    return list(dict.fromkeys(str(result["next_step"]) for result in results if result.get("next_step")))
+
+
+def _ended(entry: Entry, entries: list[Entry], service: ServingTarget, version: str) -> RollbackOutcome:
     if entry.event in ("refused", "returned"):
         serves = entry.before.version if entry.before else "nothing"
+        stays = f"{entry.role} is {serves} as before; the reasons stand on the version in the registry"
         raise GateRefused(
             f"version {version} was {entry.event}",
             where=str(entry.facts.get("report") or f"release {entry.release}"),
             got=str(entry.facts.get("reason", "")),
             expected="all gates pass",
-            next_step=f"{entry.role} is {serves} as before; the reasons stand on the version in the registry",
+            next_step="; ".join([*_next_steps(entry, entries), stays]),
         )
     if entry.event == "superseded":
         raise ServingError(f"version {version} was overtaken", got=str(entry.facts.get("reason", "")))

@@ -15,6 +15,7 @@ from components.registry import tracking, versions
 from components.registry.api import AliasMovedError, Api, MissingError
 from components.release.ledger import Event, Ledger, Role
 from components.release.production import Pin, Production
+from flows.releases import outlasting
 from flows.releases.rollout import Refused, Rollout
 
 STATE = "modelyard.release"
@@ -54,6 +55,7 @@ def refuse(rollout: Rollout, refused: Refused) -> Report | None:
     decided = rollout.entry("refusing")
     assert decided is not None  # noqa: S101
     facts = decided.facts
+    outlasting.left_behind(rollout, "refusing")
     production = rollout.apply().production
     stuck: str | None = None
     if facts["returned"] and production.champion is not None and rollout.service.status() is not None:
@@ -67,12 +69,14 @@ def refuse(rollout: Rollout, refused: Refused) -> Report | None:
     _set_back(rollout)
     _annotate(rollout, found, report)
     end: Event = "returned" if facts["returned"] else "refused"
+    left = outlasting.outlast(rollout, "refusing") if facts["returned"] else {}
     rollout.record(
         end,
         gates=[result.gate for result in found],
         reason=sentence(found),
         report=report.url if report else None,
         **({"stuck": stuck} if stuck is not None else {}),
+        **left,
     )
     return report
 

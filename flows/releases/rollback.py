@@ -24,9 +24,11 @@ from components.release.history import Release
 from components.release.ledger import Entry, Event, Ledger, MovedOnError
 from components.release.production import PRODUCTION, Pin, PinnedState, Production
 from flows.pipelines import signing
+from flows.serving_targets import host_leases
 from flows.serving_targets.serving_target import ServingTarget, facts_of_hosts
 
 POLL_SECONDS = 0.02
+ABSENT_POLL_SECONDS = 0.2
 CONVERGE_SECONDS = 60.0
 
 
@@ -44,7 +46,14 @@ class Requester:
 
 
 def roll_back(
-    service: ServingTarget, project: Project, name: str, to: str | None, requester: Requester, log: Log
+    service: ServingTarget,
+    project: Project,
+    name: str,
+    to: str | None,
+    requester: Requester,
+    log: Log,
+    *,
+    waits: bool = True,
 ) -> Entry:
     """Make the champion a version that served well before: its pinned bundle, at once.
 
@@ -52,9 +61,10 @@ def roll_back(
 
     Args:
         to: the version; None: what served well last before what serves now.
+        waits: for hosts that were not told, until their leases have run out; else `finish` closes the rollback then.
 
     Returns:
-        The entry that closes the rollback.
+        The entry that closes the rollback, or with `waits=False` its last one so far.
 
     Raises:
         UsageError: nothing served before, or that version never served well.
@@ -69,7 +79,7 @@ def roll_back(
         open_release = history.unfinished(entries, "champion")
         if open_release is not None and open_release.is_direct and to is None:
             log(f"another rollback of {name} is going on")  # the same is asked for twice: it is done once
-            return carry_out(service, ledger, open_release, log)
+            return carry_out(service, ledger, open_release, log, waits=waits)
         pinned = productions.decided(entries).production
         try:
             pin = history.rollback_target(entries, name, to)
@@ -108,14 +118,14 @@ def roll_back(
         if open_release is not None:
             close(ledger, open_release, f"rolled back to version {pin.version}")
         log(f"champion {pin.version}: asked")
-        return carry_out(service, ledger, history.Release((entry,)), log)
+        return carry_out(service, ledger, history.Release((entry,)), log, waits=waits)
 
 
-def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log) -> Entry:
+def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log, *, waits: bool = True) -> Entry:
     """Do what a rollback decided, from where a killed process left it.
 
     Returns:
-        The entry that closes the release.
+        The entry that closes the release, or with `waits=False` its last one so far.
 
     Raises:
         ServingError: the workers do not follow.
@@ -125,11 +135,14 @@ def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log
     left = next((other for other in _open(ledger) if other.id != release.id and other.role == "champion"), None)
     if left is not None:  # of a process that was killed before it could close it
         close(ledger, left, f"rolled back to version {release.after.version if release.after else 'none'}")
-    pinned = _apply(service, ledger)
+    pinned = productions.decided(ledger.entries())
+    if "switched" not in release.events or not service.is_applied(pinned.production):
+        pinned = _apply(service, ledger)
     pin = pinned.production.champion
     if pin is None or release.after is None or pin.package_digest != release.after.package_digest:
         return record("superseded", reason="a later decision has come")
     if "switched" not in release.events:
+        host_leases.left_behind(service, release.entries[0].sequence)  # its time counts from here
         if service.status() is None:
             service.start(service.bundle(pin))
         status = _followed(service, pin)
@@ -138,8 +151,37 @@ def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log
         if failed is not None:
             return _give_up(service, record, release, pin, failed.reason or "it does not load")
         record("switched", **facts_of_hosts(status), seconds=round(time.monotonic() - begun, 3))
-        return record("served", **{key: value for key, value in facts_of_hosts(status).items() if key == "absent"})
-    return record("served")
+    return _outlast(service, ledger, record, pin, release.entries[0].sequence, log, waits=waits)
+
+
+def _outlast(
+    service: ServingTarget, ledger: Ledger, record: Recorder, pin: Pin, decision: int, log: Log, *, waits: bool
+) -> Entry:
+    """Record that it is served once hosts that were not told have surely stopped answering.
+
+    A host that comes back meanwhile is told.
+    """
+    said: set[str] = set()
+    while True:
+        if (end := record.end()) is not None:  # another process has carried it out as well
+            return end
+        left = host_leases.left_behind(service, decision)
+        champion = productions.decided(ledger.entries()).production.champion
+        if champion is None or champion.package_digest != pin.package_digest:
+            return record("superseded", reason="a later decision has come")
+        if not left.waiting:
+            status = service.status()
+            facts = facts_of_hosts(status) if status is not None else {}
+            absent_now = {"absent": facts["absent"]} if "absent" in facts else {}
+            return record("served", **{**absent_now, **left.facts})
+        if not waits:
+            return record.last()
+        if left.present and not service.is_applied(productions.decided(ledger.entries()).production):
+            _apply(service, ledger)
+        if set(left.waiting) - said - {*left.present}:
+            log(f"waiting: {left}")
+            said |= {*left.waiting}
+        time.sleep(ABSENT_POLL_SECONDS)
 
 
 def set_policy(service: ServingTarget, project: Project, name: str, policy: RolloutPolicy, log: Log) -> Entry | None:
@@ -176,11 +218,13 @@ def set_policy(service: ServingTarget, project: Project, name: str, policy: Roll
         return _follow_policy(service, ledger, history.Release((entry,)), policy, log)
 
 
-def finish(service: ServingTarget, project: Project, name: str, release: Release, log: Log) -> Entry:
-    """Go on with a rollback, or a change of policy, that a killed process left."""
+def finish(
+    service: ServingTarget, project: Project, name: str, release: Release, log: Log, *, waits: bool = True
+) -> Entry:
+    """Go on with a rollback, or a change of policy, that another process began; `waits` as of `roll_back`."""
     ledger = ledgers.of(project, name)
     if release.role == "champion":
-        return carry_out(service, ledger, release, log)
+        return carry_out(service, ledger, release, log, waits=waits)
     policy = productions.decided(ledger.entries()).production.policy
     if policy is None:
         return Recorder(ledger, release, log)("superseded", reason="there is no challenger any more")
@@ -301,6 +345,17 @@ class Recorder:
 
     def __init__(self, ledger: Ledger, release: Release, log: Log) -> None:
         self.ledger, self._release, self._log = ledger, release, log
+
+    def end(self) -> Entry | None:
+        """The closing entry of the release; None while it is open."""
+        return history.Release(tuple(self._own())).end
+
+    def last(self) -> Entry:
+        """The last entry of the release."""
+        return self._own()[-1]
+
+    def _own(self) -> list[Entry]:
+        return [entry for entry in self.ledger.entries() if entry.release == self._release.id]
 
     def __call__(self, event: Event, **facts: Any) -> Entry:
         """Record a step; the entry that stands, if another process was first, or the release has its end."""

@@ -22,7 +22,7 @@ from components.registry.api import MissingError
 from components.release.ledger import VersionRef
 from components.release.production import Pin, Production
 from flows.pipelines import bundle_plan, signing, stages
-from flows.releases import challenger
+from flows.releases import challenger, outlasting
 from flows.releases.rollout import Refused, Rollout, Superseded, VerifiedVersion
 from flows.serving_targets.serving_target import facts_of_hosts
 
@@ -185,6 +185,7 @@ def switch(rollout: Rollout, pin: Pin) -> None:
         if beside is not None and beside.package_digest == pin.package_digest:
             challenger.compare(rollout)
         rollout.pin("switching", lambda now: now.with_champion(pin))
+        outlasting.left_behind(rollout, "switching")  # its time counts from here
         rollout.apply()
         status = rollout.service.wait(lambda worker: _serves(worker.champion, pin), f"serve version {pin.version}")
     else:
@@ -194,6 +195,7 @@ def switch(rollout: Rollout, pin: Pin) -> None:
         policy = rollout.context.spec.release.policy()
         facts = {"canary_percent": policy.canary_percent}
         rollout.pin("switching", lambda now: now.with_challenger(pin, policy))
+        outlasting.left_behind(rollout, "switching")
         rollout.apply()
         status = rollout.service.wait(
             lambda worker: _serves(worker.challenger, pin) and worker.policy is not None,
@@ -253,8 +255,9 @@ def leave(rollout: Rollout) -> None:
 def withdraw(rollout: Rollout) -> None:
     """No version is champion any more: the service answers what it is answering, and stops."""
     rollout.pin("withdrawing", lambda _: Production())
+    outlasting.left_behind(rollout, "withdrawing")
     rollout.service.stop()
-    rollout.record("withdrawn")
+    rollout.record("withdrawn", **outlasting.outlast(rollout, "withdrawing"))
 
 
 def unloadable(reason: str) -> Refused:

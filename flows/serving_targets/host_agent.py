@@ -4,7 +4,8 @@ HTTP over a Unix socket, which `ssh -L` forwards: nothing listens on the network
 lives as long as its standard input, that is the session that started it. The services outlive it.
 
     POST /claim {secret, name, names}         the folder belongs to the project with this secret, as this host
-    GET  /look                                of every model: spec, status, state, URL, age of the spec, keys' digest
+    GET  /observe                             the clock; of every model: spec, status, state, port, keys' digest
+    POST /leases {boot, since, seconds}       the leases of the services, from a reading of the clock on
     GET  /models/M/status                     what the workers report now
     PUT  /models/M/spec    {production, decision, staged}
     GET  /models/M/bundles/K                  whether the bundle is there
@@ -45,6 +46,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from components.access import project_door
+from components.contracts import serving_lease
 from components.contracts.serving_spec import UnreadableSpecError
 from components.core import disk_space
 from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, StackError
@@ -57,7 +59,7 @@ from flows.platform import services, supervisor
 from flows.platform.ports import LOOPBACK
 from flows.platform.programs import SERVICE_PREFIX, log_file
 from flows.serving_targets import host_folder
-from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelLook
+from flows.serving_targets.host_protocol import FORMAT, READY_LINE, Grant, HostObservation, ModelObservation
 from flows.serving_targets.local_target import LocalServingTarget
 
 STATUS_SECONDS = 1.0
@@ -71,13 +73,14 @@ class HostAgent:
 
     def __init__(self, project: Project, listen: str, address: str | None) -> None:
         self._project, self._listen, self._address = project, listen, address
-        self._threads = ThreadPoolExecutor(8, "look")
+        self._threads = ThreadPoolExecutor(8, "observe")
 
     def application(self) -> Starlette:
         """The routes."""
         routes = [
             ("/claim", "POST", self._claim),
-            ("/look", "GET", self._look),
+            ("/observe", "GET", self._observe),
+            ("/leases", "POST", self._leases),
             ("/models/{model}/status", "GET", self._status),
             ("/models/{model}/spec", "PUT", self._spec),
             ("/models/{model}/bundles/{key}", "GET", self._has_bundle),
@@ -105,13 +108,20 @@ class HostAgent:
         host_folder.claim(self._project, str(asked["secret"]), str(asked["name"]), list(map(str, asked["names"])))
         return {}
 
-    async def _look(self, _: Request) -> Any:
+    async def _observe(self, _: Request) -> Any:
+        clock_seconds = serving_lease.clock_seconds()  # first: a lease that is granted upon it begins here
         names = {path.parent.name for path in (self._project.state / "services").glob("*/spec.json")}
         names |= set(services.names(self._project))
-        looks = await asyncio.gather(*(run_in_threadpool(self._look_at, name) for name in sorted(names)))
-        return {name: json.loads(look.model_dump_json()) for name, look in zip(sorted(names), looks, strict=True)}
+        observed = await asyncio.gather(*(run_in_threadpool(self._observe_model, name) for name in sorted(names)))
+        models = dict(zip(sorted(names), observed, strict=True))
+        seen = HostObservation(boot=serving_lease.boot_id(), clock_seconds=clock_seconds, models=models)
+        return json.loads(seen.model_dump_json())
 
-    def _look_at(self, name: str) -> ModelLook:
+    async def _leases(self, request: Request) -> Any:
+        grant = Grant.model_validate_json(await request.body())
+        return {"taken": await run_in_threadpool(host_folder.take_leases, self._project, grant)}
+
+    def _observe_model(self, name: str) -> ModelObservation:
         target = LocalServingTarget(self._project, name, self._listen, self._address)
         url = target.url
         try:
@@ -121,7 +131,7 @@ class HostAgent:
         keys = project_door.api_keys_file(self._project, name)
         status = target.status(STATUS_SECONDS) if url else None
         log = log_file(self._project, f"{SERVICE_PREFIX}{name}")
-        return ModelLook(
+        return ModelObservation(
             port=int(url.rpartition(":")[2]) if url else None,
             # One that fails at the address of before is started anew at the next one.
             state="stopped" if status is None and host_folder.listens_elsewhere(target) else target.state(),

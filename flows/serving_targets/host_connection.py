@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import getpass
 import os
 import secrets
 import shlex
-import shutil
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from components.access import http_client, project_door
 from components.contracts import settings as settings_file
@@ -31,13 +30,15 @@ from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
 from flows.platform.ports import LOOPBACK
 from flows.platform.process_mark import PROGRAM, STACK
-from flows.serving_targets.host_protocol import FORMAT, READY_LINE, ModelLook
+from flows.serving_targets import session_folder
+from flows.serving_targets.host_protocol import FORMAT, READY_LINE, Grant, HostObservation
+from flows.serving_targets.session_folder import SessionFolder
 
 CONNECT_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 30.0
-LOOK_SECONDS = 3.0
+OBSERVE_SECONDS = 3.0
 EVERYWHERE = (LOOPBACK, "0.0.0.0")  # noqa: S104  # names no machine for others
-FRESH_SECONDS = 0.3  # so long, one look at a host serves all its models
+FRESH_SECONDS = 0.3  # so long, one observation of a host serves all its models
 LOST_AFTER = 3  # requests in a row without an answer
 _SSH_OPTIONS = {
     "BatchMode": "yes",
@@ -51,11 +52,16 @@ _SSH_OPTIONS = {
     "ControlPath": "none",
     "RequestTTY": "no",
 }
-_LOOKS: TypeAdapter[dict[str, ModelLook]] = TypeAdapter(dict[str, ModelLook])
+
+_remove_left = functools.cache(session_folder.remove_left)  # once in a process
 
 
 class HostAbsentError(StackError):
     """A host cannot be reached, or does not answer in time."""
+
+
+class OtherVersionError(HostAbsentError):
+    """The agent of a host speaks another interface than this version."""
 
 
 class HostConnection:
@@ -65,16 +71,16 @@ class HostConnection:
         self.name, self.settings = name, settings
         self._project = project
         self._lock = threading.Lock()
-        self._look_lock = threading.Lock()
+        self._observe_lock = threading.Lock()
         self._client: httpx.Client | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._folder: Path | None = None
+        self._folder: SessionFolder | None = None
         self._attempt: threading.Thread | None = None
         self._attempts = self._silent = 0
         self._next_attempt = 0.0
         self._is_new = True
         self._error: ModelyardError | None = None
-        self._looks: tuple[float, dict[str, ModelLook]] | None = None
+        self._observed: tuple[float, HostObservation] | None = None
 
     @property
     def place(self) -> str:
@@ -99,38 +105,47 @@ class HostConnection:
             return settings.address or settings.listen
         return self._name_for_ssh if settings.ssh else LOOPBACK
 
-    @functools.cached_property
+    @property
     def _name_for_ssh(self) -> str:
         """The host's own name or address, where `ssh` has been told another one for it (~/.ssh/config)."""
+        return self._ssh_options.get("hostname") or str(self.settings.ssh).rpartition("@")[2]
+
+    @property
+    def user(self) -> str:
+        """As whom the host is logged in to."""
+        return (self._ssh_options.get("user") if self.settings.ssh else None) or getpass.getuser()
+
+    @functools.cached_property
+    def _ssh_options(self) -> Mapping[str, str]:
+        """What `ssh` knows of the host; nothing where it cannot be asked."""
         words = ["ssh", "-G", str(self.settings.ssh)]
         try:
             said = subprocess.run(
                 words, capture_output=True, text=True, timeout=10, check=True, stdin=subprocess.DEVNULL
             )
-            names = [line.partition(" ")[2] for line in said.stdout.splitlines() if line.startswith("hostname ")]
         except (OSError, subprocess.SubprocessError):
-            names = []
-        return names[0] if names else str(self.settings.ssh).rpartition("@")[2]
+            return {}
+        return {key: value for key, _, value in (line.partition(" ") for line in reversed(said.stdout.splitlines()))}
 
-    def fresh_look(self) -> dict[str, ModelLook] | None:
+    def fresh_observation(self) -> HostObservation | None:
         """What the host said within the last `FRESH_SECONDS`; None: it is to be asked."""
-        looks = self._looks
-        return looks[1] if looks is not None and time.monotonic() - looks[0] <= FRESH_SECONDS else None
+        observed = self._observed
+        return observed[1] if observed is not None and time.monotonic() - observed[0] <= FRESH_SECONDS else None
 
-    def look(self) -> dict[str, ModelLook]:
-        """What the host says of all models, at most `FRESH_SECONDS` old.
+    def observe(self) -> HostObservation:
+        """What the host says of itself and all models, at most `FRESH_SECONDS` old.
 
         Raises:
             HostAbsentError: it does not answer.
         """
-        with self._look_lock:
-            if (found := self.fresh_look()) is None:
-                content = self.read("/look", LOOK_SECONDS if not self._silent else 0.5)
+        with self._observe_lock:
+            if (found := self.fresh_observation()) is None:
+                content = self.read("/observe", OBSERVE_SECONDS if not self._silent else 0.5)
                 try:
-                    found = _LOOKS.validate_json(content)
+                    found = HostObservation.model_validate_json(content)
                 except ValidationError as error:
                     raise HostAbsentError(f"{self.name} answers what this version cannot read", got=error) from error
-                self._looks = (time.monotonic(), found)
+                self._observed = (time.monotonic(), found)
             return found
 
     def ask(
@@ -152,7 +167,15 @@ class HostConnection:
             return self._send(method, path, timeout_seconds, **sent).json()
         finally:
             if method != "GET":  # what was seen is not so any more
-                self._looks = None
+                self._observed = None
+
+    def grant(self, grant: Grant) -> list[str]:
+        """Grant the host leases; returns the models whose grants it has taken.
+
+        Raises:
+            HostAbsentError, ModelyardError: as `ask`.
+        """
+        return list(self._send("POST", "/leases", OBSERVE_SECONDS, json=grant.model_dump()).json()["taken"])
 
     def read(self, path: str, timeout_seconds: float = 60.0) -> bytes:
         """The bytes that a path answers with.
@@ -268,10 +291,11 @@ class HostConnection:
         self._end_process()
         if self.settings.ssh is None and not (Path(self.settings.folder) / self.settings.python).is_file():
             raise self._absent(f"{self.settings.folder} has no {self.settings.python}: `make install` there makes it")
-        self._folder = Path(tempfile.mkdtemp(prefix="modelyard-"))  # mode 0700; short, as a socket's path must be
-        socket = self._folder / "agent"
+        _remove_left()
+        self._folder = SessionFolder()
+        socket = self._folder.path / "agent"
         command = self._command(socket)
-        stderr = self._folder / "stderr"
+        stderr = self._folder.path / "stderr"
         # The marks of this process's own stack are not the host's.
         variables = {key: value for key, value in os.environ.items() if key not in (PROGRAM, STACK)}
         variables.pop("MODELYARD_PROJECT", None)
@@ -294,12 +318,12 @@ class HostConnection:
             said = stderr.read_text(errors="replace").strip().splitlines()
             raise self._absent(" ".join(said[-3:])[-500:] or line or f"exit code {process.returncode}")
         if line.removeprefix(READY_LINE).strip() != str(FORMAT):
-            raise HostAbsentError(
+            raise OtherVersionError(
                 f"the host {self.name} has another version of Modelyard",
                 where=self.place,
-                got=f"interface {line.removeprefix(READY_LINE).strip()}",
-                expected=f"interface {FORMAT}",
-                next_step="the same version in both clones, then `make install` there",
+                got=f"it speaks interface {line.removeprefix(READY_LINE).strip()}",
+                expected=f"interface {FORMAT}, as this version does",
+                next_step="`git pull` and `make install` in the clone with the older version",
             )
         with ExitStack() as on_failure:
             client = http_client.over_socket(socket)
@@ -331,7 +355,7 @@ class HostConnection:
         with self._lock:
             if client is not self._client:
                 return
-            self._client = self._looks = None
+            self._client = self._observed = None
             self._error = None
         if client is not None:
             client.close()
@@ -352,7 +376,7 @@ class HostConnection:
                 process.stdout.close()
         folder, self._folder = self._folder, None
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
 
 
 def _line_within(stream: IO[bytes], seconds: float) -> str:
@@ -372,8 +396,11 @@ def _known() -> dict[tuple[str, str, HostSettings], HostConnection]:
 _known_lock = threading.Lock()
 
 
-def connections(project: Project) -> tuple[HostConnection, ...]:
+def connections(project: Project, model: str | None = None) -> tuple[HostConnection, ...]:
     """The connections of this process to the hosts that `modelyard.toml` names.
+
+    Args:
+        model: only those that are to serve it.
 
     Raises:
         SpecError: `modelyard.toml` is wrong.
@@ -381,12 +408,15 @@ def connections(project: Project) -> tuple[HostConnection, ...]:
     root = str(project.root)
     with _known_lock:
         named = _named(project)
+        # Which models a host serves makes no difference to how it is reached.
+        reached = {name: settings.model_copy(update={"models": None}) for name, settings in named.items()}
         known = _known()
-        for key in [key for key in known if key[0] == root and named.get(key[1]) != key[2]]:
+        for key in [key for key in known if key[0] == root and reached.get(key[1]) != key[2]]:
             known.pop(key).close()
-        for name, settings in named.items():
+        for name, settings in reached.items():
             known.setdefault((root, name, settings), HostConnection(project, name, settings))
-        return tuple(known[root, name, named[name]] for name in sorted(named))
+        chosen = [name for name in sorted(named) if model is None or named[name].serves(model)]
+        return tuple(known[root, name, reached[name]] for name in chosen)
 
 
 def _named(project: Project) -> Mapping[str, HostSettings]:

@@ -12,13 +12,15 @@ from pathlib import Path
 
 from components.access import project_door
 from components.access import secret as secrets
-from components.contracts import prediction_log
+from components.contracts import prediction_log, serving_lease
 from components.contracts.prediction_log import OPEN
+from components.contracts.serving_lease import LEASE_FILE, Lease
 from components.core import atomic
 from components.core.errors import StackError
 from components.core.project import Project
 from components.packaging.bundle import Bundle
 from flows.platform import orphans, programs, services, state, supervisor
+from flows.serving_targets.host_protocol import Grant
 from flows.serving_targets.local_target import LocalServingTarget
 
 KEPT_BUNDLES = 5  # of a model, beside those that its spec names
@@ -82,7 +84,11 @@ def require_clone(folder: Path) -> None:
 
 
 def start_supervisor(project: Project) -> None:
-    """Start the supervisor unless it runs. Services that ran before a restart of the machine wait for their spec."""
+    """Start the supervisor unless it runs.
+
+    Services that ran before a restart of the machine wait until they are told what is in force: they are not started,
+    but those whose lease refuses requests until then.
+    """
     with state.lock(project):
         if supervisor.answers(project):
             return
@@ -90,7 +96,9 @@ def start_supervisor(project: Project) -> None:
         state.save(project, replace(stack_state, wanted=True))
         if not orphans.find(str(project.root)):  # else they outlived their supervisor, and go on
             for path in (state.folder(project) / "serving.d").glob("*.conf"):
-                path.unlink()
+                lease = Lease.read(project.service(path.stem.removeprefix(programs.SERVICE_PREFIX)))
+                if lease is None or not lease.refuses:
+                    path.unlink()
         supervisor.write_configuration(project, programs.of_host(project))
         supervisor.start(project)
 
@@ -113,6 +121,30 @@ def start(target: LocalServingTarget, key: str) -> str:
     if elsewhere:  # its socket would be handed over
         services.stop_serving(target.project, target.name)
     return target.start(bundle)
+
+
+def take_leases(project: Project, grant: Grant) -> list[str]:
+    """Put the leases that were granted into the folders of their services.
+
+    A grant of before the machine's restart, or one that a later grant has overtaken on its way, is left out.
+
+    Returns:
+        The models whose grants were taken.
+    """
+    if grant.boot != serving_lease.boot_id():
+        return []
+    taken = []
+    for model, seconds in grant.seconds.items():
+        folder = project.service(model)
+        present = Lease.read(folder)
+        if present is not None and present.boot == grant.boot and present.since > grant.since:
+            continue
+        if seconds is None:
+            (folder / LEASE_FILE).unlink(missing_ok=True)
+        else:
+            Lease(boot=grant.boot, since=grant.since, seconds=seconds, refuses=grant.refuses).write(folder)
+        taken.append(model)
+    return taken
 
 
 def workers_of(bundle: Bundle) -> int:

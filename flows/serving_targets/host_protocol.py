@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from components.contracts.serving_spec import ServiceStatus, ServingSpec, Tolerant
 from flows.serving_targets.serving_target import ServiceState
 
-FORMAT = 1  # of the interface; a controller refuses a host of another one
+FORMAT = 2  # of the interface; a controller refuses a host of another one
 READY_LINE = "modelyard host agent"  # and the format: the agent's first line of output
 
 
-class ModelLook(Tolerant):
+class ModelObservation(Tolerant):
     """One model on one host.
 
     Args:
@@ -27,3 +29,32 @@ class ModelLook(Tolerant):
     age_seconds: float | None = None
     keys: str = ""
     note: str = ""
+
+
+class HostObservation(Tolerant):
+    """One host.
+
+    Args:
+        boot: the start of the machine.
+        clock_seconds: of the machine, read before anything else of the observation (serving_lease.py).
+        models: by their names.
+    """
+
+    boot: str = ""
+    clock_seconds: float = 0.0
+    models: dict[str, ModelObservation] = Field(default_factory=dict)
+
+
+class Grant(Tolerant):
+    """The leases that a controller grants a host.
+
+    Args:
+        boot, since: of the observation that the grant is made from.
+        seconds: by model; None: its service answers without a lease from now on.
+        refuses: as in `serving_lease.Lease`.
+    """
+
+    boot: str
+    since: float
+    seconds: dict[str, float | None]
+    refuses: bool = True

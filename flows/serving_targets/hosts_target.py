@@ -26,7 +26,7 @@ from components.packaging.bundle import Bundle
 from components.release.production import Pin, Production
 from flows.serving_targets import host_connection
 from flows.serving_targets.host_connection import HostAbsentError, HostConnection
-from flows.serving_targets.host_protocol import ModelLook
+from flows.serving_targets.host_protocol import ModelObservation
 from flows.serving_targets.local_target import CONVERGE_SECONDS, PROVE_SECONDS, READY_SECONDS, LocalServingTarget
 from flows.serving_targets.serving_target import ServiceState
 
@@ -34,6 +34,8 @@ Answer = TypeVar("Answer")
 POLL_SECONDS = 0.1
 SEARCH_SECONDS = 30.0  # after which a bundle that no host had is looked for again
 MOST_AT_ONCE = 32
+HANDOVER_SECONDS = 5.0  # for a balancer to find a model on a new host, before it ends on the one that it was moved from
+_moved_since: dict[tuple[str, str], float] = {}  # by project and model: since when it serves on all its new hosts
 _not_found_until: dict[tuple[str, str], float] = {}  # by the bundle's folder and digest
 _threads = ThreadPoolExecutor(MOST_AT_ONCE, "host")
 
@@ -55,50 +57,60 @@ class HostsServingTarget:
 
     @property
     def hosts(self) -> tuple[HostConnection, ...]:
-        """The hosts."""
-        return host_connection.connections(self.local.project)
+        """The hosts that are to serve the model."""
+        return host_connection.connections(self.local.project, self.name)
+
+    @property
+    def left_hosts(self) -> tuple[HostConnection, ...]:
+        """The hosts that serve the model and are not to: it was moved, and ends there once it serves where it is to."""
+        hosts = self.hosts
+        others = [host for host in host_connection.connections(self.local.project) if host not in hosts]
+        runs = _threads.map(lambda host: _runs(host, self.name), others) if others else ()
+        return tuple(host for host, does in zip(others, runs, strict=True) if does)
 
     @property
     def url(self) -> str | None:
         """Where the first host that runs the service is asked; None if none does."""
-        return next((host.url(look.port) for host, look in self._present().items() if look.port is not None), None)
+        return next((host.url(one.port) for host, one in self._present().items() if one.port is not None), None)
 
     def ready_url(self) -> str | None:
         """Where the first host is asked whose workers all have a champion; None if no host is ready."""
-        for host, look in self._present().items():
-            workers = look.status.workers if look.status is not None else []
-            if look.port is not None and workers and all(worker.champion is not None for worker in workers):
-                return host.url(look.port)
+        for host, one in self._present().items():
+            workers = one.status.workers if one.status is not None else []
+            if one.port is not None and workers and all(worker.champion is not None for worker in workers):
+                return host.url(one.port)
         return None
 
-    def looks(self) -> Mapping[HostConnection, ModelLook | ModelyardError]:
-        """What each host says of the model, or why it says nothing."""
+    def observations(self) -> Mapping[HostConnection, ModelObservation | ModelyardError]:
+        """What each host that serves the model, or is to, says of it, or why it says nothing."""
 
-        def look(host: HostConnection) -> ModelLook | ModelyardError:
+        def observe(host: HostConnection) -> ModelObservation | ModelyardError:
             try:
-                return host.look().get(self.name, ModelLook())
+                return host.observe().models.get(self.name, ModelObservation())
             except ModelyardError as error:
                 return error
 
-        hosts = self.hosts
-        known = {host: found for host in hosts if (found := host.fresh_look()) is not None}
+        hosts = (*self.hosts, *self.left_hosts)
+        known = {host: found for host in hosts if (found := host.fresh_observation()) is not None}
         if len(known) == len(hosts):  # another model has just asked
-            return {host: found.get(self.name, ModelLook()) for host, found in known.items()}
-        return dict(zip(hosts, _threads.map(look, hosts), strict=True))
+            return {host: found.models.get(self.name, ModelObservation()) for host, found in known.items()}
+        return dict(zip(hosts, _threads.map(observe, hosts), strict=True))
 
-    def _present(self) -> dict[HostConnection, ModelLook]:
-        return {host: look for host, look in self.looks().items() if isinstance(look, ModelLook)}
+    def absent_hosts(self) -> list[str]:
+        """The names of the model's hosts that do not answer."""
+        return [host.name for host, one in self.observations().items() if isinstance(one, ModelyardError)]
+
+    def _present(self) -> dict[HostConnection, ModelObservation]:
+        return {host: one for host, one in self.observations().items() if isinstance(one, ModelObservation)}
 
     def spec(self) -> ServingSpec | None:
         """A host's spec: of one that has a staged version, if there is one."""
-        specs = [look.spec for look in self._present().values() if look.spec is not None]
+        specs = [one.spec for one in self._present().values() if one.spec is not None]
         return next((spec for spec in specs if spec.staged is not None), specs[0] if specs else None)
 
     def age_seconds(self) -> float | None:
         """How long ago a host's spec was applied last."""
-        return min(
-            (look.age_seconds for look in self._present().values() if look.age_seconds is not None), default=None
-        )
+        return min((one.age_seconds for one in self._present().values() if one.age_seconds is not None), default=None)
 
     def is_applied(self, production: Production) -> bool:
         """Whether every host that answers has a spec with this production, and the model's API keys.
@@ -107,15 +119,25 @@ class HostsServingTarget:
         """
         keys, present = _digest(self.local), self._present()
         named = all(
-            _names(look.spec, production, self.local) and (look.spec is None or look.keys == keys)
-            for look in present.values()
+            _names(one.spec, production, self.local) and (one.spec is None or one.keys == keys)
+            for one in present.values()
         )
-        return named and not self._is_left_here(present)
+        return named and not self._is_left_here(present) and not self._has_moved(present)
 
-    def _is_left_here(self, present: Mapping[HostConnection, ModelLook]) -> bool:
-        running = bool(present) and all(
-            look.state == "running" and look.status is not None for look in present.values()
-        )
+    def _has_moved(self, present: Mapping[HostConnection, ModelObservation]) -> bool:
+        """Whether the model has served for a while everywhere where it is to, and serves on other hosts still.
+
+        The while is for a balancer, which has to find the new hosts before it loses the ones of before.
+        """
+        hosts, key = self.hosts, (str(self.local.project.root), self.name)
+        placed = [one for host, one in present.items() if host in hosts]
+        if len(placed) == len(present) or not placed or not all(map(_answers, placed)):
+            _moved_since.pop(key, None)
+            return False
+        return time.monotonic() - _moved_since.setdefault(key, time.monotonic()) >= HANDOVER_SECONDS
+
+    def _is_left_here(self, present: Mapping[HostConnection, ModelObservation]) -> bool:
+        running = bool(present) and all(one.state == "running" and one.status is not None for one in present.values())
         return running and self.local.url is not None and not any(host.is_own_folder for host in present)
 
     def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
@@ -123,18 +145,32 @@ class HostsServingTarget:
 
         A host that answers, and whose service does not, counts as one worker that is missing.
         """
-        looks = {host.name: look for host, look in self.looks().items()}
-        answers = {name: look.status for name, look in looks.items() if isinstance(look, ModelLook)}
-        return _together(self.name, answers, [name for name in looks if name not in answers])
+        observed = {host.name: one for host, one in self.observations().items()}
+        answers = {name: one.status for name, one in observed.items() if isinstance(one, ModelObservation)}
+        return _together(self.name, answers, [name for name in observed if name not in answers])
 
     def state(self) -> ServiceState:
         """Whether the service's processes run: as much as on the host that is furthest behind."""
-        states = {look.state for look in self._present().values()}
+        hosts, present = self.hosts, self._present()
+        states = {one.state for host, one in present.items() if host in hosts or not hosts}
         order: tuple[ServiceState, ...] = ("stopped", "starting", "running")
         return next((state for state in order if state in states), "stopped")
 
     def check_rollout(self, pin: Pin, policy: RolloutPolicy | None) -> None:
-        """Everything that a release asks for can be served."""
+        """Refuse a release of a model that no host is to serve (`UsageError`)."""
+        self._placed()
+
+    def _placed(self) -> tuple[HostConnection, ...]:
+        hosts = self.hosts
+        if not hosts:
+            raise UsageError(
+                f"no host is to serve {self.name}",
+                where=settings.FILE_NAME,
+                got="each [hosts.NAME] names other models",
+                expected=f"one whose `models` names {self.name}, or one without `models`",
+                next_step=f"add {self.name} to `models` of a host",
+            )
+        return hosts
 
     def apply(self, production: Production, decision: int, *, staged: Pin | None = None) -> ServingSpec:
         """Send the bundles that a host does not have, then make this its spec.
@@ -142,12 +178,14 @@ class HostsServingTarget:
         Raises:
             OvertakenError: a host carries out a later decision.
             HostAbsentError: no host answers.
+            UsageError: no host is to serve the model.
         """
+        hosts, left = self._placed(), self.left_hosts
         pins = tuple(dict.fromkeys((*production.pins, *((staged,) if staged else ()))))
         keys = _keys(self.local)
 
         def apply(host: HostConnection) -> ServingSpec:
-            warm = _loaded(host.look().get(self.name, ModelLook()))
+            warm = _loaded(host.observe().models.get(self.name, ModelObservation()))
             for pin in pins:
                 if pin.package_digest in warm:  # to read its bundle byte by byte would delay a rollback
                     continue
@@ -161,9 +199,12 @@ class HostsServingTarget:
             }
             return ServingSpec.model_validate(host.ask("PUT", f"/models/{self.name}/spec", document))
 
-        spec = self._on_each(apply)[0]
-        if self._is_left_here(self._present()):
+        spec = self._on_each(apply, (*hosts, *left))[0]
+        present = self._present()
+        if self._is_left_here(present):
             self.local.stop()
+        if self._has_moved(present):
+            self._stop_on(left)
         return spec
 
     def wait(
@@ -199,6 +240,7 @@ class HostsServingTarget:
 
         Raises:
             HostAbsentError: no host answers.
+            UsageError: no host is to serve the model.
         """
 
         def start(host: HostConnection) -> str:
@@ -207,12 +249,15 @@ class HostsServingTarget:
             host.ask("POST", f"/models/{self.name}/start", key, timeout_seconds=READY_SECONDS + 30)
             return host.name
 
-        self._on_each(start)
+        self._on_each(start, self._placed())
         return self.url or ""
 
     def stop(self) -> None:
         """End the processes on every host that answers."""
-        self._on_each(lambda host: host.ask("POST", f"/models/{self.name}/stop", timeout_seconds=120))
+        self._stop_on((*self.hosts, *self.left_hosts))
+
+    def _stop_on(self, hosts: Sequence[HostConnection]) -> None:
+        self._on_each(lambda host: host.ask("POST", f"/models/{self.name}/stop", timeout_seconds=120), hosts)
 
     def move(self, port: int) -> None:
         """Listen on this port on every host, from the next start on.
@@ -230,7 +275,10 @@ class HostsServingTarget:
                     got=address,
                     next_step="without --port each takes a free one; `modelyard hosts` shows them",
                 )
-        self._on_each(lambda host: host.ask("POST", f"/models/{self.name}/move", {"port": port}, timeout_seconds=120))
+        self._on_each(
+            lambda host: host.ask("POST", f"/models/{self.name}/move", {"port": port}, timeout_seconds=120),
+            self._placed(),
+        )
 
     def bundle(self, pin: Pin) -> Bundle:
         """The bundle that a pin names, on this machine: brought from a host, where another machine has built it."""
@@ -270,12 +318,13 @@ class HostsServingTarget:
             path = f"/models/{self.name}/prove"
             return float(host.ask("POST", path, asked, timeout_seconds=PROVE_SECONDS + 60)["difference"])
 
-        found = self._on_each(prove)
+        hosts = self._placed()
+        found = self._on_each(prove, hosts)
         allowed = settings.read(self.local.project.root).serving.absent_hosts
-        if (absent := len(self.hosts) - len(found)) > allowed:
+        if (absent := len(hosts) - len(found)) > allowed:
             raise HostAbsentError(
                 "not every host could be asked for the golden examples",
-                got=f"{absent} of {len(self.hosts)} do not answer",
+                got=f"{absent} of {len(hosts)} do not answer",
                 expected=f"at most {allowed}, as `[serving] absent_hosts` says",
                 next_step="`modelyard hosts` shows which",
             )
@@ -289,13 +338,13 @@ class HostsServingTarget:
                 return error
             return None if found is None else ServiceStatus.model_validate(found)
 
-        hosts = self.hosts
+        hosts = (*self.hosts, *self.left_hosts)
         said = dict(zip([host.name for host in hosts], _threads.map(ask, hosts), strict=True))
         answers = {name: answer for name, answer in said.items() if not isinstance(answer, ModelyardError)}
         return _together(self.name, answers, [name for name in said if name not in answers])
 
-    def _on_each(self, step: Callable[[HostConnection], Answer]) -> list[Answer]:
-        """A step on every host at once; hosts that are absent are left out.
+    def _on_each(self, step: Callable[[HostConnection], Answer], hosts: Sequence[HostConnection]) -> list[Answer]:
+        """A step on hosts at once; those that are absent are left out.
 
         Raises:
             HostAbsentError: all are.
@@ -308,16 +357,16 @@ class HostsServingTarget:
             except ModelyardError as error:
                 return error
 
-        answers: Sequence[Any] = list(_threads.map(attempt, self.hosts))
+        answers: Sequence[Any] = list(_threads.map(attempt, hosts))
         failures = [one for one in answers if isinstance(one, ModelyardError)]
         absent = [one for one in failures if isinstance(one, HostAbsentError)]
         for failure in failures:
             if failure not in absent:
                 raise failure
-        if len(absent) == len(answers):
+        if answers and len(absent) == len(answers):
             raise HostAbsentError(
                 f"none of the {len(answers)} hosts answers",
-                where=", ".join(host.place for host in self.hosts),
+                where=", ".join(host.place for host in hosts),
                 got="; ".join(str(one.got or one.what) for one in absent)[:500],
                 next_step="`modelyard hosts`",
             )
@@ -374,6 +423,24 @@ def _together(model: str, answers: Mapping[str, ServiceStatus | None], absent: l
     )
 
 
+def _runs(host: HostConnection, model: str) -> bool:
+    """Whether a host answers and runs the service of a model."""
+    try:
+        return host.observe().models.get(model, ModelObservation()).port is not None
+    except ModelyardError:
+        return False
+
+
+def _answers(one: ModelObservation) -> bool:
+    """Whether every worker of a host's service answers requests."""
+    return (
+        one.state == "running"
+        and one.status is not None
+        and len(one.status.workers) >= one.status.expected
+        and all(worker.champion is not None and not worker.lease_is_over for worker in one.status.workers)
+    )
+
+
 def _names(spec: ServingSpec | None, production: Production, local: LocalServingTarget) -> bool:
     """Whether a host's spec names what production is made of."""
     if spec is None:
@@ -394,9 +461,9 @@ def _is(slot: SlotSpec | None, pin: Pin | None, local: LocalServingTarget) -> bo
     )
 
 
-def _loaded(look: ModelLook) -> set[str]:
+def _loaded(observation: ModelObservation) -> set[str]:
     """The packages that every worker of a host has ready, by their digests."""
-    workers = look.status.workers if look.status is not None else []
+    workers = observation.status.workers if observation.status is not None else []
     ready = [
         {
             slot.package_digest
@@ -419,4 +486,4 @@ def _digest(local: LocalServingTarget) -> str:
 
 
 def _known_keys(host: HostConnection, model: str) -> str:
-    return host.look().get(model, ModelLook()).keys
+    return host.observe().models.get(model, ModelObservation()).keys

@@ -51,7 +51,9 @@ class MlflowScoring:
         }
 
     async def ping(self, _: HttpRequest) -> Answer:
-        """Whether there is a champion."""
+        """Whether there is a champion, and the lease has not run out."""
+        if self._worker.lease.is_over:
+            return Reply(b"\n", 503)
         return Reply(b"\n", 200 if self._worker.slot_manager.current.champion else 404)
 
     async def version(self, _: HttpRequest) -> Answer:

@@ -67,8 +67,8 @@ class OpenInference:
         return json_reply({"live": True})
 
     async def ready(self, _: HttpRequest) -> Answer:
-        """Whether there is a champion."""
-        is_ready = self._worker.slot_manager.current.champion is not None
+        """Whether there is a champion, and the lease has not run out."""
+        is_ready = self._worker.slot_manager.current.champion is not None and not self._worker.lease.is_over
         return json_reply({"ready": is_ready}, 200 if is_ready else 503)
 
     async def model_ready(self, request: HttpRequest) -> Answer:

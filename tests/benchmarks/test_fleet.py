@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("simpy", reason="SimPy is a development requirement: `make install`")
 
-from benchmarks.fleet.watch import NOT_IN_FORCE, Watch
+from benchmarks.fleet.watch import NOT_IN_FORCE, STALE, Watch
 from benchmarks.fleet.world import BREAKS, Settings, World
 
 QUICK = ("no-fence", "no-prove")
@@ -24,6 +24,23 @@ def test_a_small_fleet_with_failures_holds_what_it_promises(haste: float) -> Non
     assert watch.requests["in force"] > 1e7
     assert watch.ends["champion served"] > 10
     assert watch.preempted > 0
+
+
+def test_with_leases_no_host_that_is_cut_off_answers_by_what_is_not_in_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def cut_off(lease_seconds: float | None) -> Watch:
+        settings = Settings(20, 5, 3.0, 0, haste=3.0, host_days=0.05, lease_seconds=lease_seconds)
+        watch = World(settings).run()
+        assert watch.violations == []
+        return watch
+
+    assert cut_off(None).requests[STALE] > 0
+    with_leases = cut_off(200.0)
+    assert with_leases.requests[STALE] == 0
+    assert with_leases.ends["champion served"] > 5
+    monkeypatch.setattr(Settings, "outlasted_seconds", 0.0)
+    assert cut_off(200.0).requests[STALE] > 0, "whoever does not wait for leases is wrong"
 
 
 def test_the_same_seed_gives_the_same_entries() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,7 @@ class Cluster:
 
 
 def _version(port: int) -> str | None:
+    """The version that answers a request; None: there is no answer."""
     try:
         response = httpx.post(
             f"http://127.0.0.1:{port}/predict",
@@ -250,6 +252,74 @@ def test_a_rollback_does_not_wait_for_a_host_that_is_away_which_follows_when_it_
     cluster.everywhere(model, "1")
 
 
+@contextmanager
+def _settings(cluster: Cluster, section: str) -> Iterator[None]:
+    """More in modelyard.toml during the block."""
+    path = cluster.project.root / "modelyard.toml"
+    text = path.read_text()
+    path.write_text(f"{text}{section}\n")
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+@contextmanager
+def _balanced(cluster: Cluster, model: str, folder: Path) -> Iterator[str]:
+    """The URL of HAProxy before the hosts of a model, with the file that `modelyard hosts` writes."""
+    port = ports.choose(24500, ())
+    written = cluster.releases.house.run("hosts", model, "--haproxy", "--bind", f"127.0.0.1:{port}").stdout
+    (folder / "haproxy.cfg").write_text(written)
+    balancer = subprocess.Popen(["haproxy", "-f", str(folder / "haproxy.cfg")], stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: _version(port) is not None, "the balancer finds a host")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        balancer.terminate()
+        balancer.wait()
+
+
+def _leases(cluster: Cluster, model: str) -> set[float | None]:
+    return {
+        one["lease_seconds"] for host in cluster.report().values() for one in host["services"] if one["model"] == model
+    }
+
+
+@needs_ssh
+@needs_haproxy
+def test_with_leases_no_host_answers_with_a_version_that_is_not_in_force(
+    cluster: Cluster, model: str, tmp_path: Path
+) -> None:
+    releases = cluster.releases
+    releases.set(model, "2")
+    cluster.everywhere(model, "2")
+    with _settings(cluster, "[serving]\nlease_seconds = 6"):
+        eventually(lambda: _leases(cluster, model) == {6.0}, "both hosts hold a lease")
+        far = cluster.ports(model)["far"]
+        with _balanced(cluster, model, tmp_path) as url, Traffic().to(url) as traffic:
+            time.sleep(7)  # longer than a lease: it is renewed
+            cluster.servers["far"].stop()  # cut off from what decides, and not from its clients
+            since = len(releases.entries(model))
+            releases.set(model, "1")
+            switched = releases.wait_for(model, "1", "switched", since=since)
+            served = releases.wait_for(model, "1", "served", since=since)
+            time.sleep(2)
+        assert (switched.facts["absent"], served.facts["absent"]) == (["far"], ["far"])
+        assert served.facts["lease_over"] == ["far"]
+        at_switch, at_end = (datetime.fromisoformat(one.time).timestamp() for one in (switched, served))
+        assert at_switch < traffic.last[200, "2"] <= at_end, (
+            "the host that is cut off answered until its lease was over"
+        )
+        assert at_end - at_switch < 6 * 1.01 + 3
+        assert set(traffic.counts) == {(200, "1"), (200, "2")}, "the balancer asked the other host"
+        refused = httpx.get(f"http://127.0.0.1:{far}/readyz", trust_env=False)
+        assert (refused.status_code, refused.json()["code"]) == (503, "lease_over")
+        assert _version(far) is None
+        cluster.servers["far"].start()
+        cluster.everywhere(model, "1")
+    eventually(lambda: _leases(cluster, model) == {None}, "no host holds a lease any more")
+
+
 @needs_ssh
 def test_a_release_waits_for_a_host_unless_the_settings_allow_it_to_be_away(cluster: Cluster, model: str) -> None:
     releases, settings = cluster.releases, cluster.project.root / "modelyard.toml"
@@ -264,9 +334,33 @@ def test_a_release_waits_for_a_host_unless_the_settings_allow_it_to_be_away(clus
     assert cluster.answers(model) == {"near": "1"}
     settings.write_text(f"{text}[serving]\nabsent_hosts = 1\n")
     facts = releases.wait_for(model, "3", "switched", since=since).facts
+    settings.write_text(text)
     assert (facts["hosts"], facts["absent"]) == (1, ["far"])
     cluster.servers["far"].start()
     cluster.everywhere(model, "3")
+
+
+@needs_haproxy
+def test_a_model_is_moved_to_another_host_without_a_failed_request(
+    cluster: Cluster, model: str, tmp_path: Path
+) -> None:
+    champion = cluster.answers(model)["near"]
+    assert champion is not None
+    path = cluster.project.root / "modelyard.toml"
+    text = path.read_text()
+    with _balanced(cluster, model, tmp_path) as url, Traffic().to(url) as traffic:
+        path.write_text(text.replace("[hosts.near]\n", "[hosts.near]\nmodels = []\n"))
+        eventually(lambda: cluster.answers(model) == {"far": champion}, "far alone serves it")
+        path.write_text(text)
+        cluster.everywhere(model, champion)
+    assert set(traffic.counts) == {(200, champion)}
+    since = len(cluster.releases.entries(model))
+    path.write_text(re.sub(r"(?m)^\[hosts\..*\]$", r"\g<0>\nmodels = []", text))
+    refused = cluster.releases.house.run("promote", model, champion, check=False)
+    path.write_text(text)
+    assert refused.returncode == 2
+    assert "no host is to serve everywhere" in refused.stderr
+    assert len(cluster.releases.entries(model)) == since
 
 
 def test_a_damaged_bundle_on_a_host_is_sent_again(cluster: Cluster, model: str) -> None:

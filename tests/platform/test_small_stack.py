@@ -308,6 +308,8 @@ def test_a_service_is_served_replaced_and_stopped(project: Project) -> None:
     assert "serve-digits" not in (supervisor.processes(project) or {})
     assert ports.is_free(port)
     assert services.stop_serving(project, "digits") is False
+    # A balancer may still ask `digits` there.
+    assert services.serve(project, "other", command, {"VERSION": "1"}) != url
 
 
 def test_a_service_that_hands_over_is_replaced_without_a_refused_request(project: Project) -> None:

@@ -11,10 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from components.contracts.gate_request import GateResult
 from components.contracts.serving_spec import ServiceStatus, SlotStatus, WorkerStatus
 from components.core import file_lock, waiting
-from components.core.errors import ServingError, StackError
+from components.core.errors import GateRefused, ServingError, StackError
 from components.core.project import Project
+from components.release import ledger as ledgers
 from components.release.decision import DesiredState
 from components.release.ledger import Entry, Event, VersionRef
 from components.release.production import PRODUCTION
@@ -63,6 +65,22 @@ def test_what_is_waited_for_is_said(project: Project) -> None:
         promotion.follow(project, "sample", "champion", "3", 0, said.append)
     assert len(said) > 3
     assert all(line.startswith("waiting") and "the registry does not answer" in line for line in said)
+
+
+def test_who_waits_is_told_what_to_do_about_a_refusal(project: Project) -> None:
+    ledger = ledgers.of(project, "sample")
+    result = GateResult(gate="floors", passed=False, figures={}, limit="0.9", reason="0.8", next_step="train longer")
+    passed = result.model_copy(update={"gate": "parity", "passed": True, "next_step": "nothing"})
+    results = [one.model_dump(mode="json") for one in (result, passed, result)]
+    for event, facts in (("asked", {}), ("refusing", {"results": results}), ("refused", {"reason": "floors: 0.8"})):
+        ledger.append(
+            event,  # type: ignore[arg-type]
+            release="r", role="champion", before=None, after=VersionRef(version="3", package_digest="a" * 64),
+            asked_by="me", facts=facts,
+        )  # fmt: skip
+    with pytest.raises(GateRefused) as refused:
+        promotion.follow(project, "sample", "champion", "3", 0, lambda _: None)
+    assert str(refused.value.next_step).startswith("train longer; champion is nothing as before")
 
 
 def test_a_release_that_fails_three_times_is_given_up(project: Project) -> None:

@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from components.access import api_keys, project_door
 from components.access import secret as secrets
+from components.contracts import serving_lease
+from components.contracts.serving_lease import LEASE_FILE, Lease
 from components.contracts.serving_spec import OvertakenError, ServiceStatus, WorkerStatus
-from components.core.errors import CorruptArtifactError, ServingError
+from components.core.errors import CorruptArtifactError, ServingError, SpecError, StackError, UsageError
 from components.core.project import Project
+from components.deployment import host_unit
 from components.identity.package import Package
 from components.packaging.bundle import Bundle
-from components.release.production import Pin, Production
-from flows.platform import lifecycle
-from flows.serving_targets import host_connection, hosts_report, hosts_target
-from flows.serving_targets.host_connection import HostAbsentError
-from flows.serving_targets.host_protocol import ModelLook
+from components.release.production import Pin, PinnedState, Production
+from flows.platform import lifecycle, services
+from flows.serving_targets import (
+    host_boot,
+    host_connection,
+    host_folder,
+    hosts_placement,
+    hosts_report,
+    hosts_target,
+    lease_record,
+    session_folder,
+)
+from flows.serving_targets.host_connection import HostAbsentError, HostConnection
+from flows.serving_targets.host_leases import LeaseKeeper, LeftBehind, left_behind, surely_over_after
+from flows.serving_targets.host_protocol import FORMAT, Grant, HostObservation, ModelObservation
 from flows.serving_targets.hosts_target import HostsServingTarget
 from flows.serving_targets.local_target import LocalServingTarget
 from flows.serving_targets.serving_target import facts_of_hosts, target_of
+from flows.serving_targets.session_folder import SessionFolder
 from tests.packaging import small_bundle
 from tests.waiting import eventually
 
@@ -205,7 +223,7 @@ def test_an_agent_that_is_killed_or_hangs_is_replaced_and_the_service_goes_on(
     eventually(lambda: (found := hosts.target.status()) is not None and found.hosts == 2, "the hosts answer again")
     assert len(hosts.agents()) == 2
     assert sorted(worker.worker for worker in _status(hosts).workers) == before
-    monkeypatch.setattr(host_connection, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(host_connection, "OBSERVE_SECONDS", 0.3)
     for agent in hosts.agents():
         os.kill(agent.pid, signal.SIGSTOP)
     time.sleep(2 * host_connection.FRESH_SECONDS)
@@ -223,6 +241,107 @@ def test_what_arrives_otherwise_than_it_is_sealed_is_refused(hosts: Hosts) -> No
     with pytest.raises(CorruptArtifactError, match="arrived otherwise"):
         hosts.target._bring(connection, hosts.bundle, other.model_copy(update={"bundle_digest": "0" * 64}), needed=True)
     assert hosts.target.is_applied(hosts.production)
+
+
+@pytest.mark.slow
+def test_a_model_that_is_moved_ends_on_the_host_of_before_once_it_serves_on_the_other(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = hosts.project.root / "modelyard.toml"
+    text = settings.read_text()
+    settings.write_text(text.replace("[hosts.two]", 'models = ["other"]\n[hosts.two]'))
+    target = hosts.target
+    assert [host.name for host in target.hosts] == ["two"]
+    assert [host.name for host in target.left_hosts] == ["one"]
+    assert _status(hosts).hosts == 2, "until it ends there, it follows every decision"
+    assert target.is_applied(hosts.production), "a balancer has to find the other host first"
+    monkeypatch.setattr(hosts_target, "HANDOVER_SECONDS", 0.0)
+    assert not target.is_applied(hosts.production)
+    target.apply(hosts.production, 7)
+    assert target.left_hosts == ()
+    assert _status(hosts).hosts == 1
+    assert target.is_applied(hosts.production)
+    settings.write_text(text)
+    assert target.state() == "stopped", "that of the host that is furthest behind"
+    target.apply(hosts.production, 7)
+    target.start(hosts.bundle)
+    assert target.wait(_serves, "serve version 4").hosts == 2
+
+
+@pytest.mark.slow
+def test_leases_are_granted_for_what_the_ledger_pins_and_end_with_the_setting(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = hosts.project.root / "modelyard.toml"
+    text = settings.read_text()
+    settings.write_text(f"{text}\n[serving]\nlease_seconds = 30\n")
+    pinned = {"sample": PinnedState(sequence=7, production=hosts.production)}
+    monkeypatch.setattr(LeaseKeeper, "_in_force", lambda *_: pinned)
+    log: list[str] = []
+    keeper = LeaseKeeper(hosts.project, log.append)
+    assert "sample on one, sample on two" in hosts_report.finding(hosts.project).found
+    _renewed(hosts, keeper, 30.0)
+    assert hosts_report.finding(hosts.project).verdict == "ok"
+    both = {"one": {"sample": 30.0}, "two": {"sample": 30.0}}
+    eventually(lambda: lease_record.read(hosts.project) == both or keeper.renew(), "it is known that they follow it")
+    monkeypatch.setattr(host_connection, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(HostConnection, "observe", _is_away("one"))
+    behind = left_behind(hosts.target, 7)
+    assert behind.waiting == ("one",)
+    assert 30 < behind.seconds <= surely_over_after(30)
+    monkeypatch.undo()
+    monkeypatch.setattr(LeaseKeeper, "_in_force", lambda *_: pinned)
+    settings.write_text(text)
+    _renewed(hosts, keeper, None)
+    eventually(lambda: lease_record.read(hosts.project) == {} or keeper.renew(), "nothing is known any more")
+    assert left_behind(hosts.target, 7) == LeftBehind()
+    assert log == []
+
+
+def _renewed(hosts: Hosts, keeper: LeaseKeeper, seconds: float | None) -> None:
+    def is_renewed() -> bool:
+        keeper.renew()
+        return {worker.lease_seconds for worker in _status(hosts).workers} == {seconds}
+
+    eventually(is_renewed, f"every worker follows a lease of {seconds} s")
+
+
+def _is_away(name: str) -> Callable[[HostConnection], HostObservation]:
+    observe = HostConnection.observe
+
+    def observed(host: HostConnection) -> HostObservation:
+        if host.name == name:
+            raise HostAbsentError("away")
+        return observe(host)
+
+    return observed
+
+
+@pytest.mark.slow
+def test_at_boot_a_service_comes_back_only_under_a_lease_and_answers_when_it_is_renewed(hosts: Hosts) -> None:
+    folders = {name: Project(folder) for name, folder in hosts.folders.items()}
+    port = {host.name: one.port for host, one in hosts.target._present().items()}["one"]
+    for project in folders.values():
+        lifecycle.down(project)
+    Lease(boot="before the restart", since=1.0, seconds=60.0).write(folders["one"].service("sample"))
+    for project in folders.values():
+        words = [sys.executable, "-m", "flows.serving_targets.host_boot", "start", str(project.root)]
+        subprocess.run(words, check=True, cwd=project.root)
+    url = f"http://127.0.0.1:{port}/readyz"
+
+    def answers() -> int | None:
+        try:
+            return httpx.get(url, trust_env=False).status_code
+        except httpx.TransportError:
+            return None
+
+    eventually(lambda: answers() == 503, "it has loaded what it has, and waits")
+    assert services.names(folders["two"]) == []
+    now = serving_lease.clock_seconds()
+    grant = Grant(boot=serving_lease.boot_id(), since=now, seconds={"sample": 60.0})
+    assert host_folder.take_leases(folders["one"], grant) == ["sample"]
+    eventually(lambda: answers() == 200, "it answers")
+    (folders["one"].service("sample") / LEASE_FILE).unlink()
 
 
 @pytest.mark.slow
@@ -249,8 +368,8 @@ def test_a_host_that_is_not_there_is_absent_and_says_why(tmp_path: Path) -> None
 def test_a_project_whose_own_folder_is_a_host_goes_on_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalServingTarget, "url", "http://127.0.0.1:3000")
     status = ServiceStatus(model="sample", expected=1, workers=[])
-    looks = {"sample": ModelLook(port=3000, state="running", status=status)}
-    monkeypatch.setattr(host_connection.HostConnection, "look", lambda _: looks)
+    seen = {"sample": ModelObservation(port=3000, state="running", status=status)}
+    monkeypatch.setattr(host_connection.HostConnection, "observe", lambda _: HostObservation(models=seen))
     for number, (folder, is_left_here) in enumerate(((tmp_path / "0", False), (tmp_path / "elsewhere", True))):
         project = Project(tmp_path / str(number))
         project.root.mkdir()
@@ -263,12 +382,107 @@ def test_a_project_whose_own_folder_is_a_host_goes_on_serving(tmp_path: Path, mo
 def test_a_service_that_does_not_answer_says_its_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = Project(tmp_path)
     (tmp_path / "modelyard.toml").write_text('[hosts.one]\nfolder = "/srv/one"\n')
-    look = ModelLook(port=3000, state="running", note="Error: cannot assign 10.0.0.9")
-    monkeypatch.setattr(host_connection.HostConnection, "look", lambda _: {"sample": look})
+    observation = ModelObservation(port=3000, state="running", note="Error: cannot assign 10.0.0.9")
+    monkeypatch.setattr(
+        host_connection.HostConnection, "observe", lambda _: HostObservation(models={"sample": observation})
+    )
     [host] = hosts_report.report(project)
     assert [(one.state, one.url, one.note) for one in host.services] == [
         ("starting", "http://127.0.0.1:3000", "Error: cannot assign 10.0.0.9")
     ]
+
+
+def test_folders_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = (
+        "import os, signal, tempfile; from flows.serving_targets.session_folder import SessionFolder\n"
+        f"tempfile.tempdir = {str(tmp_path)!r}\n"
+        "folder = SessionFolder(); (folder.path / 'agent').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    own = SessionFolder()
+    (other,) = set(tmp_path.iterdir()) - {own.path}
+    assert session_folder.remove_left() == [], "it is young: its process may just be making it"
+    for path in (other, own.path):
+        os.utime(path, (0, 0))
+    assert session_folder.remove_left() == [other]
+    own.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_host_with_another_version_says_so(tmp_path: Path) -> None:
+    project, folder = Project(tmp_path / "project"), tmp_path / "host"
+    for path in (project.root, folder):
+        path.mkdir()
+    python = folder / "python"
+    python.write_text("#!/bin/sh\necho modelyard host agent 1\nread line\n")
+    python.chmod(0o700)
+    (project.root / "modelyard.toml").write_text(f'[hosts.old]\nfolder = "{folder}"\npython = "python"\n')
+    [connection] = host_connection.connections(project)
+    with pytest.raises(HostAbsentError) as refused:
+        connection.observe()
+    assert refused.value.lines() == [
+        "the host old has another version of Modelyard",
+        f"  where:    {folder}",
+        "  got:      it speaks interface 1",
+        f"  expected: interface {FORMAT}, as this version does",
+        "  next:     `git pull` and `make install` in the clone with the older version",
+    ]
+    [host] = hosts_report.report(project)
+    assert host.problem == "the host old has another version of Modelyard; it speaks interface 1"
+    connection.close()
+
+
+def test_a_unit_for_systemd_starts_a_host_at_boot(tmp_path: Path) -> None:
+    folder = tmp_path / "a 100% folder"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    text = host_unit.unit("serve1", "root", str(folder), ".venv/bin/python")
+    assert f"WorkingDirectory={str(folder).replace('%', '%%')}\n" in text
+    assert 'host_boot start "' in text
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("no systemd-analyze here (Debian: apt-get install systemd)")
+    path = tmp_path / host_unit.unit_name("serve1")
+    path.write_text(text)
+    done = subprocess.run([analyze, "verify", "--man=no", str(path)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    path.write_text(text.replace(".venv/bin/python", ".venv/bin/none"))
+    assert subprocess.run([analyze, "verify", "--man=no", str(path)], capture_output=True).returncode != 0
+
+
+def test_a_folder_that_no_controller_has_reached_is_not_started(tmp_path: Path) -> None:
+    for name in CODE:
+        (tmp_path / name).symlink_to(ROOT / name)
+    with pytest.raises(StackError, match="no project's host yet"):
+        host_boot.start(Project(tmp_path))
+    assert project_door.secret_of(Project(tmp_path)) is None
+
+
+def test_a_model_without_a_host_and_a_host_with_an_unknown_model_are_refused(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.pipelines.mkdir(parents=True)
+    for name in ("digits", "words"):
+        (project.pipelines / f"{name}.yaml").touch()
+    settings = tmp_path / "modelyard.toml"
+    settings.write_text('[hosts.one]\nfolder = "/srv/one"\nmodels = ["digits", "digts"]\n')
+    with pytest.raises(SpecError) as unknown:
+        hosts_placement.check(project)
+    assert str(unknown.value.problems[0]) == (
+        "line 3: hosts.one.models: no such pipeline; there are digits, words (got digts)"
+    )
+    assert hosts_report.finding(project).verdict == "fail"
+    settings.write_text('[hosts.one]\nfolder = "/srv/one"\nmodels = ["digits"]\n')
+    hosts_placement.check(project)
+    hosts_placement.check(project, "digits")
+    with pytest.raises(SpecError) as homeless:
+        hosts_placement.check(project, "words")
+    assert "no host is to serve words" in str(homeless.value.problems[0])
+    target = target_of(project, "words")
+    pin = Pin(version="1", package_digest="0" * 64, bundle="words:1", bundle_digest=None)
+    for step in (lambda: target.check_rollout(pin, None), lambda: target.apply(Production(champion=pin), 1)):
+        with pytest.raises(UsageError, match="no host is to serve words"):
+            step()
 
 
 def test_hosts_are_counted_together() -> None:
