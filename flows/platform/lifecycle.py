@@ -7,17 +7,30 @@ import shutil
 import threading
 import time
 import xmlrpc.client
+from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_all
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from components.access import server_database, server_redis
 from components.core.errors import StackError
 from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import PERIOD_SECONDS
 from components.identity import source_code
-from flows.platform import connections, health, ports, running, services, state, supervisor
+from flows.platform import (
+    connections,
+    health,
+    migrations,
+    ports,
+    prefect_services,
+    running,
+    services,
+    stack_profile,
+    state,
+    supervisor,
+)
 from flows.platform.connections import Endpoints as Endpoints
 from flows.platform.connections import configured as configured
 from flows.platform.connections import endpoints as endpoints
@@ -25,11 +38,13 @@ from flows.platform.programs import (
     CONSOLE,
     FIRST_PORT,
     GUARDIAN,
+    PREFECT_PAIR,
     SERVICE_PREFIX,
     SHIM_SECONDS,
     STOP_SECONDS,
     log_file,
     of_stack,
+    prefect_names,
 )
 from flows.platform.state import StackState
 from flows.platform.supervisor import ProcessState
@@ -81,22 +96,34 @@ def controller_heartbeat(project: Project) -> Path:
     return state.folder(project) / "controller.seen"
 
 
-def up(project: Project, *, log: Log, runner: bool = True, timeout_seconds: float = 240) -> Endpoints:
+def up(
+    project: Project,
+    *,
+    log: Log,
+    runner: bool = True,
+    timeout_seconds: float = 240,
+    profile_name: stack_profile.Name | None = None,
+) -> Endpoints:
     """Start the programs that are not running, and wait until they are ready.
 
     Args:
         log: called with one line for each program that is started or becomes ready.
         runner: also wait for the runner and the controller, which are started in any case.
         timeout_seconds: time for all programs to become ready.
+        profile_name: what this stack has to be from now on; None: what an earlier call named.
 
     Raises:
-        StackError: a program does not become ready; contains the end of its log. Or an external server does not answer.
+        StackError: a program does not become ready; contains the end of its log. Or an external server does not answer,
+            or `modelyard.toml` does not name all that the profile needs.
     """
     connections.require_external_servers(project)
-    awaited = (*connections.own_servers(project), *((*ALWAYS, CONSOLE) if runner else ()))
+    profile_name = profile_name or stack_profile.of(project)
+    stack_profile.require(project, profile_name, reach=supervisor.processes(project) is None)
+    servers = dict.fromkeys((*prefect_names(project), *connections.own_servers(project)))
+    awaited = (*servers, *((*ALWAYS, CONSOLE) if runner else ()))
     for attempt in range(1, ATTEMPTS + 1):
         with state.lock(project, log):
-            stack_state = _start_missing(project, log)
+            stack_state = _start_missing(project, log, profile_name)
         source_code.read_ahead(project.source_root)  # while the servers start
         try:
             _wait_for_all(project, stack_state, awaited, timeout_seconds, log)
@@ -123,21 +150,38 @@ def status(project: Project) -> tuple[ProgramStatus, ...]:
     processes = supervisor.processes(project) or {}
     servers = connections.of(project)
     server_rows = tuple(
-        _status(project, stack_state, server.name, processes.get(server.name))
+        _status(project, stack_state, server.name, processes.get(_process_of(server.name, processes)))
         if server.is_own
         else _external_status(project, server)
         for server in (servers.prefect, servers.mlflow)
     )
-    names = [*ALWAYS, CONSOLE, *sorted(name for name in processes if name.startswith(SERVICE_PREFIX))]
+    pair = [name for name in prefect_names(project) if name != "prefect"]
+    names = [*pair, *ALWAYS, CONSOLE, *sorted(name for name in processes if name.startswith(SERVICE_PREFIX))]
     return (*server_rows, *(_status(project, stack_state, name, processes.get(name)) for name in names))
+
+
+def _process_of(server: str, processes: Mapping[str, ProcessState]) -> str:
+    """The program behind a server's address: of two API servers of Prefect, one that runs."""
+    if server != "prefect" or server in processes:
+        return server
+    return next((name for name in PREFECT_PAIR if name in processes and processes[name].pid), PREFECT_PAIR[0])
 
 
 def _first_ports(project: Project) -> dict[str, int]:
     """The first port to try for each of the project's own servers, and for the console."""
-    return {name: FIRST_PORT[name] for name in (*connections.own_servers(project), CONSOLE)}
+    pair = [name for name in prefect_names(project) if name in PREFECT_PAIR]
+    return {name: FIRST_PORT[name] for name in (*connections.own_servers(project), CONSOLE, *pair)}
 
 
-def _start_missing(project: Project, log: Log) -> StackState:
+def _migrate(project: Project, log: Log) -> None:
+    """Migrate the databases on PostgreSQL before several servers start on one of them."""
+    names = tuple(name for name in connections.own_servers(project) if server_database.is_named(project, name))
+    if server_redis.is_named(project) and names:
+        log(f"migrating the databases of {' and '.join(names)}")
+        migrations.run(project, names, log)
+
+
+def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name | None) -> StackState:
     """Start the supervisor, or else restart those of its programs that have ended or whose configuration changed."""
     stack_state, came_from = state.claim(project)
     if came_from is not None:
@@ -151,9 +195,11 @@ def _start_missing(project: Project, log: Log) -> StackState:
     for name, first in first_ports.items():
         if name in to_reassign or name not in stack_state.ports:
             stack_state = _assign_port(project, stack_state, name, first, log)
-    stack_state = replace(stack_state, wanted=True)
-    state.save(project, stack_state)
     programs = of_stack(project, stack_state)
+    if not supervisor_answers or any(p.differs(project) for p in programs if p.name in (*PREFECT_PAIR, "mlflow")):
+        _migrate(project, log)
+    stack_state = replace(stack_state, wanted=True, profile=profile_name)
+    state.save(project, stack_state)
     changed = supervisor.write_configuration(project, programs)
     if not supervisor_answers:
         _end_orphans(project, [program.name for program in programs])
@@ -282,8 +328,8 @@ def _is_ready(project: Project, stack_state: StackState, name: str) -> bool:
     record = running.read(state.folder(project), name)
     if record is None or not record.identity.is_alive():  # heartbeats of an ended process do not count
         return False
-    if name == "controller":
-        heartbeat = controller_heartbeat(project)
+    if name in ("controller", prefect_services.NAME):
+        heartbeat = (controller_heartbeat if name == "controller" else prefect_services.heartbeat)(project)
         # The absolute age, because the clock may have been set back since.
         return heartbeat.exists() and abs(time.time() - heartbeat.stat().st_mtime) < CONTROLLER_SECONDS
     return connections.worker_is_online(project, connections.shared_name(project), record.since)

@@ -9,21 +9,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.access import server_redis
 from components.contracts import settings as settings_file
 from components.core import atomic
 from components.core.project import Project
 from components.identity import digest
 from components.registry import artifact_destination
 from components.release import ledger_place
-from flows.platform import connections, environment, state
+from flows.platform import connections, environment, prefect_services, state
 from flows.platform.connections import Name, own_url
 from flows.platform.ports import LOOPBACK
 from flows.platform.process_mark import PROGRAM
 from flows.platform.state import StackState
 
 ENTRYPOINT = "flows/pipelines/flow.py:pipeline"  # the flow that the runner runs, relative to the project
-FIRST_PORT = {"prefect": 4200, "mlflow": 5000, "console": 4300}
+FIRST_PORT = {"prefect": 4200, "mlflow": 5000, "console": 4300, "prefect-1": 4201, "prefect-2": 4202}
 CONSOLE = "console"
+PREFECT_PAIR = ("prefect-1", "prefect-2")  # two API servers that share the port of `prefect`, and have one each
 SERVICE_PREFIX = "serve-"
 LOCK = "MODELYARD_LOCK"  # digest of the locked environment that a program was started with
 GUARDIAN = "guardian"  # the only program without a shim: it watches the supervisor
@@ -131,12 +133,19 @@ def of_stack(project: Project, stack_state: StackState) -> tuple[Program, ...]:
     own = connections.own_servers(project)
     return (
         _guardian(project),
-        *((_prefect(project, stack_state),) if "prefect" in own else ()),
+        *(_prefect_servers(project, stack_state) if "prefect" in own else ()),
         *((_mlflow(project, stack_state),) if "mlflow" in own else ()),
         _runner(project, stack_state),
         _controller(project, stack_state),
         _console(project, stack_state),
     )
+
+
+def prefect_names(project: Project) -> tuple[str, ...]:
+    """The names of the programs of the project's own Prefect; none if a setting names another server."""
+    if "prefect" not in connections.own_servers(project):
+        return ()
+    return (*PREFECT_PAIR, prefect_services.NAME) if server_redis.is_named(project) else ("prefect",)
 
 
 def of_host(project: Project) -> tuple[Program, ...]:
@@ -187,6 +196,27 @@ def _prefect(project: Project, stack_state: StackState) -> Program:
         **_database(project, "prefect"),
     }
     return Program("prefect", _uvicorn_command("flows.platform.prefect_server:create_app", port), settings)
+
+
+def _prefect_servers(project: Project, stack_state: StackState) -> tuple[Program, ...]:
+    """One Prefect server; with a Redis two API servers (`prefect server start --no-services`) and the services."""
+    one = _prefect(project, stack_state)
+    named = settings_file.read(project.root).servers.redis
+    if named is None:
+        return (one,)
+    port, application = stack_state.ports["prefect"], "flows.platform.prefect_server:create_app"
+    shared = {
+        **one.environment,
+        "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",  # `up` has migrated it
+        "MODELYARD_SERVER_REDIS": named,
+    }
+    module = [sys.executable, "-m", "flows.platform.shared_port", application, str(port)]
+    servers = (
+        Program(name, [*module, str(stack_state.ports[name])], {**shared, "PREFECT__SERVER_WEBSERVER_ONLY": "1"})
+        for name in PREFECT_PAIR
+    )
+    services = [sys.executable, "-m", "flows.platform.prefect_services"]
+    return (*servers, Program(prefect_services.NAME, services, shared))
 
 
 def _mlflow(project: Project, stack_state: StackState) -> Program:

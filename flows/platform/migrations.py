@@ -1,0 +1,68 @@
+"""The tables of both servers' databases on PostgreSQL, made or upgraded once before the servers start.
+
+Several servers that start on one database would else migrate it at the same time. Each migration is a process of its
+own, which reads the password by itself and writes a log.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from components.core.errors import StackError
+from components.core.log import Log
+from components.core.project import Project
+from flows.platform import connections, environment, prefect_server, supervisor
+from flows.platform.programs import log_file
+
+MODULES: dict[connections.Name, str] = {
+    "prefect": "flows.platform.migrations",
+    "mlflow": "components.registry.migrate",
+}
+
+
+def run(project: Project, servers: tuple[connections.Name, ...], log: Log) -> None:
+    """Migrate the databases of servers side by side, and wait.
+
+    Raises:
+        StackError: a migration failed; contains the end of its log.
+    """
+    started_at = time.monotonic()
+    processes = {name: _start(project, name) for name in servers}
+    codes = {name: process.wait() for name, process in processes.items()}
+    for name, code in codes.items():
+        if code != 0:
+            path = log_file(project, _log_name(name))
+            raise StackError(
+                f"the database of {name} could not be migrated",
+                where=str(path),
+                got="\n" + supervisor.tail(path),
+                next_step="read the error above; no server was started on this database",
+            )
+    log(f"tables of {' and '.join(servers)} are up to date ({time.monotonic() - started_at:.1f} s)")
+
+
+def _log_name(name: str) -> str:
+    return f"{name}-migrations"
+
+
+def _start(project: Project, name: connections.Name) -> subprocess.Popen[bytes]:
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_"))}
+    environment.quiet(variables)
+    path = log_file(project, _log_name(name))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", MODULES[name]],
+            cwd=project.root,
+            env={**variables, **environment.of_project(project)},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+        )
+
+
+if __name__ == "__main__":
+    prefect_server.migrate(Project.find(), only_if_empty=False)
