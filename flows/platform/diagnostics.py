@@ -193,7 +193,9 @@ def _dvc_remote(project: Project) -> Finding:
 def _profile(project: Project) -> Finding:
     """Check that the stack is what `modelyard up --profile` named."""
     name = stack_profile.of(project)
-    stack_profile.require(project, name, reach=True)
+    wrong, _ = stack_profile.examine(project, name, reach=True)
+    if wrong:
+        return Finding("profile", "fail", f"{name}: {'; '.join(wrong)}", "modelyard up says which lines to write")
     return Finding("profile", "ok", {"team": "team: all that it needs answers"}.get(str(name), "local: as configured"))
 
 

@@ -256,11 +256,13 @@ def _end_orphans(project: Project, names: list[str]) -> None:
 
 def _assign_port(project: Project, stack_state: StackState, name: str, first: int, log: Log) -> StackState:
     preferred = stack_state.ports.get(name, first)
-    if ports.is_free(preferred) or (name in stack_state.ports and health.is_ours(project, preferred)):
-        return stack_state.with_port(name, preferred)
     other_ports = {port for other, port in stack_state.ports.items() if other != name}
+    is_ours = name in stack_state.ports and health.is_ours(project, preferred)
+    if preferred not in other_ports and (ports.is_free(preferred) or is_ours):
+        return stack_state.with_port(name, preferred)
     port = ports.choose(first, other_ports)
-    log(f"port {preferred} is taken by {ports.holder(preferred)}; {name} uses {port}")
+    if preferred not in other_ports:
+        log(f"port {preferred} is taken by {ports.holder(preferred)}; {name} uses {port}")
     return stack_state.with_port(name, port)
 
 
@@ -328,8 +330,10 @@ def _is_ready(project: Project, stack_state: StackState, name: str) -> bool:
     record = running.read(state.folder(project), name)
     if record is None or not record.identity.is_alive():  # heartbeats of an ended process do not count
         return False
-    if name in ("controller", prefect_services.NAME):
-        heartbeat = (controller_heartbeat if name == "controller" else prefect_services.heartbeat)(project)
+    if name == prefect_services.NAME:
+        return prefect_services.are_alive(project, record.identity.pid)
+    if name == "controller":
+        heartbeat = controller_heartbeat(project)
         # The absolute age, because the clock may have been set back since.
         return heartbeat.exists() and abs(time.time() - heartbeat.stat().st_mtime) < CONTROLLER_SECONDS
     return connections.worker_is_online(project, connections.shared_name(project), record.since)

@@ -1,16 +1,19 @@
 """The tables of both servers' databases on PostgreSQL, made or upgraded once before the servers start.
 
-Several servers that start on one database would else migrate it at the same time. Each migration is a process of its
-own, which reads the password by itself and writes a log.
+Several servers that start on one database would else migrate it at the same time, and two API servers of Prefect would
+insert its block types at the same time, which ends one of them. Each migration is a process of its own, which reads the
+password by itself and writes a log.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
 
+from components.access import server_database
 from components.core.errors import StackError
 from components.core.log import Log
 from components.core.project import Project
@@ -64,5 +67,23 @@ def _start(project: Project, name: connections.Name) -> subprocess.Popen[bytes]:
         )
 
 
+def _migrate_prefect(project: Project) -> None:
+    os.environ.update(prefect_server.variables(project))  # before Prefect is imported, which reads them once
+    prefect_server.migrate(project, only_if_empty=False)
+    with server_database.first_start(server_database.url(project, "prefect", "postgresql"), "[servers] prefect"):
+        asyncio.run(_register_blocks())
+
+
+async def _register_blocks() -> None:
+    """Insert or update Prefect's block types, as each of its servers does at its start by default."""
+    import prefect.plugins
+    from prefect.server.database import provide_database_interface
+    from prefect.server.models.block_registration import run_block_auto_registration
+
+    prefect.plugins.load_prefect_collections()
+    async with await provide_database_interface().session() as session:
+        await run_block_auto_registration(session=session)
+
+
 if __name__ == "__main__":
-    prefect_server.migrate(Project.find(), only_if_empty=False)
+    _migrate_prefect(Project.find())

@@ -9,22 +9,35 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
+from components.core import atomic
 from components.core.project import Project
 from flows.platform import prefect_server, state
 
 NAME = "prefect-services"
 BEAT_SECONDS = 1.0
+OLDEST_SECONDS = 15.0
 
 
-def heartbeat(project: Project) -> Path:
-    """The file that the services touch."""
+def are_alive(project: Project, pid: int) -> bool:
+    """Whether the services of a process have given a sign of life within the last seconds."""
+    path = _heartbeat(project)
+    try:
+        # The absolute age, because the clock may have been set back since.
+        return path.read_text() == str(pid) and abs(time.time() - path.stat().st_mtime) < OLDEST_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _heartbeat(project: Project) -> Path:
     return state.folder(project) / "prefect-services.seen"
 
 
 async def _beat(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(path, str(os.getpid()))
     while True:
         path.touch()
         await asyncio.sleep(BEAT_SECONDS)
@@ -35,7 +48,7 @@ async def _run(project: Project) -> None:
 
     services = asyncio.create_task(_run_all_services())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, services.cancel)
-    beating = asyncio.create_task(_beat(heartbeat(project)))
+    beating = asyncio.create_task(_beat(_heartbeat(project)))
     try:
         await services
     except asyncio.CancelledError:

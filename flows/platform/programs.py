@@ -23,7 +23,7 @@ from flows.platform.process_mark import PROGRAM
 from flows.platform.state import StackState
 
 ENTRYPOINT = "flows/pipelines/flow.py:pipeline"  # the flow that the runner runs, relative to the project
-FIRST_PORT = {"prefect": 4200, "mlflow": 5000, "console": 4300, "prefect-1": 4201, "prefect-2": 4202}
+FIRST_PORT = {"prefect": 4200, "mlflow": 5000, "console": 4300, "prefect-1": 4251, "prefect-2": 4252}
 CONSOLE = "console"
 PREFECT_PAIR = ("prefect-1", "prefect-2")  # two API servers that share the port of `prefect`, and have one each
 SERVICE_PREFIX = "serve-"
@@ -207,7 +207,8 @@ def _prefect_servers(project: Project, stack_state: StackState) -> tuple[Program
     port, application = stack_state.ports["prefect"], "flows.platform.prefect_server:create_app"
     shared = {
         **one.environment,
-        "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",  # `up` has migrated it
+        "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",  # `up` has migrated it, and registered the blocks
+        "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
         "MODELYARD_SERVER_REDIS": named,
     }
     module = [sys.executable, "-m", "flows.platform.shared_port", application, str(port)]

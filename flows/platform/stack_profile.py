@@ -34,27 +34,39 @@ def of(project: Project) -> Name | None:
     return next((name for name in NAMES if found is not None and found.profile == name), None)
 
 
-def require(project: Project, name: Name | None, *, reach: bool) -> None:
-    """Check that the project has all that a profile needs.
+def examine(project: Project, name: Name | None, *, reach: bool) -> tuple[list[str], list[str]]:
+    """What a project lacks for a profile, and the lines to write into `modelyard.toml`.
 
     Args:
         reach: ask the databases, the Redis and the bucket too.
 
     Raises:
         SpecError: `modelyard.toml` is wrong.
-        UsageError: something is missing, or does not answer; names all of it, and the lines to write.
     """
     if name != "team":
-        return
+        return [], []
     missing, lines = _missing(project)
-    wrong = [*missing, *(unreachable(project) if reach else ())]
+    return [*missing, *(_unreachable(project) if reach else ())], lines
+
+
+def require(project: Project, name: Name | None, *, reach: bool) -> None:
+    """Check that the project has all that a profile needs.
+
+    Args:
+        reach: as in `examine`.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+        UsageError: something is missing, or does not answer; names all of it, and the lines to write.
+    """
+    wrong, lines = examine(project, name, reach=reach)
     if wrong:
         raise UsageError(
             "this stack is not what the profile team asks for; nothing was started",
             where=str(project.root / settings.FILE_NAME),
             got="".join(f"\n    {one}" for one in wrong),
             expected="".join(f"\n    {line}" for line in lines) or None,
-            next_step="`modelyard up --profile team` afterwards; see docs/team.md. `modelyard up --profile local` asks "
+            next_step="`modelyard up --profile team` afterwards, see docs/team.md; `modelyard up --profile local` asks "
             "for nothing",
         )
 
@@ -88,7 +100,7 @@ def _missing(project: Project) -> tuple[list[str], list[str]]:
     return wrong, lines
 
 
-def unreachable(project: Project) -> list[str]:
+def _unreachable(project: Project) -> list[str]:
     """Which of the databases, the Redis and the bucket that `[servers]` names do not answer, and why."""
     found = settings.read(project.root).servers
     wrong = []
