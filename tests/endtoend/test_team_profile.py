@@ -105,18 +105,21 @@ def _kill_in_turn(house: House, killed: list[str], done: threading.Event) -> Non
             killed.append(name)
 
 
-def test_a_team_works_while_either_api_server_is_killed(team: House) -> None:
+def test_a_team_works_while_either_api_server_is_killed(team: House, monkeypatch: pytest.MonkeyPatch) -> None:
     import boto3
 
-    refused = team.run("up", "--profile", "team", check=False)  # the bucket is not there yet
+    boto3.client("s3").create_bucket(Bucket="team")
+    with monkeypatch.context() as wrong:
+        wrong.setenv("AWS_SECRET_ACCESS_KEY", "another")
+        refused = House(team.root).run("up", "--profile", "team", check=False)
     assert refused.returncode == 2
     assert "the bucket of MLflow's artifacts cannot be written to" in refused.stderr
     assert not (team.project.state / "stack" / "supervisor.sock").exists()
-    boto3.client("s3").create_bucket(Bucket="team")
     started = team.run("up", "--profile", "team", timeout=400)
     assert "profile  team" in started.stdout
     assert {"prefect", "prefect-1", "prefect-2", "prefect-services", "mlflow"} <= _rows(team).keys()
-    said = {finding["check"]: finding for finding in team.json("doctor")}
+    findings = json.loads(team.run("doctor", "--json", check=False).stdout)
+    said = {finding["check"]: finding for finding in findings}
     assert said["profile"]["found"].startswith("team")
     assert "which answers" in said["redis"]["found"]
     for name in PREFECT_PAIR:  # neither inserted what the other one had
