@@ -150,7 +150,7 @@ def status(project: Project) -> tuple[ProgramStatus, ...]:
     processes = supervisor.processes(project) or {}
     servers = connections.of(project)
     server_rows = tuple(
-        _status(project, stack_state, server.name, processes.get(_process_of(server.name, processes)))
+        _server_status(project, stack_state, server.name, processes)
         if server.is_own
         else _external_status(project, server)
         for server in (servers.prefect, servers.mlflow)
@@ -160,11 +160,14 @@ def status(project: Project) -> tuple[ProgramStatus, ...]:
     return (*server_rows, *(_status(project, stack_state, name, processes.get(name)) for name in names))
 
 
-def _process_of(server: str, processes: Mapping[str, ProcessState]) -> str:
-    """The program behind a server's address: of two API servers of Prefect, one that runs."""
-    if server != "prefect" or server in processes:
-        return server
-    return next((name for name in PREFECT_PAIR if name in processes and processes[name].pid), PREFECT_PAIR[0])
+def _server_status(
+    project: Project, stack_state: StackState | None, server: str, processes: Mapping[str, ProcessState]
+) -> ProgramStatus:
+    """The status of an own server: of two API servers of Prefect, process and log of one that runs."""
+    if server != "prefect" or server in processes or PREFECT_PAIR[0] not in processes:
+        return _status(project, stack_state, server, processes.get(server))
+    program = next((name for name in PREFECT_PAIR if name in processes and processes[name].pid), PREFECT_PAIR[0])
+    return replace(_status(project, stack_state, server, processes[program]), log=str(log_file(project, program)))
 
 
 def _first_ports(project: Project) -> dict[str, int]:

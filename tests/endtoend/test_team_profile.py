@@ -135,6 +135,7 @@ def test_a_team_works_while_either_api_server_is_killed(team: House, monkeypatch
         done.set()
         killing.join()
     assert set(killed) == set(PREFECT_PAIR), killed
+    _wait_until_all_are_ready(team)
     serving = next(row for row in team.json("status")["models"] if row["name"] == "digits")
     assert (serving["actual"], serving["state"]) == ("1", "in step")
     assert _objects() > 0
@@ -142,7 +143,6 @@ def test_a_team_works_while_either_api_server_is_killed(team: House, monkeypatch
         assert client.exists("prefect-server:workers"), "no API server works off the queue in Redis"
     secrets = (postgres_server.PASSWORD.encode(), redis_server.PASSWORD.encode(), PASSWORD.encode())
     assert not [path for path in team.project.state.rglob("*") if any(one in _bytes(path) for one in secrets)]
-    _wait_until_all_are_ready(team)
     assert "restarting" not in team.run("up").stderr  # it goes on as it is
     team.run("down")
     assert orphans.find(str(team.root)) == []
