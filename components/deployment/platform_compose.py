@@ -132,7 +132,7 @@ def _setup() -> dict[str, Any]:
         **_ours(f"{scripts.migrate()}{scripts.KEYS}python -c '{_BUCKET}'\n"),
         "environment": {**PREFECT, **STORE},
         "secrets": [*scripts.OF_MIGRATIONS, "s3-access-key", "s3-secret-key"],
-        "depends_on": _after("postgres", "object-store"),
+        "depends_on": _after("postgres", "redis", "object-store"),
         "restart": "on-failure:3",
         "deploy": limits("1G", "1"),
     }

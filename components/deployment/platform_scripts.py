@@ -22,7 +22,7 @@ SECRETS = (
     "mlflow-login",
     "mlflow-session-key",
 )
-OF_MIGRATIONS = ("postgres-password",)
+OF_MIGRATIONS = ("postgres-password", "redis-password")
 OF_PREFECT = ("postgres-password", "redis-password", "prefect-login")
 OF_SERVICES = ("postgres-password", "redis-password")
 OF_MLFLOW = ("postgres-password", "s3-access-key", "s3-secret-key", "mlflow-login", "mlflow-session-key")
@@ -78,9 +78,9 @@ sys.exit(asyncio.run(count()) == 0)
 
 
 def migrate() -> str:
-    """Tables of both servers and the block types of Prefect, once before any server starts."""
+    """Tables of both servers and the block types of Prefect, which are events too, once before any server starts."""
     return (
-        f"{READ}{_PREFECT_DATABASE}{_MLFLOW_DATABASE}prefect server database upgrade -y\n"
+        f"{READ}{_PREFECT_DATABASE}{_REDIS}{_MLFLOW_DATABASE}prefect server database upgrade -y\n"
         f"python -c '{_BLOCKS}'\npython -c '{_TABLES}'\n"
     )
 

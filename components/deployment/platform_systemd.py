@@ -170,7 +170,7 @@ def _migrations(variables: dict[str, str]) -> str:
 Description=Tables of Prefect and MLflow (Modelyard)
 PartOf={TARGET}
 Wants=network-online.target
-After=network-online.target postgresql.service
+After=network-online.target postgresql.service redis-server.service
 StartLimitIntervalSec=300
 StartLimitBurst=5
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 import pytest
 import yaml
@@ -154,6 +155,20 @@ def _status(url: str, login: tuple[str, str] | None = None, body: object = None)
         return client.request("GET" if body is None else "POST", url, json=body).status_code
 
 
+def _both_accept(platform: Platform) -> bool:
+    """Whether of some connections each API server has one."""
+    port = int(platform.numbers["4200"])
+    with ExitStack() as opened:
+        for _ in range(20):
+            client = opened.enter_context(httpx.Client(timeout=10, verify=False))
+            client.get(f"http://127.0.0.1:{port}/api/health")
+        servers = [psutil.Process(platform.running[name].pid) for name in ("prefect-1", "prefect-2")]
+        return all(
+            any(one.status == "ESTABLISHED" and one.laddr.port == port for one in server.net_connections("tcp"))
+            for server in servers
+        )
+
+
 def _scheduler_works(api: str) -> bool:
     """Whether the background services make runs of a schedule."""
     with httpx.Client(base_url=api, auth=LOGINS["prefect-login"], timeout=20, verify=False) as client:
@@ -214,7 +229,7 @@ def test_the_units_commands_run(platform: Platform) -> None:
         platform.start("mlflow", *unit("modelyard-mlflow.service"))
         waiting = platform.start("wait", [str(platform.folder / "bin" / "wait-for-servers")], {})
         assert waiting.wait(240) == 0
-        _eventually(platform, lambda: all("startup complete" in platform.log(f"prefect-{one}") for one in (1, 2)))
+        _eventually(platform, lambda: _both_accept(platform))
         _check(platform, "prefect-1")
 
 
