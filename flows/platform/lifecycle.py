@@ -54,6 +54,7 @@ ALWAYS = ("runner", "controller")  # programs of every stack; own servers are ad
 CONTROLLER_SECONDS = (
     15.0  # maximum age of the controller's heartbeat; it looks at all models each second, unless the machine is busy
 )
+ROLLING_SECONDS = 60.0  # for the first of two API servers to answer again, before the second one is restarted
 ENDED = ("FATAL", "STOPPED", "EXITED", "UNKNOWN")
 ATTEMPTS = 3  # to find ports that no other process takes before the servers listen, seconds after their start
 
@@ -226,8 +227,18 @@ def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name 
                     proxy.supervisor.addProcessGroup(name)
     if to_restart:
         log(f"restarting {', '.join(to_restart)}; the other programs keep running")
-        supervisor.restart(project, [name for name in to_restart if name in processes])
+        _restart(project, stack_state, [name for name in to_restart if name in processes])
     return stack_state
+
+
+def _restart(project: Project, stack_state: StackState, names: list[str]) -> None:
+    """Restart programs one after the other; the second API server of Prefect when the first one answers again."""
+    for name in names:
+        if name == PREFECT_PAIR[1] and PREFECT_PAIR[0] in names:
+            deadline = time.monotonic() + ROLLING_SECONDS
+            while not _is_ready(project, stack_state, PREFECT_PAIR[0]) and time.monotonic() < deadline:
+                time.sleep(0.2)
+        supervisor.restart(project, [name])
 
 
 def _stop_at_old_root(project: Project, came_from: str, log: Log) -> None:
