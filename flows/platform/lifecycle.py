@@ -13,7 +13,6 @@ from concurrent.futures import wait as wait_for_all
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components.access import server_database, server_redis
 from components.core.errors import StackError
 from components.core.log import Log
 from components.core.project import Project
@@ -177,14 +176,6 @@ def _first_ports(project: Project) -> dict[str, int]:
     return {name: FIRST_PORT[name] for name in (*connections.own_servers(project), CONSOLE, *pair)}
 
 
-def _migrate(project: Project, log: Log) -> None:
-    """Migrate the databases on PostgreSQL before several servers start on one of them."""
-    names = tuple(name for name in connections.own_servers(project) if server_database.is_named(project, name))
-    if server_redis.is_named(project) and names:
-        log(f"migrating the databases of {' and '.join(names)}")
-        migrations.run(project, names, log)
-
-
 def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name | None) -> StackState:
     """Start the supervisor, or else restart those of its programs that have ended or whose configuration changed."""
     stack_state, came_from = state.claim(project)
@@ -201,7 +192,7 @@ def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name 
             stack_state = _assign_port(project, stack_state, name, first, log)
     programs = of_stack(project, stack_state)
     if not supervisor_answers or any(p.differs(project) for p in programs if p.name in (*PREFECT_PAIR, "mlflow")):
-        _migrate(project, log)
+        migrations.run_if_shared(project, log)
     stack_state = replace(stack_state, wanted=True, profile=profile_name)
     state.save(project, stack_state)
     changed = supervisor.write_configuration(project, programs)

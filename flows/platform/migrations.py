@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from components.access import server_database
+from components.access import server_database, server_redis
 from components.core.errors import StackError
 from components.core.log import Log
 from components.core.project import Project
@@ -24,6 +24,18 @@ MODULES: dict[connections.Name, str] = {
     "prefect": "flows.platform.migrations",
     "mlflow": "components.registry.migrate",
 }
+
+
+def run_if_shared(project: Project, log: Log) -> None:
+    """Migrate the databases of the project's own servers, where several of them start on one.
+
+    Raises:
+        StackError: a migration failed.
+    """
+    names = tuple(name for name in connections.own_servers(project) if server_database.is_named(project, name))
+    if server_redis.is_named(project) and names:
+        log(f"migrating the databases of {' and '.join(names)}")
+        run(project, names, log)
 
 
 def run(project: Project, servers: tuple[connections.Name, ...], log: Log) -> None:

@@ -201,15 +201,14 @@ def _prefect(project: Project, stack_state: StackState) -> Program:
 def _prefect_servers(project: Project, stack_state: StackState) -> tuple[Program, ...]:
     """One Prefect server; with a Redis two API servers (`prefect server start --no-services`) and the services."""
     one = _prefect(project, stack_state)
-    named = settings_file.read(project.root).servers.redis
-    if named is None:
+    if not server_redis.is_named(project):
         return (one,)
     port, application = stack_state.ports["prefect"], "flows.platform.prefect_server:create_app"
     shared = {
         **one.environment,
         "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",  # `up` has migrated it, and registered the blocks
         "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
-        "MODELYARD_SERVER_REDIS": named,
+        **_redis(project),
     }
     module = [sys.executable, "-m", "flows.platform.shared_port", application, str(port)]
     servers = (
@@ -246,6 +245,12 @@ def _database(project: Project, server: Name) -> dict[str, str]:
     return {} if named is None else {"MODELYARD_SERVER_DATABASE": named}
 
 
+def _redis(project: Project) -> dict[str, str]:
+    """So that `up` restarts Prefect's clients too when there are two API servers now: they are more patient then."""
+    named = settings_file.read(project.root).servers.redis
+    return {} if named is None else {"MODELYARD_SERVER_REDIS": named}
+
+
 def _people(project: Project) -> dict[str, str]:
     """So that `up` restarts the programs that ask for logins when `[people]` has changed."""
     found = settings_file.read(project.root).people
@@ -263,6 +268,7 @@ def _runner(project: Project, stack_state: StackState) -> Program:
             "TMPDIR": str(state.folder(project)),
             "PYTHONUNBUFFERED": "1",
             **_people(project),
+            **_redis(project),
         },
         priority=30,
         stop_seconds=8,
@@ -283,6 +289,7 @@ def _controller(project: Project, stack_state: StackState) -> Program:
             # So that `up` restarts a controller whose ledger is to be elsewhere: it holds its lead in that database.
             **({"MODELYARD_LEDGER_URL": url} if (url := ledger_place.url(project)) is not None else {}),
             **_people(project),
+            **_redis(project),
         },
         priority=30,
         stop_seconds=8,
