@@ -23,7 +23,7 @@ from components.access import server_redis
 from components.core.errors import StackError, UsageError
 from components.core.project import Project
 from flows.cli import up
-from flows.platform import health, lifecycle, ports, prefect_services, stack_profile, state
+from flows.platform import connections, health, lifecycle, ports, prefect_services, stack_profile, state
 from flows.platform.prefect_client import PrefectClient
 from flows.platform.programs import of_stack, prefect_names
 from flows.platform.state import StackState
@@ -139,6 +139,12 @@ def test_a_redis_makes_two_api_servers_and_one_process_of_services(project: Proj
         assert programs[name].command[-2:] == ["1", port]
         assert programs[name].environment["PREFECT__SERVER_WEBSERVER_ONLY"] == "1"
     assert all(one.environment.get("PREFECT_SERVER_DATABASE_MIGRATE_ON_START") != "true" for one in programs.values())
+
+
+def test_clients_ask_again_while_a_redis_is_away(project: Project) -> None:
+    assert "PREFECT_CLIENT_RETRY_EXTRA_CODES" not in connections.variables(project.root)
+    (project.root / "modelyard.toml").write_text(FULL)
+    assert connections.variables(project.root)["PREFECT_CLIENT_RETRY_EXTRA_CODES"] == "500"
 
 
 def test_no_server_gets_the_port_of_another(project: Project) -> None:
