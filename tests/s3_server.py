@@ -38,6 +38,7 @@ def running(folder: Path) -> Iterator[Mapping[str, str]]:
     words = [
         str(WEED), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-filer", "-s3",
         f"-s3.config={folder}/s3.json", "-volume.max=30", "-master.volumeSizeLimitMB=64",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",  # ports that two servers at once would both want
         *(f"-{name}.port={port}" for name, port in ports.items()),
         *(f"-{name}.port.grpc={free_port()}" for name in ports),
     ]  # fmt: skip

@@ -16,14 +16,14 @@ def read(root: Path, name: str, source: CredentialSource | None, variable: str) 
 
     Args:
         root: of the project.
-        name: of the server, as in `[connections]`, or `servers`, or `people`.
+        name: of the server, as in `[connections]`, or `servers`, `redis` or `people`.
         source: what `modelyard.toml` says.
         variable: the environment variable that goes before it.
 
     Raises:
         StackError: the environment variable is not set, or the file or Prefect's block cannot be read.
     """
-    others = {"servers": "servers.credentials", "people": "people.proxy_secret"}
+    others = {"servers": "servers.credentials", "redis": "servers.redis_credentials", "people": "people.proxy_secret"}
     key = others.get(name, f"connections.{name}_credentials")
     text = os.environ.get(variable)
     if text is None and source is not None and source.env is not None:

@@ -52,6 +52,17 @@ def database_url(text: str) -> str:
     return text
 
 
+def redis_url(text: str) -> str:
+    """The URL of a database of Redis, with its number.
+
+    Raises:
+        ValueError: it is none, or holds credentials.
+    """
+    if re.fullmatch(r"rediss?://[^\s/@?#]+(/[0-9]+)?", text) is None:
+        raise ValueError("expected redis://HOST[:PORT][/NUMBER] or rediss://..., without credentials")
+    return text
+
+
 def _ip_address(text: str) -> str:
     try:
         return str(ipaddress.IPv4Address(text))
@@ -60,6 +71,7 @@ def _ip_address(text: str) -> str:
 
 
 DatabaseUrl = Annotated[str, AfterValidator(database_url)]
+RedisUrl = Annotated[str, AfterValidator(redis_url)]
 ServerUrl = Annotated[str, AfterValidator(server_url)]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]+)?$")]
 NOT_A_USER = frozenset({"host", "origin", "authorization", "cookie", "x-modelyard-proxy", "content-length"})
@@ -127,12 +139,25 @@ class OwnServerSettings(Strict):
         credentials: of both databases.
         artifacts: where MLflow keeps the artifacts of runs: s3://BUCKET/FOLDER, with credentials and server in the
             environment as AWS's tools have them, or an absolute folder; None: a folder in `.modelyard`.
+        redis: messages, leases and background tasks of Prefect, which then runs as two API servers and one process of
+            services; a database of Redis that nothing else uses. None: one process does all of it.
+        redis_credentials: USER:PASSWORD, or the password alone.
     """
 
     prefect: DatabaseUrl | None = None
     mlflow: DatabaseUrl | None = None
     artifacts: Annotated[str, Field(pattern=r"^(s3://[^\s@?#]+|/[^\x00-\x1f]*)$")] | None = None
     credentials: CredentialSource | None = None
+    redis: RedisUrl | None = None
+    redis_credentials: CredentialSource | None = None
+
+    @model_validator(mode="after")
+    def _shared(self) -> Self:
+        if self.redis is not None and self.prefect is None:
+            raise ValueError('redis needs prefect = "postgresql://...": two API servers share one database')
+        if self.redis_credentials is not None and self.redis is None:
+            raise ValueError("redis_credentials needs redis")
+        return self
 
     @model_validator(mode="after")
     def _two(self) -> Self:

@@ -12,12 +12,13 @@ mlflow_credentials = {file = "/run/secrets/mlflow-login"}
 
 README = """# The platform on one host
 
-`compose.yaml` runs Prefect and MLflow on PostgreSQL, MLflow's artifacts in an S3 store (SeaweedFS), and Modelyard's
-runner and controller for one project: a clone of Modelyard, whose folder is mounted at `/project`.
+`compose.yaml` runs two API servers of Prefect behind HAProxy, with Redis between them, Prefect's background services,
+MLflow with its own users, both on PostgreSQL, MLflow's artifacts in an S3 store (SeaweedFS), and Modelyard's runner and
+controller for one project: a clone of Modelyard, whose folder is mounted at `/project`.
 
 ```sh
 mkdir -m 0700 secrets
-names="postgres-password s3-access-key s3-secret-key mlflow-session-key"
+names="postgres-password redis-password s3-access-key s3-secret-key mlflow-session-key"
 for name in $names; do openssl rand -hex 24 > secrets/$name; done
 echo "modelyard:$(openssl rand -hex 24)" > secrets/prefect-login
 echo "admin:$(openssl rand -hex 24)" > secrets/mlflow-login
@@ -27,11 +28,12 @@ cp modelyard.toml /path/to/the/project/modelyard.toml
 docker compose up --detach --build --wait
 docker compose exec modelyard modelyard run digits
 docker compose exec modelyard modelyard promote digits 1
+docker compose restart prefect-1 && docker compose restart prefect-2
 ```
 
 Prefect (4200) and MLflow (5000) are published on 127.0.0.1 of this host and ask for the logins in `secrets/`; put a
-proxy with TLS before them. PostgreSQL and the store are reached by the other containers alone. The folder `secrets` is
-closed to other users; the files in it are readable, because each container runs as a user of its own.
+proxy with TLS before them. PostgreSQL, Redis and the store are reached by the other containers alone. The folder
+`secrets` is closed to other users; the files in it are readable, because each container runs as a user of its own.
 
 What this does not do:
 
@@ -39,6 +41,7 @@ What this does not do:
   are to ask is deployed from its image: the compose file beside this folder, or another target of `modelyard deploy`.
 - Datasets and bundles, the ledger and the artifact store of stages lie in the project's folder, not in S3. Back it up.
 - Who set an alias is noted by the project's own MLflow server alone; here the ledger says that the registry asked.
-- One host: PostgreSQL and the store run once. For more, name managed ones in place of these services.
-- The images of PostgreSQL and SeaweedFS are their makers'; name pinned ones with POSTGRES_IMAGE and OBJECT_STORE_IMAGE.
+- One host: PostgreSQL, Redis and the store run once. For more, name managed ones in place of these services.
+- The images of PostgreSQL, Redis, HAProxy and SeaweedFS are their makers'; name pinned ones with POSTGRES_IMAGE,
+  REDIS_IMAGE, BALANCER_IMAGE and OBJECT_STORE_IMAGE.
 """

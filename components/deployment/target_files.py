@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from components.deployment import compose, kserve, kubernetes, platform_compose, readme, resources, systemd
+from components.deployment import (
+    compose,
+    kserve,
+    kubernetes,
+    platform_compose,
+    platform_systemd,
+    readme,
+    resources,
+    systemd,
+)
 from components.deployment.container import DeploymentOptions
 from components.deployment.readme import TargetName
 from components.deployment.service_facts import ServiceFacts
@@ -14,7 +23,7 @@ def of_target(
     """The files: manifests or units, and the README. The same facts and options give the same bytes.
 
     Args:
-        platform: also the compose file of the platform, in a folder below.
+        platform: also the files of the platform, in a folder below.
     """
     needed = resources.of_service(facts)
     files = {
@@ -24,4 +33,9 @@ def of_target(
         "systemd": lambda: systemd.files(facts, needed),
     }[target]()
     about = readme.render(target, facts, options, needed, sorted(files), platform=platform)
-    return {**files, **(platform_compose.files() if platform else {}), "README.md": about}
+    return {**files, **(of_platform(target) if platform else {}), "README.md": about}
+
+
+def of_platform(target: TargetName) -> dict[str, str]:
+    """The files of the platform itself, in the folder `platform/`; {} where a target has none."""
+    return {"compose": platform_compose.files, "systemd": platform_systemd.files}.get(target, dict)()

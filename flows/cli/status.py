@@ -20,7 +20,7 @@ def status(as_json: bool) -> int:
     Exit code 1 unless all servers are ready.
     """
     from flows.cli import table
-    from flows.platform import browser, lifecycle
+    from flows.platform import browser, lifecycle, stack_profile
     from flows.releases import status
     from flows.serving_targets import hosts_report
 
@@ -30,7 +30,12 @@ def status(as_json: bool) -> int:
     models = status.of_all(project, registry)
     hosts = hosts_report.report(project)
     if as_json:
-        document = {"services": [asdict(row) for row in programs], "models": [asdict(row) for row in models]}
+        document: dict[str, object] = {
+            "services": [asdict(row) for row in programs],
+            "models": [asdict(row) for row in models],
+        }
+        if stack_profile.of(project) is not None:
+            document["profile"] = stack_profile.of(project)
         if hosts:
             document["hosts"] = [asdict(host) for host in hosts]
         click.echo(json.dumps(document, indent=2))
@@ -42,6 +47,8 @@ def status(as_json: bool) -> int:
                 for row in programs
             ],
         )
+        if stack_profile.of(project) == "team":
+            click.echo("profile: team")
         links = [row for row in programs if row.state == "ready" and row.url is not None and row.is_own]
         if sys.stdout.isatty():  # a link is a key for ten minutes: nothing for a log
             for row in links:

@@ -6,21 +6,35 @@ import click
 
 from components.core.project import Project
 
+PROFILES = ("local", "team")  # as flows.platform.stack_profile has them
+
 
 @click.command(epilog="Example:  modelyard up")
-def up() -> None:
+@click.option(
+    "--profile",
+    type=click.Choice(PROFILES),
+    help="What this stack has to be, from now on. team: both servers on PostgreSQL, artifacts in S3, two Prefect API "
+    "servers with Redis, MLflow's users; local: whatever modelyard.toml says.",
+)
+def up(profile: str | None) -> None:
     """Start Prefect, MLflow, the console and the runner of schedules on this machine; wait until they are ready.
 
     Programs that run already are left unchanged. State and logs are in .modelyard/.
     """
-    from flows.platform import crashed_runs, lifecycle
+    from flows.platform import crashed_runs, lifecycle, stack_profile
     from flows.serving_targets import hosts_placement
 
     project = Project.find()
     hosts_placement.check(project)
-    endpoints = lifecycle.up(project, log=lambda line: click.echo(f"  {line}", err=True))
+    endpoints = lifecycle.up(
+        project,
+        log=lambda line: click.echo(f"  {line}", err=True),
+        profile_name=profile,  # type: ignore[arg-type]  # click has checked it
+    )
     for run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
         click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)
     click.echo(f"Prefect  {endpoints.prefect_ui}  (in a browser: modelyard open prefect)")
     click.echo(f"MLflow   {endpoints.mlflow}  (in a browser: modelyard open mlflow)")
+    if stack_profile.of(project) == "team":
+        click.echo("profile  team: PostgreSQL, S3, two Prefect API servers with Redis, MLflow's users")
     click.echo("all models, releases, data and runs in a browser: modelyard open")

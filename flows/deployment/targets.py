@@ -27,7 +27,7 @@ class DeployRequest:
         image: None: the name that `modelyard containerize` gives.
         replicas, max_replicas: None: the target's defaults.
         measure: measure what the service needs, unless it is known; else resources are estimated, and the files say so.
-        platform: for compose: write the platform's own servers too.
+        platform: for compose and systemd: write the platform's own servers too.
     """
 
     target: TargetName
@@ -82,6 +82,35 @@ def write(project: Project, bundle: Bundle, request: DeployRequest, log: Log) ->
     return Deployed(facts, options, written_files.write(request.folder, files, about, force=request.force))
 
 
+def write_platform(request: DeployRequest) -> WrittenFiles:
+    """Write the platform's own servers alone, which no bundle has a part in.
+
+    Raises:
+        UsageError: the target has no such files, options are of a model's service, or files in the folder were edited.
+    """
+    check(request)
+    given = [
+        option
+        for option, is_given in (
+            ("--image", request.image is not None),
+            ("--replicas", request.replicas is not None),
+            ("--max-replicas", request.max_replicas is not None),
+            ("--ingress-namespace", bool(request.ingress_namespaces)),
+        )
+        if is_given
+    ]
+    if given or not request.platform:
+        raise UsageError(
+            "no pipeline was named",
+            got=", ".join(given) or f"--target {request.target}",
+            expected="PIPELINE, or --with-platform without options of a model's service",
+            next_step="modelyard deploy PIPELINE ..., or modelyard deploy --target systemd --with-platform --out DIR",
+        )
+    files = {name.partition("/")[2]: text for name, text in target_files.of_platform(request.target).items()}
+    about = {"target": request.target, "platform": "yes"}
+    return written_files.write(request.folder, files, about, force=request.force)
+
+
 def check(request: DeployRequest) -> None:
     """Refuse a request that no bundle can meet, before any work.
 
@@ -93,7 +122,7 @@ def check(request: DeployRequest) -> None:
     wrong = [
         option
         for option, given, allowed in (
-            ("--with-platform", request.platform, request.target == "compose"),
+            ("--with-platform", request.platform, bool(target_files.of_platform(request.target))),
             ("--max-replicas", request.max_replicas is not None, scaled),
             ("--ingress-namespace", bool(request.ingress_namespaces), scaled),
             ("--image", request.image is not None, request.target != "systemd"),

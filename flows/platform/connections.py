@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from components.access import named_credentials, prefect_secret, project_door
+from components.access import named_credentials, prefect_secret, project_door, server_redis
 from components.access.secret import Credentials
 from components.contracts import settings
 from components.contracts.settings import CredentialSource
@@ -280,9 +280,10 @@ def headers(project: Project) -> dict[str, str]:
 
 
 def variables(root: Path) -> dict[str, str]:
-    """The environment variables from which Prefect's and MLflow's own clients read the credentials."""
+    """The environment variables from which Prefect's and MLflow's own clients read the credentials, and patience."""
     servers = of(Project(root))
-    result: dict[str, str] = {}
+    # While the Redis of two API servers is away, they answer 500: Prefect's clients then ask again for a minute.
+    result = {"PREFECT_CLIENT_RETRY_EXTRA_CODES": "500"} if server_redis.is_named(Project(root)) else {}
     if (credentials := servers.prefect.credentials) is not None:
         result |= (
             {"PREFECT_API_KEY": credentials.secret}

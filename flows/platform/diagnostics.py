@@ -18,7 +18,7 @@ from typing import Literal
 
 import psutil
 
-from components.access import server_database
+from components.access import server_database, server_redis
 from components.contracts import settings
 from components.contracts.runner_spec import SlurmSpec
 from components.core import git
@@ -27,7 +27,7 @@ from components.core.project import Project
 from components.identity import lock_file, remote_artifact_store
 from components.release import ledger as ledgers
 from components.release import ledger_place
-from flows.platform import connections, lifecycle, people_check, ports, state
+from flows.platform import connections, lifecycle, people_check, ports, stack_profile, state
 from flows.platform.programs import FIRST_PORT
 
 GIGABYTE = 10**9
@@ -55,7 +55,9 @@ def diagnose(project: Project, others: Sequence[Callable[[Project], Finding]] = 
         _gpu,
         _mirror,
         _dvc_remote,
+        _profile,
         _databases,
+        _redis,
         _connections,
         _people,
         _ledger,
@@ -186,6 +188,27 @@ def _dvc_remote(project: Project) -> Finding:
         return Finding("dvc remote", "warn", "no default remote", what_to_do)
     url = next((parser[section].get("url") for section in parser.sections() if f'remote "{name}"' in section), None)
     return Finding("dvc remote", "ok", f"{name}: {url}")
+
+
+def _profile(project: Project) -> Finding:
+    """Check that the stack is what `modelyard up --profile` named."""
+    name = stack_profile.of(project)
+    wrong, _ = stack_profile.examine(project, name, reach=True)
+    if wrong:
+        return Finding("profile", "fail", f"{name}: {'; '.join(wrong)}", "modelyard up says which lines to write")
+    return Finding("profile", "ok", {"team": "team: all that it needs answers"}.get(str(name), "local: as configured"))
+
+
+def _redis(project: Project) -> Finding:
+    """Check the Redis of two Prefect API servers."""
+    if not server_redis.is_named(project):
+        return Finding("redis", "ok", "not used: Prefect is one server")
+    found = server_redis.examine(project)
+    text = f"{settings.read(project.root).servers.redis}, Redis {found.version}, which answers"
+    if found.may_evict:
+        what_to_do = "maxmemory-policy noeviction: a message that is removed is lost"
+        return Finding("redis", "warn", f"{text}; it removes keys when its memory is full", what_to_do)
+    return Finding("redis", "ok", text)
 
 
 def _databases(project: Project) -> Finding:

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 import xmlrpc.client
+from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_all
 from dataclasses import dataclass, replace
@@ -17,7 +18,18 @@ from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import PERIOD_SECONDS
 from components.identity import source_code
-from flows.platform import connections, health, ports, running, services, state, supervisor
+from flows.platform import (
+    connections,
+    health,
+    migrations,
+    ports,
+    prefect_services,
+    running,
+    services,
+    stack_profile,
+    state,
+    supervisor,
+)
 from flows.platform.connections import Endpoints as Endpoints
 from flows.platform.connections import configured as configured
 from flows.platform.connections import endpoints as endpoints
@@ -25,11 +37,13 @@ from flows.platform.programs import (
     CONSOLE,
     FIRST_PORT,
     GUARDIAN,
+    PREFECT_PAIR,
     SERVICE_PREFIX,
     SHIM_SECONDS,
     STOP_SECONDS,
     log_file,
     of_stack,
+    prefect_names,
 )
 from flows.platform.state import StackState
 from flows.platform.supervisor import ProcessState
@@ -39,6 +53,7 @@ ALWAYS = ("runner", "controller")  # programs of every stack; own servers are ad
 CONTROLLER_SECONDS = (
     15.0  # maximum age of the controller's heartbeat; it looks at all models each second, unless the machine is busy
 )
+ROLLING_SECONDS = 60.0  # for the first of two API servers to answer again, before the second one is restarted
 ENDED = ("FATAL", "STOPPED", "EXITED", "UNKNOWN")
 ATTEMPTS = 3  # to find ports that no other process takes before the servers listen, seconds after their start
 
@@ -81,22 +96,34 @@ def controller_heartbeat(project: Project) -> Path:
     return state.folder(project) / "controller.seen"
 
 
-def up(project: Project, *, log: Log, runner: bool = True, timeout_seconds: float = 240) -> Endpoints:
+def up(
+    project: Project,
+    *,
+    log: Log,
+    runner: bool = True,
+    timeout_seconds: float = 240,
+    profile_name: stack_profile.Name | None = None,
+) -> Endpoints:
     """Start the programs that are not running, and wait until they are ready.
 
     Args:
         log: called with one line for each program that is started or becomes ready.
         runner: also wait for the runner and the controller, which are started in any case.
         timeout_seconds: time for all programs to become ready.
+        profile_name: what this stack has to be from now on; None: what an earlier call named.
 
     Raises:
-        StackError: a program does not become ready; contains the end of its log. Or an external server does not answer.
+        StackError: a program does not become ready; contains the end of its log. Or an external server does not answer,
+            or `modelyard.toml` does not name all that the profile needs.
     """
     connections.require_external_servers(project)
-    awaited = (*connections.own_servers(project), *((*ALWAYS, CONSOLE) if runner else ()))
+    profile_name = profile_name or stack_profile.of(project)
+    stack_profile.require(project, profile_name, reach=supervisor.processes(project) is None)
+    servers = dict.fromkeys((*prefect_names(project), *connections.own_servers(project)))
+    awaited = (*servers, *((*ALWAYS, CONSOLE) if runner else ()))
     for attempt in range(1, ATTEMPTS + 1):
         with state.lock(project, log):
-            stack_state = _start_missing(project, log)
+            stack_state = _start_missing(project, log, profile_name)
         source_code.read_ahead(project.source_root)  # while the servers start
         try:
             _wait_for_all(project, stack_state, awaited, timeout_seconds, log)
@@ -123,21 +150,33 @@ def status(project: Project) -> tuple[ProgramStatus, ...]:
     processes = supervisor.processes(project) or {}
     servers = connections.of(project)
     server_rows = tuple(
-        _status(project, stack_state, server.name, processes.get(server.name))
+        _server_status(project, stack_state, server.name, processes)
         if server.is_own
         else _external_status(project, server)
         for server in (servers.prefect, servers.mlflow)
     )
-    names = [*ALWAYS, CONSOLE, *sorted(name for name in processes if name.startswith(SERVICE_PREFIX))]
+    pair = [name for name in prefect_names(project) if name != "prefect"]
+    names = [*pair, *ALWAYS, CONSOLE, *sorted(name for name in processes if name.startswith(SERVICE_PREFIX))]
     return (*server_rows, *(_status(project, stack_state, name, processes.get(name)) for name in names))
+
+
+def _server_status(
+    project: Project, stack_state: StackState | None, server: str, processes: Mapping[str, ProcessState]
+) -> ProgramStatus:
+    """The status of an own server: of two API servers of Prefect, process and log of one that runs."""
+    if server != "prefect" or server in processes or PREFECT_PAIR[0] not in processes:
+        return _status(project, stack_state, server, processes.get(server))
+    program = next((name for name in PREFECT_PAIR if name in processes and processes[name].pid), PREFECT_PAIR[0])
+    return replace(_status(project, stack_state, server, processes[program]), log=str(log_file(project, program)))
 
 
 def _first_ports(project: Project) -> dict[str, int]:
     """The first port to try for each of the project's own servers, and for the console."""
-    return {name: FIRST_PORT[name] for name in (*connections.own_servers(project), CONSOLE)}
+    pair = [name for name in prefect_names(project) if name in PREFECT_PAIR]
+    return {name: FIRST_PORT[name] for name in (*connections.own_servers(project), CONSOLE, *pair)}
 
 
-def _start_missing(project: Project, log: Log) -> StackState:
+def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name | None) -> StackState:
     """Start the supervisor, or else restart those of its programs that have ended or whose configuration changed."""
     stack_state, came_from = state.claim(project)
     if came_from is not None:
@@ -151,9 +190,11 @@ def _start_missing(project: Project, log: Log) -> StackState:
     for name, first in first_ports.items():
         if name in to_reassign or name not in stack_state.ports:
             stack_state = _assign_port(project, stack_state, name, first, log)
-    stack_state = replace(stack_state, wanted=True)
-    state.save(project, stack_state)
     programs = of_stack(project, stack_state)
+    if not supervisor_answers or any(p.differs(project) for p in programs if p.name in (*PREFECT_PAIR, "mlflow")):
+        migrations.run_if_shared(project, log)
+    stack_state = replace(stack_state, wanted=True, profile=profile_name)
+    state.save(project, stack_state)
     changed = supervisor.write_configuration(project, programs)
     if not supervisor_answers:
         _end_orphans(project, [program.name for program in programs])
@@ -177,8 +218,18 @@ def _start_missing(project: Project, log: Log) -> StackState:
                     proxy.supervisor.addProcessGroup(name)
     if to_restart:
         log(f"restarting {', '.join(to_restart)}; the other programs keep running")
-        supervisor.restart(project, [name for name in to_restart if name in processes])
+        _restart(project, stack_state, [name for name in to_restart if name in processes])
     return stack_state
+
+
+def _restart(project: Project, stack_state: StackState, names: list[str]) -> None:
+    """Restart programs one after the other; the second API server of Prefect when the first one answers again."""
+    for name in names:
+        if name == PREFECT_PAIR[1] and PREFECT_PAIR[0] in names:
+            deadline = time.monotonic() + ROLLING_SECONDS
+            while not _is_ready(project, stack_state, PREFECT_PAIR[0]) and time.monotonic() < deadline:
+                time.sleep(0.2)
+        supervisor.restart(project, [name])
 
 
 def _stop_at_old_root(project: Project, came_from: str, log: Log) -> None:
@@ -210,11 +261,13 @@ def _end_orphans(project: Project, names: list[str]) -> None:
 
 def _assign_port(project: Project, stack_state: StackState, name: str, first: int, log: Log) -> StackState:
     preferred = stack_state.ports.get(name, first)
-    if ports.is_free(preferred) or (name in stack_state.ports and health.is_ours(project, preferred)):
-        return stack_state.with_port(name, preferred)
     other_ports = {port for other, port in stack_state.ports.items() if other != name}
+    is_ours = name in stack_state.ports and health.is_ours(project, preferred)
+    if preferred not in other_ports and (ports.is_free(preferred) or is_ours):
+        return stack_state.with_port(name, preferred)
     port = ports.choose(first, other_ports)
-    log(f"port {preferred} is taken by {ports.holder(preferred)}; {name} uses {port}")
+    if preferred not in other_ports:
+        log(f"port {preferred} is taken by {ports.holder(preferred)}; {name} uses {port}")
     return stack_state.with_port(name, port)
 
 
@@ -282,6 +335,8 @@ def _is_ready(project: Project, stack_state: StackState, name: str) -> bool:
     record = running.read(state.folder(project), name)
     if record is None or not record.identity.is_alive():  # heartbeats of an ended process do not count
         return False
+    if name == prefect_services.NAME:
+        return prefect_services.are_alive(project, record.identity.pid)
     if name == "controller":
         heartbeat = controller_heartbeat(project)
         # The absolute age, because the clock may have been set back since.

@@ -16,6 +16,8 @@ BUSY = (429, 502, 503, 504)
 PATIENCE_SECONDS = 90.0
 TIMEOUT_SECONDS = 20.0
 QUIET_SECONDS = 2.0
+# The server ended during the request: another one on the same port answers, or one that is started again.
+CUT_OFF = (httpx.ReadTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 
 
 def _silent(_: str) -> None:
@@ -25,7 +27,8 @@ def _silent(_: str) -> None:
 class PrefectClient:
     """A client for idempotent requests, which are repeated while Prefect is busy.
 
-    While another writer locks its SQLite database, Prefect answers 503 or waits up to a minute.
+    While another writer locks its SQLite database, Prefect answers 503 or waits up to a minute. A request whose server
+    is killed is sent again.
 
     Args:
         url: of the API, `http://host:port/api`.
@@ -52,8 +55,7 @@ class PrefectClient:
             StackError: Prefect rejected the request, or did not answer.
         """
         retrying = Retrying(
-            retry=retry_if_result(lambda answer: answer.status_code in BUSY)
-            | retry_if_exception_type(httpx.ReadTimeout),
+            retry=retry_if_result(lambda answer: answer.status_code in BUSY) | retry_if_exception_type(CUT_OFF),
             stop=stop_after_delay(PATIENCE_SECONDS),
             wait=wait_exponential_jitter(multiplier=0.2, max=2),
             before_sleep=lambda state: self._wait(state.seconds_since_start or 0.0),

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.access import project_door, server_database
+from components.access import project_door, server_database, server_redis
 from components.access.door import Application
 from components.contracts import settings
 from components.core import atomic_database
@@ -41,12 +41,31 @@ def create_app() -> Application:
 
 def _use_postgres(project: Project) -> None:
     """Let the server keep what it knows where `[servers]` says; tables are made where there are none."""
+    os.environ.update(variables(project))  # before Prefect is imported, which reads them once
+    migrate(project, only_if_empty=True)
+
+
+def variables(project: Project) -> dict[str, str]:
+    """The settings with passwords of a Prefect on PostgreSQL, and on Redis if there are two API servers.
+
+    Raises:
+        SpecError, StackError: `modelyard.toml` or the credentials cannot be read.
+    """
     url = server_database.url(project, "prefect", "postgresql+asyncpg")
+    shared = server_redis.variables(server_redis.url(project)) if server_redis.is_named(project) else {}
+    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url, **shared}
+
+
+def migrate(project: Project, *, only_if_empty: bool) -> None:
+    """Make the tables of a database of PostgreSQL, or bring them to this version of Prefect; one process at a time.
+
+    Raises:
+        StackError: the database does not answer, or Prefect's command fails.
+    """
     where = str(settings.read(project.root).servers.prefect)
-    os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = url  # before Prefect is imported, which reads it once
     with server_database.first_start(server_database.url(project, "prefect", "postgresql"), where) as is_empty:
-        if is_empty:
-            _upgrade(url, where)
+        if is_empty or not only_if_empty:
+            _upgrade(server_database.url(project, "prefect", "postgresql+asyncpg"), where)
 
 
 def _make_tables(path: Path) -> None:
@@ -54,7 +73,7 @@ def _make_tables(path: Path) -> None:
 
 
 def _upgrade(url: str, where: str) -> None:
-    """Create the tables with Prefect's command in a child process, while this process imports the server."""
+    """Create or upgrade the tables with Prefect's command in a child process, while this one imports the server."""
     migration = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
         env={**os.environ, "PREFECT_SERVER_DATABASE_CONNECTION_URL": url},
@@ -64,7 +83,7 @@ def _upgrade(url: str, where: str) -> None:
 
     if migration.wait() != 0:
         raise StackError(
-            "Prefect's database could not be created",
+            "Prefect's database could not be created or upgraded",
             where=where,
             got=f"`prefect server database upgrade` ended with exit code {migration.returncode}",
             next_step="read the error in the lines above; `modelyard doctor` looks for causes",

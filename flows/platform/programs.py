@@ -9,21 +9,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.access import server_redis
 from components.contracts import settings as settings_file
 from components.core import atomic
 from components.core.project import Project
 from components.identity import digest
 from components.registry import artifact_destination
 from components.release import ledger_place
-from flows.platform import connections, environment, state
+from flows.platform import connections, environment, prefect_services, state
 from flows.platform.connections import Name, own_url
 from flows.platform.ports import LOOPBACK
 from flows.platform.process_mark import PROGRAM
 from flows.platform.state import StackState
 
 ENTRYPOINT = "flows/pipelines/flow.py:pipeline"  # the flow that the runner runs, relative to the project
-FIRST_PORT = {"prefect": 4200, "mlflow": 5000, "console": 4300}
+FIRST_PORT = {"prefect": 4200, "mlflow": 5000, "console": 4300, "prefect-1": 4251, "prefect-2": 4252}
 CONSOLE = "console"
+PREFECT_PAIR = ("prefect-1", "prefect-2")  # two API servers that share the port of `prefect`, and have one each
 SERVICE_PREFIX = "serve-"
 LOCK = "MODELYARD_LOCK"  # digest of the locked environment that a program was started with
 GUARDIAN = "guardian"  # the only program without a shim: it watches the supervisor
@@ -131,12 +133,19 @@ def of_stack(project: Project, stack_state: StackState) -> tuple[Program, ...]:
     own = connections.own_servers(project)
     return (
         _guardian(project),
-        *((_prefect(project, stack_state),) if "prefect" in own else ()),
+        *(_prefect_servers(project, stack_state) if "prefect" in own else ()),
         *((_mlflow(project, stack_state),) if "mlflow" in own else ()),
         _runner(project, stack_state),
         _controller(project, stack_state),
         _console(project, stack_state),
     )
+
+
+def prefect_names(project: Project) -> tuple[str, ...]:
+    """The names of the programs of the project's own Prefect; none if a setting names another server."""
+    if "prefect" not in connections.own_servers(project):
+        return ()
+    return (*PREFECT_PAIR, prefect_services.NAME) if server_redis.is_named(project) else ("prefect",)
 
 
 def of_host(project: Project) -> tuple[Program, ...]:
@@ -189,6 +198,27 @@ def _prefect(project: Project, stack_state: StackState) -> Program:
     return Program("prefect", _uvicorn_command("flows.platform.prefect_server:create_app", port), settings)
 
 
+def _prefect_servers(project: Project, stack_state: StackState) -> tuple[Program, ...]:
+    """One Prefect server; with a Redis two API servers (`prefect server start --no-services`) and the services."""
+    one = _prefect(project, stack_state)
+    if not server_redis.is_named(project):
+        return (one,)
+    port, application = stack_state.ports["prefect"], "flows.platform.prefect_server:create_app"
+    shared = {
+        **one.environment,
+        "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",  # `up` has migrated it, and registered the blocks
+        "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+        **_redis(project),
+    }
+    module = [sys.executable, "-m", "flows.platform.shared_port", application, str(port)]
+    servers = (
+        Program(name, [*module, str(stack_state.ports[name])], {**shared, "PREFECT__SERVER_WEBSERVER_ONLY": "1"})
+        for name in PREFECT_PAIR
+    )
+    services = [sys.executable, "-m", "flows.platform.prefect_services"]
+    return (*servers, Program(prefect_services.NAME, services, shared))
+
+
 def _mlflow(project: Project, stack_state: StackState) -> Program:
     """The ASGI application of `mlflow server`, started directly instead of as its child: MLflow is imported once."""
     home = project.state.relative_to(project.root) / "mlflow"
@@ -215,6 +245,12 @@ def _database(project: Project, server: Name) -> dict[str, str]:
     return {} if named is None else {"MODELYARD_SERVER_DATABASE": named}
 
 
+def _redis(project: Project) -> dict[str, str]:
+    """So that `up` restarts Prefect's clients too when there are two API servers now: they are more patient then."""
+    named = settings_file.read(project.root).servers.redis
+    return {} if named is None else {"MODELYARD_SERVER_REDIS": named}
+
+
 def _people(project: Project) -> dict[str, str]:
     """So that `up` restarts the programs that ask for logins when `[people]` has changed."""
     found = settings_file.read(project.root).people
@@ -232,6 +268,7 @@ def _runner(project: Project, stack_state: StackState) -> Program:
             "TMPDIR": str(state.folder(project)),
             "PYTHONUNBUFFERED": "1",
             **_people(project),
+            **_redis(project),
         },
         priority=30,
         stop_seconds=8,
@@ -252,6 +289,7 @@ def _controller(project: Project, stack_state: StackState) -> Program:
             # So that `up` restarts a controller whose ledger is to be elsewhere: it holds its lead in that database.
             **({"MODELYARD_LEDGER_URL": url} if (url := ledger_place.url(project)) is not None else {}),
             **_people(project),
+            **_redis(project),
         },
         priority=30,
         stop_seconds=8,

@@ -30,11 +30,13 @@ class StackState:
         root: the project's folder. If it differs from the current folder, the project was copied or moved.
         wanted: whether the stack should run; a killed supervisor is restarted only if this is true.
         ports: port by program; kept, so that URLs stay the same after a restart.
+        profile: what `modelyard up --profile` named last; None: nothing was named.
     """
 
     root: str
     wanted: bool = False
     ports: dict[str, int] = field(default_factory=dict)
+    profile: str | None = None
 
     def with_port(self, program: str, port: int) -> StackState:
         """A copy with one port set."""
@@ -106,7 +108,8 @@ def _read(project: Project) -> StackState | None:
         if known is not None and known[0] == stamp:
             return known[1]
         document = json.loads(path.read_text())
-        found = StackState(str(document["root"]), bool(document["wanted"]), dict(document["ports"]))
+        wanted, profile = bool(document["wanted"]), document.get("profile")
+        found = StackState(str(document["root"]), wanted, dict(document["ports"]), profile)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     _known[path] = (stamp, found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import shutil
 import subprocess
 import threading
@@ -17,7 +16,6 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from components.contracts import settings
 from components.core.errors import UsageError
 from components.deployment import container, kserve, ready, resources, shutdown, systemd, target_files, written_files
 from components.deployment.container import DeploymentOptions, checked_image
@@ -247,42 +245,6 @@ def test_a_folder_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) ->
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="cannot be written"):
         written_files.write(tmp_path / "file", {"a.yaml": "one\n"}, {}, force=False)
-
-
-def test_the_platform_meets_the_specification_and_holds_no_secret() -> None:
-    files = target_files.of_target("compose", facts(), OPTIONS, platform=True)
-    document = yaml.safe_load(files["platform/compose.yaml"])
-    jsonschema.validate(document, compose_schema())
-    named = {name for service in document["services"].values() for name in service.get("secrets", ())}
-    assert named == set(document["secrets"])
-    for name in named:
-        assert name in files["platform/README.md"]
-    for name, service in document["services"].items():
-        assert service["read_only"], name
-        assert service["cap_drop"] == ["ALL"], name
-        assert "no-new-privileges:true" in service["security_opt"], name
-        assert name == "setup" or "healthcheck" in service, name
-        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
-        # What compose replaces by variables of the host is a default or required; all else is for the shell.
-        for match in re.finditer(r"\$(.?)([A-Z_]*)(..)", json.dumps(service).replace("$$", "")):
-            assert (match[1], match[3]) in {("{", ":-"), ("{", ":?")}, match[0]
-
-
-def test_the_scripts_of_the_platform_are_ones_of_a_plain_shell() -> None:
-    files = target_files.of_target("compose", facts(), OPTIONS, platform=True)
-    services = yaml.safe_load(files["platform/compose.yaml"])["services"]
-    scripts = [service["command"][-1].replace("$$", "$") for service in services.values() if "command" in service]
-    assert len(scripts) == 5
-    for script in [*scripts, *re.findall(r"```sh\n(.*?)```", files["platform/README.md"], re.DOTALL)]:
-        checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True, check=False)
-        assert checked.returncode == 0, checked.stderr
-
-
-def test_the_settings_of_the_platform_are_those_of_a_project(tmp_path: Path) -> None:
-    files = target_files.of_target("compose", facts(), OPTIONS, platform=True)
-    (tmp_path / "modelyard.toml").write_text(files["platform/modelyard.toml"])
-    connections = settings.read(tmp_path).connections
-    assert (connections.prefect, connections.mlflow) == ("http://prefect:4200/api", "http://mlflow:5000")
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -1,0 +1,68 @@
+"""`python -m flows.platform.prefect_services`: the background services of Prefect, beside two API servers.
+
+The scheduler, the automations and what else `prefect server services start` runs: once for all API servers. The process
+touches a file each second from the event loop that the services run on, so that a loop that hangs is seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from components.core import atomic
+from components.core.project import Project
+from flows.platform import prefect_server, state
+
+NAME = "prefect-services"
+BEAT_SECONDS = 1.0
+OLDEST_SECONDS = 15.0
+
+
+def are_alive(project: Project, pid: int) -> bool:
+    """Whether the services of a process have given a sign of life within the last seconds."""
+    path = _heartbeat(project)
+    try:
+        # The absolute age, because the clock may have been set back since.
+        return path.read_text() == str(pid) and abs(time.time() - path.stat().st_mtime) < OLDEST_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _heartbeat(project: Project) -> Path:
+    return state.folder(project) / "prefect-services.seen"
+
+
+async def _beat(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(path, str(os.getpid()))
+    while True:
+        path.touch()
+        await asyncio.sleep(BEAT_SECONDS)
+
+
+async def _run(project: Project) -> None:
+    from prefect.cli._server_utils import _run_all_services  # what `prefect server services start` runs
+
+    services = asyncio.create_task(_run_all_services())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, services.cancel)
+    beating = asyncio.create_task(_beat(_heartbeat(project)))
+    try:
+        await services
+    except asyncio.CancelledError:
+        return
+    finally:
+        beating.cancel()
+
+
+def main() -> None:
+    """Run the services until SIGTERM."""
+    project = Project.find()
+    os.environ.update(prefect_server.variables(project))  # before Prefect is imported, which reads them once
+    asyncio.run(_run(project))
+
+
+if __name__ == "__main__":
+    main()
