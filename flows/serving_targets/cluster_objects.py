@@ -21,7 +21,7 @@ from components.packaging import pushed_image
 from components.packaging.bundle import Bundle
 from components.release.production import Pin
 from flows.serving_targets.cluster_api import ClusterApi, ConflictError, Document
-from flows.serving_targets.cluster_look import DeploymentLook, key_of
+from flows.serving_targets.cluster_observation import DeploymentObservation, key_of
 from flows.serving_targets.local_target import LocalServingTarget
 
 CONTROLLER = "controller"  # the name of the key by which Modelyard asks pods
@@ -92,21 +92,21 @@ class ClusterObjects:
         )
         self._make((*objects.companions(document, self.settings).values(), document))
 
-    def grow(self, deployment: DeploymentLook, replicas: int) -> None:
+    def grow(self, deployment: DeploymentObservation, replicas: int) -> None:
         """Have at least so many pods, until `release_size`."""
         name = deployment.document["metadata"]["name"]
         if deployment.replicas < replicas and self.settings.max_replicas is not None:
             self.api.patch("HorizontalPodAutoscaler", name, {"spec": {"minReplicas": replicas}})
             self.api.patch("Deployment", name, {"spec": {"replicas": replicas}})
 
-    def is_grown(self, deployment: DeploymentLook) -> bool:
+    def is_grown(self, deployment: DeploymentObservation) -> bool:
         """Whether the autoscaler of a Deployment is kept from going down to the number of the settings."""
         if self.settings.max_replicas is None:
             return False
         found = self.api.get("HorizontalPodAutoscaler", deployment.document["metadata"]["name"])
         return found is not None and found["spec"].get("minReplicas", 1) > self.settings.replicas
 
-    def release_size(self, deployment: DeploymentLook) -> None:
+    def release_size(self, deployment: DeploymentObservation) -> None:
         """Leave the number of pods to the autoscaler."""
         if self.is_grown(deployment):
             change = {"spec": {"minReplicas": self.settings.replicas}}
@@ -120,7 +120,7 @@ class ClusterObjects:
             with suppress(ConflictError):
                 self.api.create(document)
 
-    def remove(self, deployment: DeploymentLook) -> None:
+    def remove(self, deployment: DeploymentObservation) -> None:
         """Remove a Deployment, and what stands beside it; one that a later decision wants by now stays."""
         name, document = deployment.document["metadata"]["name"], deployment.document
         for _ in range(ATTEMPTS):

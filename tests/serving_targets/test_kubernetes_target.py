@@ -255,10 +255,10 @@ def test_an_older_decision_changes_nothing(site: Site) -> None:
     assert service is not None
     with pytest.raises(ConflictError):  # the check of the API server itself, for who reads before a later decision
         site.target.api.patch("Service", "sample", {"metadata": {"resourceVersion": "1"}, "spec": {}})
-    deployment = next(iter(site.target.look().deployments.values()))
+    deployment = next(iter(site.target.observe().deployments.values()))
     stale = {"metadata": {"name": deployment.document["metadata"]["name"], "resourceVersion": "1"}}
     site.target._objects.remove(replace(deployment, document=stale))
-    assert deployment.key in site.target.look().deployments
+    assert deployment.key in site.target.observe().deployments
     assert site.predict() == "4"
 
 
@@ -429,9 +429,9 @@ def test_the_metric_of_the_autoscaler_is_one_that_pods_have(site: Site) -> None:
 
 @pytest.mark.long
 def test_a_service_that_is_stopped_leaves_no_pod(site: Site) -> None:
-    seen = site.target.look().deployments["5" * 12]
+    observed = site.target.observe().deployments["5" * 12]
     site.cluster.save(site.cluster.store["Deployment", f"sample-{'5' * 12}"])  # as a new status does
-    site.target._objects.remove(seen)
+    site.target._objects.remove(observed)
     assert f"sample-{'5' * 12}" not in site.running()
     site.target.stop()
     assert (site.target.url, site.target.state(), site.running()) == (None, "stopped", set())

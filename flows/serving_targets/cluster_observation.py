@@ -128,7 +128,7 @@ def _key(model: str, backend: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class DeploymentLook:
+class DeploymentObservation:
     """A bundle's Deployment.
 
     Args:
@@ -174,21 +174,21 @@ class DeploymentLook:
 
 
 @dataclass(frozen=True)
-class ClusterLook:
+class ClusterObservation:
     """One model in a cluster, at one moment."""
 
     traffic: TrafficState
-    deployments: Mapping[str, DeploymentLook]
+    deployments: Mapping[str, DeploymentObservation]
 
     @property
-    def base(self) -> DeploymentLook | None:
+    def base(self) -> DeploymentObservation | None:
         """The Deployment whose workers are reported: the one that answers, else the one that is to."""
         pins = (self.traffic.production.champion, self.traffic.staged)
         keys = [self.traffic.champion or "", *(key_of(pin) for pin in pins if pin is not None)]
         return next((self.deployments[key] for key in keys if key in self.deployments), None)
 
 
-def look(api: ClusterApi, model: str, traffic_kind: str) -> ClusterLook:
+def observe(api: ClusterApi, model: str, traffic_kind: str) -> ClusterObservation:
     """Ask the API server.
 
     Raises:
@@ -209,8 +209,8 @@ def look(api: ClusterApi, model: str, traffic_kind: str) -> ClusterLook:
             and "deletionTimestamp" not in pod["metadata"]
             and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
         )
-        found[key] = DeploymentLook(key, document, own, _failure(document, own))
-    return ClusterLook(traffic, found)
+        found[key] = DeploymentObservation(key, document, own, _failure(document, own))
+    return ClusterObservation(traffic, found)
 
 
 def is_ready(pod: Document) -> bool:
