@@ -1,4 +1,6 @@
-"""What a cluster holds of one model: the object that directs the requests, the Deployments, their pods."""
+"""What a cluster holds of one model: the object that directs the requests, the pods that
+get them, the Deployments, their pods.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from components.contracts.serving_spec import ServingSpec, SlotSpec
 from components.core.errors import CorruptArtifactError
 from components.deployment import release_objects as objects
 from components.release.production import Pin, Production
+from flows.serving_targets import cluster_endpoints
 from flows.serving_targets.cluster_api import ClusterApi, Document
 
 # Why a container waits, as the kubelet says it: https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff
@@ -33,6 +36,7 @@ class TrafficState:
         applied: when it was written, seconds since 1970.
         champion: key of the bundle whose pods answer; None: none do.
         challenger: key of the bundle that gets a share, or copies, of the requests.
+        pending: what the Gateway says, or has not said yet, of the present route; None: it has taken it over.
     """
 
     resource_version: str | None = None
@@ -42,6 +46,7 @@ class TrafficState:
     applied: float | None = None
     champion: str | None = None
     challenger: str | None = None
+    pending: str | None = None
 
     @staticmethod
     def of(document: Document | None) -> TrafficState:
@@ -65,6 +70,7 @@ class TrafficState:
                 float(said[objects.APPLIED]),
                 champion,
                 challenger,
+                _pending(document) if document["kind"] == "HTTPRoute" else None,
             )
         except (KeyError, ValueError, ValidationError) as error:
             raise CorruptArtifactError(
@@ -123,6 +129,23 @@ def _directed(document: Document) -> tuple[str | None, str | None]:
     return (keys[0] if keys else None), (beside[0] if beside else None)
 
 
+def _pending(route: Document) -> str | None:
+    """Why the Gateway does not direct requests by the present route.
+
+    https://gateway-api.sigs.k8s.io/reference/spec/#routeparentstatus
+    """
+    generation = route["metadata"].get("generation", 0)
+    parents = (route.get("status") or {}).get("parents") or []
+    found = [condition for parent in parents for condition in parent.get("conditions") or []]
+    present = {one["type"]: one for one in found if one.get("observedGeneration", generation) >= generation}
+    if "Accepted" not in present:
+        return "the Gateway has not taken over the present route"
+    refused = [
+        one for one in present.values() if one["type"] in ("Accepted", "ResolvedRefs") and one["status"] != "True"
+    ]
+    return "; ".join(f"the Gateway says {one.get('reason')}: {one.get('message')}" for one in refused) or None
+
+
 def _key(model: str, backend: Mapping[str, Any]) -> str:
     return str(backend["name"]).removeprefix(f"{model}-")
 
@@ -175,10 +198,17 @@ class DeploymentObservation:
 
 @dataclass(frozen=True)
 class ClusterObservation:
-    """One model in a cluster, at one moment."""
+    """One model in a cluster, at one moment.
+
+    Args:
+        endpoints: names of the pods to which the Service of the champion sends requests.
+        keys: the bundle's key of each pod, also of those that are being removed.
+    """
 
     traffic: TrafficState
     deployments: Mapping[str, DeploymentObservation]
+    endpoints: frozenset[str] = frozenset()
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def base(self) -> DeploymentObservation | None:
@@ -186,6 +216,23 @@ class ClusterObservation:
         pins = (self.traffic.production.champion, self.traffic.staged)
         keys = [self.traffic.champion or "", *(key_of(pin) for pin in pins if pin is not None)]
         return next((self.deployments[key] for key in keys if key in self.deployments), None)
+
+    @property
+    def pending(self) -> str | None:
+        """Why requests are not yet all answered by the champion's pods; None: they are."""
+        champion = self.traffic.champion
+        if self.traffic.pending is not None:
+            return self.traffic.pending
+        others = sorted(pod for pod in self.endpoints if self.keys.get(pod) != champion)
+        if others:
+            return f"the EndpointSlices still hold {', '.join(others)}"
+        if champion is not None and not self.endpoints:
+            return "the EndpointSlices hold no pod"
+        return None
+
+    def is_answering(self, key: str, pod: str) -> bool:
+        """Whether a ready pod counts as one of its Deployment: in the champion's, only one that gets requests does."""
+        return key != self.traffic.champion or self.pending is not None or pod in self.endpoints
 
 
 def observe(api: ClusterApi, model: str, traffic_kind: str) -> ClusterObservation:
@@ -196,6 +243,8 @@ def observe(api: ClusterApi, model: str, traffic_kind: str) -> ClusterObservatio
     """
     label = {objects.MODEL_LABEL: model, objects.MANAGED_LABEL: "modelyard"}
     traffic = TrafficState.of(api.get(traffic_kind, model))
+    service = model if traffic_kind == "Service" else objects.name_of(model, traffic.champion or objects.NOTHING)
+    endpoints = cluster_endpoints.of_service(api, service)
     deployments, pods = api.list("Deployment", label), api.list("Pod", label)
     found = {}
     for document in deployments:
@@ -210,7 +259,8 @@ def observe(api: ClusterApi, model: str, traffic_kind: str) -> ClusterObservatio
             and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
         )
         found[key] = DeploymentObservation(key, document, own, _failure(document, own))
-    return ClusterObservation(traffic, found)
+    keys = {pod["metadata"]["name"]: pod["metadata"]["labels"].get(objects.BUNDLE_LABEL, "") for pod in pods}
+    return ClusterObservation(traffic, found, endpoints, keys)
 
 
 def is_ready(pod: Document) -> bool:

@@ -30,7 +30,7 @@ def status(model: str, observed: ClusterObservation, answers: Answers) -> Servic
     if not answers.get(base.key):
         return _failed(model, observed, base)
     production = traffic.production
-    is_serving = traffic.champion == base.key
+    is_serving = traffic.champion == base.key and observed.pending is None
     due = production.champion
     challenger = production.challenger if traffic.challenger is not None else None
     beside = _beside(observed, challenger, answers)

@@ -37,6 +37,7 @@ from flows.serving_targets.serving_target import ServiceState
 
 POLL_SECONDS = 0.25
 LOADED_SECONDS = 300.0  # after a switch, until the autoscaler has observed the load for its whole window
+ENDPOINT_SECONDS = 10.0  # after a switch, until the slices of the Service follow; then pods drain anyway
 ATTEMPTS = 20  # of a conditional change, while others change the same object
 MOST_AT_ONCE = 32
 _threads = ThreadPoolExecutor(MOST_AT_ONCE, "pod")
@@ -96,7 +97,8 @@ class KubernetesServingTarget:
         """Where clients reach the service, once a ready pod has the champion."""
         observed = self.observe()
         serving = observed.deployments.get(observed.traffic.champion or "")
-        return self.settings.url_of(self.name) if serving is not None and serving.ready else None
+        is_ready = serving is not None and serving.ready and observed.pending is None
+        return self.settings.url_of(self.name) if is_ready else None
 
     def spec(self) -> ServingSpec | None:
         """What the object that directs the requests says is to be served."""
@@ -136,7 +138,7 @@ class KubernetesServingTarget:
             (deployment.key, pod["metadata"]["name"])
             for deployment in observed.deployments.values()
             for pod in deployment.pods
-            if cluster_observation.is_ready(pod)
+            if cluster_observation.is_ready(pod) and observed.is_answering(deployment.key, pod["metadata"]["name"])
         ]
 
         def ask(place: tuple[str, str]) -> Sequence[WorkerStatus]:
@@ -268,7 +270,7 @@ class KubernetesServingTarget:
 
         The autoscaler owns the size of the others: of one that was just switched to, once that has its load.
         """
-        observed = self.observe()
+        observed = self._followed(wanted)
         for deployment in observed.deployments.values():
             if deployment.key not in wanted and deployment.decision <= decision:
                 self._objects.remove(deployment)
@@ -276,6 +278,16 @@ class KubernetesServingTarget:
                 before.champion == deployment.key and self._is_settled(before)
             ):
                 self._objects.release_size(deployment)
+
+    def _followed(self, wanted: set[str]) -> ClusterObservation:
+        """Wait until no request goes to the pods of a Deployment that is to be removed, or time is up."""
+        deadline = time.monotonic() + ENDPOINT_SECONDS
+        while True:
+            observed = self.observe()
+            going = {observed.keys.get(pod) for pod in observed.endpoints} - wanted
+            if not going & set(observed.deployments) or time.monotonic() > deadline:
+                return observed
+            time.sleep(POLL_SECONDS)
 
     def wait(
         self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float | None = None
@@ -291,16 +303,17 @@ class KubernetesServingTarget:
         patience = self.settings.ready_seconds if timeout_seconds is None else timeout_seconds
         deadline = time.monotonic() + patience
         while True:
-            status = None
+            status, pending = None, None
             with suppress(ClusterAbsentError):  # it may be back in time
-                status = self.status()
+                observed = self.observe()
+                status, pending = self._status(observed), observed.pending
             if status is not None and len(status.workers) >= status.expected and all(map(holds, status.workers)):
                 return status
             if time.monotonic() > deadline:
                 raise ServingError(
                     f"the workers of all pods did not {what} within {patience:.0f} s",
                     where=self.api.place,
-                    got=status.model_dump_json() if status else "no pod answers",
+                    got="; ".join(filter(None, (pending, status.model_dump_json() if status else "no pod answers"))),
                     next_step=f"`kubectl get pods --selector {objects.MODEL_LABEL}={self.name}` shows them",
                 )
             time.sleep(POLL_SECONDS)
@@ -330,7 +343,7 @@ class KubernetesServingTarget:
         present = self._traffic()
         if present.resource_version is not None:
             self._direct(Production(), present.decision, None)
-        for deployment in self.observe().deployments.values():
+        for deployment in self._followed(set()).deployments.values():
             self._objects.remove(deployment)
 
     def move(self, port: int) -> None:

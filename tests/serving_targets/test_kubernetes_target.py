@@ -246,6 +246,27 @@ def test_the_switch_and_the_way_back_are_one_patch_and_fail_no_request(site: Sit
 
 
 @pytest.mark.slow
+def test_a_version_is_served_once_the_slices_of_the_service_have_followed(site: Site) -> None:
+    target, four, five = site.target, site.pin("4"), site.pin("5")
+    site.cluster.slices_lag = True
+    try:
+        target.apply(Production(champion=five, previous=four), site.next())
+        with pytest.raises(ServingError, match="did not serve version 5") as late:
+            target.wait(_serves("5"), "serve version 5", timeout_seconds=0.6)
+        assert "EndpointSlices still hold sample-444444444444-" in str(late.value)
+        assert {site.predict() for _ in range(5)} == {"4"}
+        assert ObservedState.of(_status(site)).champion is None
+        assert target.ready_url() is None
+        threading.Timer(0.5, lambda: setattr(site.cluster, "slices_lag", False)).start()
+        target.wait(_serves("5"), "serve version 5", timeout_seconds=10)
+        assert {site.predict() for _ in range(5)} == {"5"}
+    finally:
+        site.cluster.slices_lag = False
+    target.apply(Production(champion=four, previous=five), site.next())
+    target.wait(_serves("4"), "serve version 4")
+
+
+@pytest.mark.slow
 def test_an_older_decision_changes_nothing(site: Site) -> None:
     _changes(site)
     with pytest.raises(OvertakenError, match="later decision"):
