@@ -18,6 +18,7 @@ from components.core.errors import ServingError, StackError, UsageError
 
 TIMEOUT_SECONDS = 10.0
 MERGE = "application/merge-patch+json"
+STRICT = {"fieldValidation": "Strict"}  # a field that the API server does not know is refused, not dropped
 # Path of the collection of each kind, below a namespace: https://kubernetes.io/docs/reference/kubernetes-api/
 COLLECTIONS = {
     "Deployment": ("/apis/apps/v1", "deployments"),
@@ -85,7 +86,7 @@ class ClusterApi:
         Raises:
             ConflictError: it is there.
         """
-        return self._document("POST", self._path(document["kind"]), document) or {}
+        return self._document("POST", self._path(document["kind"]), document, query=STRICT) or {}
 
     def patch(self, kind: str, name: str, change: Document) -> Document | None:
         """Change an object by a merge patch (RFC 7386); None: there is none any more.
@@ -93,7 +94,7 @@ class ClusterApi:
         Raises:
             ConflictError: `change` holds another `metadata.resourceVersion` than the object has by now.
         """
-        return self._document("PATCH", self._path(kind, name), change, media=MERGE, missing_ok=True)
+        return self._document("PATCH", self._path(kind, name), change, query=STRICT, media=MERGE, missing_ok=True)
 
     def delete(self, kind: str, name: str, resource_version: str | None = None) -> None:
         """Remove an object, unless it is gone.

@@ -227,6 +227,11 @@ class FakeCluster:
 
     # who asks a Service, or a Gateway
 
+    def ask(self, model: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        """A client's request to a model."""
+        ask = self.ask_route if ("HTTPRoute", model) in self.store else self.ask_service
+        return ask(model, path, headers, body)
+
     def ask_service(self, name: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         """A client's request through a Service: any pod of its slices, as kube-proxy chooses."""
         ready = sorted(answering(self.found("EndpointSlice", {SERVICE_LABEL: name})))

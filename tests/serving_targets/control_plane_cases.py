@@ -1,0 +1,307 @@
+"""A model served by the objects of a real control plane: API server, scheduler and controllers of Kubernetes.
+
+`test_control_plane.py` runs these cases in order, in a network namespace of their own. Modelyard acts as a service
+account with the Role of docs/kubernetes.md; each of its requests is in the audit log of the API server.
+"""
+
+from __future__ import annotations
+
+import http
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from components.access import api_keys, project_door
+from components.contracts.serving_spec import OvertakenError
+from components.core.errors import ServingError
+from components.deployment.container import PORT
+from components.release.decision import ObservedState
+from components.release.production import Production
+from flows.serving_targets import cluster_api, cluster_report
+from flows.serving_targets.cluster_api import COLLECTIONS, ClusterAbsentError, ConflictError
+from tests.serving_targets import older_api
+from tests.serving_targets.cluster_site import ROOT, Site, clients, prepare, serves, status_of
+from tests.serving_targets.control_plane import ControlPlane
+from tests.serving_targets.nodes import Nodes
+from tests.waiting import eventually
+
+USER = "system:serviceaccount:models:modelyard"
+RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/models"
+ACCOUNT = "/api/v1/namespaces/models/serviceaccounts"
+Used = set[tuple[str, str, str]]  # API group, resource, verb
+
+
+@dataclass
+class RealCluster:
+    """A control plane with nodes."""
+
+    plane: ControlPlane
+    nodes: Nodes
+    used: Used
+
+    def ask(self, model: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        """A client's request through the model's Service."""
+        return self.nodes.ask_service(model, path, headers, body)
+
+    def found(self, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The objects with these labels."""
+        root, plural = COLLECTIONS[kind]
+        chosen = ",".join(f"{name}={value}" for name, value in labels.items())
+        found = self.plane.admin("GET", f"{root}/namespaces/models/{plural}?labelSelector={chosen}") or {}
+        items: list[dict[str, Any]] = found["items"]
+        return items
+
+    def requests(self) -> list[tuple[str, str, int]]:
+        """What Modelyard has asked since the last call: verb, object, HTTP status."""
+        found = []
+        for event in self.plane.requests(USER):
+            about, code = event["objectRef"], event["responseStatus"]["code"]
+            resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
+            if code != http.HTTPStatus.FORBIDDEN:
+                self.used.add((about.get("apiGroup", ""), resource, event["verb"]))
+            found.append((event["verb"], f"{resource}/{about.get('name', '')}", code))
+        return found
+
+    def changes(self) -> list[tuple[str, str]]:
+        """What Modelyard has changed since the last call, but the noting of decisions on Deployments."""
+        changed = [(verb, about) for verb, about, _ in self.requests() if verb in ("create", "patch", "delete")]
+        return [(verb, about) for verb, about in changed if not about.startswith(("deployments/", "pods/proxy"))]
+
+
+def role() -> dict[str, Any]:
+    """The Role of the docs."""
+    text = (ROOT / "docs" / "kubernetes.md").read_text()
+    found: dict[str, Any] = yaml.safe_load(text.partition("## Rights")[2].partition("```text\n")[2].partition("```")[0])
+    return found
+
+
+def account(plane: ControlPlane) -> str:
+    """Make the namespace, and the account of Modelyard with its Role; returns a token of it."""
+    plane.admin("POST", "/api/v1/namespaces", {"metadata": {"name": "models"}})
+    plane.admin("POST", ACCOUNT, {"metadata": {"name": "modelyard"}})
+    plane.admin("POST", f"{RBAC}/roles", role())
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "modelyard"}
+    subject = {"kind": "ServiceAccount", "name": "modelyard", "namespace": "models"}
+    binding = {"metadata": {"name": "modelyard"}, "roleRef": reference, "subjects": [subject]}
+    plane.admin("POST", f"{RBAC}/rolebindings", binding)
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}}
+    found = plane.admin("POST", f"{ACCOUNT}/modelyard/token", request) or {}
+    return str(found["status"]["token"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    base = tmp_path_factory.mktemp("site")
+    project, bundles, packages, images = prepare(base)
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        tempfile.TemporaryDirectory(prefix="pods-", dir="/tmp") as pods,
+        tempfile.TemporaryDirectory(prefix="plane-", dir="/tmp") as folder,
+        ControlPlane(Path(folder)).running() as plane,
+    ):
+        from kubernetes.config import kube_config
+
+        version = plane.version()
+        print(f"Kubernetes {version[0]}.{version[1]}: {older_api.adapt(monkeypatch, version[1]) or 'as released'}")
+        kubeconfig = plane.kubeconfig(base / "kubeconfig", account(plane))
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+        root, plural = COLLECTIONS["EndpointSlice"]
+        with Nodes(plane, Path(pods), images, f"{root}/namespaces/models/{plural}").running() as nodes:
+            found = Site(project, RealCluster(plane, nodes, set()), bundles, packages)
+            found.configure("max_replicas = 4\n")
+            yield found
+            found.target.api._client.rest_client.pool_manager.clear()
+        assert nodes.problems == []
+    cluster_api.connect.cache_clear()
+
+
+def test_the_first_version_is_staged_proven_and_switched_to(site: Site) -> None:
+    target, pin = site.target, site.pin("4")
+    assert target.status() is None
+    assert (target.url, target.state(), target.spec()) == (None, "stopped", None)
+    assert cluster_report.finding(site.project).verdict == "ok"
+    target.apply(Production(), site.decision, staged=pin)
+    target.start(site.bundles["4"])
+    status = target.wait(lambda worker: worker.staged is not None and worker.staged.state == "ready", "load version 4")
+    assert (status.hosts, status.expected, len(status.workers)) == (2, 2, 2)
+    pods = site.cluster.found("Pod", {})
+    assert {pod["spec"]["nodeName"] for pod in pods} == {"node-a", "node-b"}  # the scheduler spread them
+    assert site.predict().startswith("HTTP 503")
+    assert target.check_golden_examples(site.packages["4"], 1e-4, 1) < 1e-4
+    target.apply(Production(champion=pin), site.next())
+    target.wait(serves("4"), "serve version 4")
+    assert site.predict() == "4"
+    assert target.is_applied(Production(champion=pin))
+    assert (target.state(), target.ready_url()) == ("running", "http://sample.models.svc")
+
+
+def test_what_is_applied_again_is_a_change_of_the_service_alone(site: Site) -> None:
+    def present() -> list[Any]:
+        deployments = [(one["metadata"]["uid"], one["spec"]) for one in site.cluster.found("Deployment", {})]
+        return [deployments, {one["metadata"]["uid"] for one in site.cluster.found("Pod", {})}]
+
+    before = present()
+    site.cluster.changes()
+    site.target.apply(Production(champion=site.pin("4")), site.next())
+    assert site.cluster.changes() == [("patch", "services/sample")]
+    assert present() == before
+
+
+def test_the_switch_and_the_way_back_are_one_patch_and_fail_no_request(site: Site) -> None:
+    target, four, five = site.target, site.pin("4"), site.pin("5")
+    with clients(site) as answers:
+        target.apply(Production(champion=four), site.decision, staged=five)
+        target.start(site.bundles["5"])
+        target.wait(lambda worker: worker.staged is not None, "load version 5")
+        assert target.check_golden_examples(site.packages["5"], 1e-4, 1) < 1e-4
+        assert set(answers) == {"4"}
+        site.cluster.changes()
+        target.apply(Production(champion=five, previous=four), site.next())
+        assert site.cluster.changes() == [("patch", "services/sample")]
+        target.wait(serves("5"), "serve version 5")
+        assert {site.predict() for _ in range(5)} == {"5"}
+        target.apply(Production(champion=four, previous=five), site.next())
+        assert site.cluster.changes() == [("patch", "services/sample")]
+        target.wait(serves("4"), "serve version 4", timeout_seconds=5)
+        assert {site.predict() for _ in range(5)} == {"4"}
+    assert set(answers) == {"4", "5"}, answers
+
+
+def test_the_controllers_hold_the_budget_and_the_autoscaler_for_ours(site: Site) -> None:
+    def guarded() -> bool:
+        [budget] = [one for one in site.cluster.found("PodDisruptionBudget", {}) if "4" * 12 in one["metadata"]["name"]]
+        status = budget.get("status", {})
+        return bool((status.get("currentHealthy"), status.get("disruptionsAllowed")) == (2, 1))
+
+    eventually(guarded, "the budget counts two healthy pods, and lets one be disrupted", seconds=30)
+    [scaler] = [one for one in site.cluster.found("HorizontalPodAutoscaler", {}) if "4" * 12 in one["metadata"]["name"]]
+    conditions = {one["type"]: one["status"] for one in scaler.get("status", {}).get("conditions") or []}
+    assert conditions.get("AbleToScale") == "True", scaler
+
+
+def test_an_older_decision_changes_nothing(site: Site) -> None:
+    site.cluster.changes()
+    with pytest.raises(OvertakenError, match="later decision"):
+        site.target.apply(Production(), site.decision - 1)
+    assert site.cluster.changes() == []
+    with pytest.raises(ConflictError):
+        site.target.api.patch("Service", "sample", {"metadata": {"resourceVersion": "1"}, "spec": {}})
+    with pytest.raises(ConflictError):
+        site.target.api.delete("Deployment", f"sample-{'4' * 12}", "1")
+    assert site.predict() == "4"
+
+
+def test_a_field_that_the_server_does_not_know_is_refused_or_dropped(site: Site) -> None:
+    _, minor = site.cluster.plane.version()
+    document = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "odd"}, "stringdata": {"a": "b"}}
+    if minor >= 25:
+        with pytest.raises(ServingError, match="the cluster refuses"):
+            site.target.api.create(document)
+    else:  # the request is understood all the same
+        assert "stringdata" not in site.target.api.create(document)
+        site.target.api.delete("Secret", "odd")
+    bad = {**document, "metadata": {"name": "Odd_Name"}}
+    with pytest.raises(ServingError, match="the cluster refuses"):
+        site.target.api.create(bad)
+
+
+def test_a_pod_that_is_killed_is_missing_until_it_is_back(site: Site) -> None:
+    [pod, _] = site.cluster.found("Pod", {"modelyard.bundle": "4" * 12})
+    site.cluster.nodes.kill(pod["metadata"]["name"])
+    eventually(lambda: len(status_of(site).workers) == 1, "a worker is missing")
+    assert status_of(site).expected == 2
+    site.target.wait(serves("4"), "serve version 4")
+
+
+def test_a_pod_that_is_evicted_is_replaced_on_a_node(site: Site) -> None:
+    [pod, _] = site.cluster.found("Pod", {"modelyard.bundle": "4" * 12})
+    name = pod["metadata"]["name"]
+    with clients(site) as answers:
+        site.cluster.plane.admin("DELETE", f"/api/v1/namespaces/models/pods/{name}")
+        eventually(lambda: name not in {one["metadata"]["name"] for one in site.cluster.found("Pod", {})}, "it is gone")
+        site.target.wait(serves("4"), "serve version 4")
+    assert set(answers) == {"4"}, answers
+
+
+def test_what_cannot_be_pulled_never_gets_a_request_and_the_status_says_why(site: Site) -> None:
+    target, four, five = site.target, site.pin("4"), site.pin("5")
+    target.apply(Production(champion=four), site.next())
+    eventually(lambda: len(site.cluster.found("Pod", {"modelyard.bundle": "5" * 12})) == 0, "version 5 has gone")
+    gone = site.cluster.nodes.images.pop(f"registry.example/ml/sample@sha256:{'5' * 64}")
+    target.apply(Production(champion=four), site.decision, staged=five)
+    target.start(site.bundles["5"])
+    staged = [worker.staged for worker in status_of(site).workers]
+    assert all(slot is not None and "ImagePullBackOff" in str(slot.reason) for slot in staged)
+    target.apply(Production(champion=five, previous=four), site.next())
+    assert site.predict() == "4"
+    observed = ObservedState.of(status_of(site))
+    assert observed.champion == "4"
+    assert "ImagePullBackOff" in str(observed.unloadable)
+    site.cluster.nodes.images[f"registry.example/ml/sample@sha256:{'5' * 64}"] = gone
+    target.apply(Production(champion=four), site.next())
+    assert ObservedState.of(status_of(site)).unloadable is None
+
+
+def test_an_api_server_that_is_away_changes_nothing_for_clients(site: Site) -> None:
+    site.cluster.requests()
+    pods = sorted(site.cluster.nodes.processes.values(), key=lambda one: one[1])
+    site.cluster.plane.stop_api_server()
+    with pytest.raises(ClusterAbsentError):
+        site.target.status()
+    assert httpx.get(f"http://{pods[0][1]}:{PORT}/readyz", trust_env=False).status_code == http.HTTPStatus.OK
+    starter = threading.Thread(target=site.cluster.plane.start_api_server)
+    starter.start()
+    try:
+        site.target.wait(serves("4"), "serve version 4", timeout_seconds=60)
+    finally:
+        starter.join()
+    assert site.target.is_applied(Production(champion=site.pin("4")))
+
+
+def test_api_keys_reach_the_cluster(site: Site) -> None:
+    production = Production(champion=site.pin("4"))
+    api_keys.add(project_door.api_keys_file(site.project, "sample"), "somebody", "predict")
+    assert not site.target.is_applied(production)
+    site.target.apply(production, site.decision)
+    assert site.target.is_applied(production)
+
+
+def test_a_deployment_that_somebody_deletes_is_made_again(site: Site) -> None:
+    production = Production(champion=site.pin("4"))
+    site.target.api.delete("Deployment", f"sample-{'4' * 12}")
+    assert not site.target.is_applied(production)
+    site.target.apply(production, site.decision)
+    site.target.start(site.bundles["4"])
+    site.target.wait(serves("4"), "serve version 4")
+
+
+def test_a_service_that_is_stopped_leaves_no_pod(site: Site) -> None:
+    site.target.stop()
+    assert (site.target.url, site.target.state(), site.running()) == (None, "stopped", set())
+    assert site.target.is_applied(Production())
+    eventually(lambda: not site.cluster.found("Pod", {}), "the garbage collector and the kubelet have ended all pods")
+    for kind in ("PodDisruptionBudget", "HorizontalPodAutoscaler", "Deployment"):
+        assert site.cluster.found(kind, {}) == []
+
+
+def test_the_role_of_the_docs_is_enough_and_no_more(site: Site) -> None:
+    requests = site.cluster.requests()
+    assert [one for one in requests if one[2] == http.HTTPStatus.FORBIDDEN] == []
+    allowed = {
+        (group, resource, verb)
+        for rule in role()["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert site.cluster.used <= allowed
+    unused = {one for one in allowed - site.cluster.used if one[0] != "gateway.networking.k8s.io"}
+    assert unused <= {("", "services", "delete"), ("", "secrets", "delete")}, unused
