@@ -28,6 +28,7 @@ COLLECTIONS = {
     "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "InferenceService": ("/apis/serving.kserve.io/v1beta1", "inferenceservices"),
     "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
 }
 Document = dict[str, Any]

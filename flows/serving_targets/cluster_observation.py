@@ -1,23 +1,16 @@
-"""What a cluster holds of one model: the object that directs the requests, the pods that
-get them, the Deployments, their pods.
-"""
+"""What a cluster holds of one model: the object that directs the requests, the pods that get them, the Deployments."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
-from pydantic import ValidationError
-
-from components.contracts.serving_spec import ServingSpec, SlotSpec
-from components.core.errors import CorruptArtifactError
 from components.deployment import release_objects as objects
-from components.release.production import Pin, Production
-from flows.serving_targets import cluster_endpoints
+from flows.serving_targets import cluster_endpoints, cluster_kserve
 from flows.serving_targets.cluster_api import ClusterApi, Document
+from flows.serving_targets.cluster_traffic import TrafficState, key_of
 
 # Why a container waits, as the kubelet says it: https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff
 FAILED_WAITS = frozenset({
@@ -27,142 +20,25 @@ FAILED_WAITS = frozenset({
 
 
 @dataclass(frozen=True)
-class TrafficState:
-    """What the object that directs the requests says: its annotations, and where requests go.
-
-    Args:
-        resource_version: of the object; None: there is none.
-        decision: number of the ledger's entry that it carries out.
-        applied: when it was written, seconds since 1970.
-        champion: key of the bundle whose pods answer; None: none do.
-        challenger: key of the bundle that gets a share, or copies, of the requests.
-        pending: what the Gateway says, or has not said yet, of the present route; None: it has taken it over.
-    """
-
-    resource_version: str | None = None
-    decision: int = 0
-    production: Production = field(default_factory=Production)
-    staged: Pin | None = None
-    applied: float | None = None
-    champion: str | None = None
-    challenger: str | None = None
-    pending: str | None = None
-
-    @staticmethod
-    def of(document: Document | None) -> TrafficState:
-        """From a Service or an HTTPRoute.
-
-        Raises:
-            CorruptArtifactError: its annotations are not those that Modelyard writes.
-        """
-        if document is None:
-            return TrafficState()
-        metadata = document["metadata"]
-        said: Mapping[str, str] = metadata.get("annotations") or {}
-        champion, challenger = _directed(document)
-        try:
-            staged = said.get(objects.STAGED)
-            return TrafficState(
-                metadata["resourceVersion"],
-                int(said[objects.DECISION]),
-                Production.model_validate_json(said[objects.PRODUCTION]),
-                Pin.model_validate_json(staged) if staged else None,
-                float(said[objects.APPLIED]),
-                champion,
-                challenger,
-                _pending(document) if document["kind"] == "HTTPRoute" else None,
-            )
-        except (KeyError, ValueError, ValidationError) as error:
-            raise CorruptArtifactError(
-                f"the {document['kind']} of this name was not written by Modelyard",
-                where=f"{document['kind']} {metadata['name']}",
-                got=repr(error)[:300],
-                expected=f"the annotations {objects.DECISION}, {objects.PRODUCTION} and {objects.APPLIED}",
-                next_step="`kubectl delete` it, or name another namespace in [kubernetes]",
-            ) from error
-
-    def spec(self) -> ServingSpec | None:
-        """The same as the spec of a service; None: there is none."""
-        if self.resource_version is None:
-            return None
-        production = self.production
-        return ServingSpec(
-            generation=self.decision,
-            decision=self.decision,
-            champion=_slot(production.champion),
-            previous=_slot(production.previous),
-            staged=_slot(self.staged),
-        )
-
-
-def annotations_of(production: Production, staged: Pin | None, decision: int) -> dict[str, str | None]:
-    """What `TrafficState` is read from; None removes one by a merge patch."""
-    return {
-        objects.DECISION: str(decision),
-        objects.PRODUCTION: production.model_dump_json(),
-        objects.STAGED: staged.model_dump_json() if staged is not None else None,
-        objects.APPLIED: f"{time.time():.3f}",
-    }
-
-
-def key_of(pin: Pin) -> str:
-    """The first digits of the bundle's key, as its objects' names have them."""
-    return pin.bundle.rpartition(":")[2]
-
-
-def _slot(pin: Pin | None) -> SlotSpec | None:
-    if pin is None:
-        return None
-    return SlotSpec(version=pin.version, package_digest=pin.package_digest, bundle=pin.bundle, tolerance=pin.tolerance)
-
-
-def _directed(document: Document) -> tuple[str | None, str | None]:
-    """The keys of the bundles to which requests go: the champion's, the challenger's."""
-    if document["kind"] == "Service":
-        key = (document["spec"].get("selector") or {}).get(objects.BUNDLE_LABEL)
-        return (None if key == objects.NOTHING else key), None
-    model = document["metadata"]["name"]
-    [rule] = document["spec"]["rules"]
-    keys = [_key(model, backend) for backend in rule.get("backendRefs") or []]
-    copied = [_key(model, one["requestMirror"]["backendRef"]) for one in rule.get("filters") or []]
-    beside = [*keys[1:], *copied]
-    return (keys[0] if keys else None), (beside[0] if beside else None)
-
-
-def _pending(route: Document) -> str | None:
-    """Why the Gateway does not direct requests by the present route.
-
-    https://gateway-api.sigs.k8s.io/reference/spec/#routeparentstatus
-    """
-    generation = route["metadata"].get("generation", 0)
-    parents = (route.get("status") or {}).get("parents") or []
-    found = [condition for parent in parents for condition in parent.get("conditions") or []]
-    present = {one["type"]: one for one in found if one.get("observedGeneration", generation) >= generation}
-    if "Accepted" not in present:
-        return "the Gateway has not taken over the present route"
-    refused = [
-        one for one in present.values() if one["type"] in ("Accepted", "ResolvedRefs") and one["status"] != "True"
-    ]
-    return "; ".join(f"the Gateway says {one.get('reason')}: {one.get('message')}" for one in refused) or None
-
-
-def _key(model: str, backend: Mapping[str, Any]) -> str:
-    return str(backend["name"]).removeprefix(f"{model}-")
-
-
-@dataclass(frozen=True)
 class DeploymentObservation:
-    """A bundle's Deployment.
+    """A bundle's Deployment, or the InferenceService of which KServe makes one.
 
     Args:
+        document: the object that Modelyard has made.
         pods: that are not being removed.
         failure: why no pod becomes ready; None: nothing says so.
+        kind: of the object.
+        deployment: what KServe has made of an InferenceService; None: nothing yet.
+        stamp: the object with the decision, beside an InferenceService; None: somebody has removed it.
     """
 
     key: str
     document: Document
     pods: tuple[Document, ...]
     failure: str | None
+    kind: Literal["Deployment", "InferenceService"] = "Deployment"
+    deployment: Document | None = None
+    stamp: Document | None = None
 
     @property
     def annotations(self) -> Mapping[str, str]:
@@ -173,12 +49,18 @@ class DeploymentObservation:
     @property
     def replicas(self) -> int:
         """How many pods there are to be."""
+        if self.kind == "InferenceService":
+            return cluster_kserve.replicas(self.document, self.deployment)
         return int(self.document["spec"].get("replicas", 1))
 
     @property
     def ready(self) -> int:
-        """How many pods are ready."""
-        return sum(map(is_ready, self.pods))
+        """How many pods are ready, and are its own: those of a Deployment of this name that was deleted are not."""
+        made = self.document if self.kind == "Deployment" else self.deployment
+        if made is None or (self.kind == "InferenceService" and not cluster_kserve.is_ready(self.document)):
+            return 0
+        own = int((made.get("status") or {}).get("readyReplicas", 0))
+        return min(own, sum(map(is_ready, self.pods)))
 
     @property
     def workers(self) -> int:
@@ -188,7 +70,8 @@ class DeploymentObservation:
     @property
     def decision(self) -> int:
         """The last decision that wanted it."""
-        return int(self.annotations.get(objects.DECISION, 0))
+        stamp = self.document if self.kind == "Deployment" else self.stamp
+        return decision_of(stamp) if stamp is not None else 0
 
     @property
     def package(self) -> str:
@@ -235,8 +118,11 @@ class ClusterObservation:
         return key != self.traffic.champion or self.pending is not None or pod in self.endpoints
 
 
-def observe(api: ClusterApi, model: str, traffic_kind: str) -> ClusterObservation:
+def observe(api: ClusterApi, model: str, traffic_kind: str, form: str = "deployment") -> ClusterObservation:
     """Ask the API server.
+
+    Args:
+        form: `[kubernetes] form`; with "kserve", the Deployments of before are observed too.
 
     Raises:
         ClusterAbsentError, ServingError: it does not answer, or refuses.
@@ -245,22 +131,49 @@ def observe(api: ClusterApi, model: str, traffic_kind: str) -> ClusterObservatio
     traffic = TrafficState.of(api.get(traffic_kind, model))
     service = model if traffic_kind == "Service" else objects.name_of(model, traffic.champion or objects.NOTHING)
     endpoints = cluster_endpoints.of_service(api, service)
+    is_kserve = form == "kserve"
+    services = api.list("InferenceService", label) if is_kserve else []
+    stamps = {_name(one): one for one in api.list("PodDisruptionBudget", label)} if is_kserve else {}
     deployments, pods = api.list("Deployment", label), api.list("Pod", label)
+    made = {name: one for one in deployments if (name := cluster_kserve.made_by(one)) is not None}
     found = {}
     for document in deployments:
-        key = document["metadata"]["labels"].get(objects.BUNDLE_LABEL)
-        if key is None:  # as `modelyard deploy` writes them
-            continue
-        own = tuple(
-            pod
-            for pod in pods
-            if pod["metadata"]["labels"].get(objects.BUNDLE_LABEL) == key
-            and "deletionTimestamp" not in pod["metadata"]
-            and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
-        )
-        found[key] = DeploymentObservation(key, document, own, _failure(document, own))
-    keys = {pod["metadata"]["name"]: pod["metadata"]["labels"].get(objects.BUNDLE_LABEL, "") for pod in pods}
-    return ClusterObservation(traffic, found, endpoints, keys)
+        key = _bundle(document)
+        if key and cluster_kserve.made_by(document) is None:  # no key: as `modelyard deploy` writes them
+            own = _living(pods, key)
+            found[key] = DeploymentObservation(key, document, own, _failure(document, own))
+    for document in services:
+        key = _bundle(document)
+        if key and key not in found:
+            own, deployment = _living(pods, key), made.get(_name(document))
+            failure = _failure(deployment or {}, own) or (None if own else cluster_kserve.failure(document))
+            stamp = stamps.get(objects.name_of(model, key))
+            found[key] = DeploymentObservation(key, document, own, failure, "InferenceService", deployment, stamp)
+    return ClusterObservation(traffic, found, endpoints, {_name(pod): _bundle(pod) for pod in pods})
+
+
+def _name(document: Document) -> str:
+    return str(document["metadata"]["name"])
+
+
+def _bundle(document: Document) -> str:
+    return str((document["metadata"].get("labels") or {}).get(objects.BUNDLE_LABEL, ""))
+
+
+def _living(pods: list[Document], key: str) -> tuple[Document, ...]:
+    """The pods of a bundle that are not being removed."""
+    return tuple(
+        pod
+        for pod in pods
+        if _bundle(pod) == key
+        and "deletionTimestamp" not in pod["metadata"]
+        and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+    )
+
+
+def decision_of(document: Document) -> int:
+    """The last decision that wanted an object to be there."""
+    return int((document["metadata"].get("annotations") or {}).get(objects.DECISION, 0))
 
 
 def is_ready(pod: Document) -> bool:

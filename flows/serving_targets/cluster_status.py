@@ -17,7 +17,8 @@ from components.contracts.serving_spec import (
     WorkerStatus,
 )
 from components.release.production import Pin
-from flows.serving_targets.cluster_observation import ClusterObservation, DeploymentObservation, key_of
+from flows.serving_targets.cluster_observation import ClusterObservation, DeploymentObservation
+from flows.serving_targets.cluster_traffic import key_of
 
 Answers = Mapping[str, Sequence[WorkerStatus]]  # of each Deployment, by the bundle's key
 

@@ -30,7 +30,8 @@ from components.release.production import Pin, Production
 from flows.serving_targets import cluster_observation, cluster_status
 from flows.serving_targets.cluster_api import ClusterAbsentError, ClusterApi, ConflictError, Document, connect
 from flows.serving_targets.cluster_objects import ClusterObjects
-from flows.serving_targets.cluster_observation import ClusterObservation, DeploymentObservation, TrafficState, key_of
+from flows.serving_targets.cluster_observation import ClusterObservation, DeploymentObservation
+from flows.serving_targets.cluster_traffic import TrafficState, annotations_of, key_of
 from flows.serving_targets.local_target import LocalServingTarget
 from flows.serving_targets.pod_client import PodClient
 from flows.serving_targets.serving_target import ServiceState
@@ -86,7 +87,7 @@ class KubernetesServingTarget:
         Raises:
             ClusterAbsentError, ServingError: the API server does not answer, or refuses.
         """
-        return cluster_observation.observe(self.api, self.name, self._traffic_kind)
+        return cluster_observation.observe(self.api, self.name, self._traffic_kind, self.settings.form)
 
     @property
     def url(self) -> str | None:
@@ -253,9 +254,9 @@ class KubernetesServingTarget:
         challenger: str | None,
     ) -> Document:
         """The object that directs the requests, whole."""
-        said = cluster_observation.annotations_of(production, staged, decision)
+        said = annotations_of(production, staged, decision)
         if self.settings.gateway is None:
-            return objects.service(self.name, champion, said)
+            return objects.service(self.name, champion, self.settings, said)
         shares: dict[str, int] = {}
         percent = production.policy.canary_percent if production.policy is not None else 0.0
         if champion is not None:

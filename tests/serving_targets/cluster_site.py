@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import httpx
+import pytest
 
 from components.access import api_keys, project_door
 from components.contracts.pipeline import ServingOptions
@@ -25,22 +26,14 @@ from components.packaging.bundle import Bundle
 from components.packaging.bundle_request import BundleRequest
 from components.release.production import Pin
 from flows.platform.environment import QUIET
+from flows.serving_targets import cluster_api
 from flows.serving_targets.kubernetes_target import KubernetesServingTarget
 from flows.serving_targets.serving_target import target_of
 from tests import small_package
+from tests.serving_targets.fake_cluster import FakeCluster
 
 ROOT = Path(__file__).resolve().parents[2]
 TOML = "[kubernetes]\nnamespace = 'models'\nreplicas = {replicas}\nready_seconds = 90\n"
-
-
-class Cluster(Protocol):
-    """What a client of a model, and a test, ask of a cluster."""
-
-    def ask(self, model: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
-        """A client's request to a model."""
-
-    def found(self, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The objects with these labels."""
 
 
 def build(folder: Path, home: Path, version: str, seed: int) -> tuple[Bundle, Package]:
@@ -68,7 +61,7 @@ class Site:
     """A project, its cluster, and two versions."""
 
     project: Project
-    cluster: Any  # a Cluster
+    cluster: Any  # FakeCluster, or a real one: `ask` and `found`
     bundles: dict[str, Bundle]
     packages: dict[str, Package]
     decision: int = 0
@@ -104,7 +97,7 @@ class Site:
         golden = self.packages["4"].golden()[0]
         content = (self.packages["4"].folder / "golden" / golden.file).read_bytes()
         answer = self.cluster.ask("sample", "/predict", {"content-type": golden.media, "x-api-key": self.key}, content)
-        return answer.headers.get("x-modelyard-version", f"HTTP {answer.status_code} {answer.text[:100]}")
+        return str(answer.headers.get("x-modelyard-version", f"HTTP {answer.status_code} {answer.text[:100]}"))
 
     @property
     def key(self) -> str:
@@ -129,6 +122,30 @@ def prepare(base: Path) -> tuple[Project, dict[str, Bundle], dict[str, Package],
     path.parent.mkdir(parents=True, mode=0o700)
     (project.root / "client.key").write_text(api_keys.add(path, "client", "predict"))
     return project, bundles, packages, images
+
+
+@contextmanager
+def served_by_fake(base: Path) -> Iterator[Site]:
+    """A site whose cluster is the fake one, while the block lasts."""
+    project, bundles, packages, images = prepare(base)
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        tempfile.TemporaryDirectory(prefix="pods-", dir="/tmp") as pods,
+        FakeCluster(Path(pods), images).running() as cluster,
+    ):
+        use_kubeconfig(monkeypatch, cluster.kubeconfig(base / "kubeconfig"))
+        found = Site(project, cluster, bundles, packages)
+        found.configure()
+        yield found
+    cluster_api.connect.cache_clear()
+
+
+def use_kubeconfig(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Have the client read a kubeconfig file, which it does once, at import."""
+    from kubernetes.config import kube_config
+
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
 
 
 def serves(version: str) -> Any:

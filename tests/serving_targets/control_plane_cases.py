@@ -24,10 +24,11 @@ from components.core.errors import ServingError
 from components.deployment.container import PORT
 from components.release.decision import ObservedState
 from components.release.production import Production
-from flows.serving_targets import cluster_api, cluster_report
+from flows.serving_targets import cluster_api, cluster_report, kubernetes_target
 from flows.serving_targets.cluster_api import COLLECTIONS, ClusterAbsentError, ConflictError
+from flows.serving_targets.cluster_observation import is_ready
 from tests.serving_targets import older_api
-from tests.serving_targets.cluster_site import ROOT, Site, clients, prepare, serves, status_of
+from tests.serving_targets.cluster_site import ROOT, Site, clients, prepare, serves, status_of, use_kubeconfig
 from tests.serving_targets.control_plane import ControlPlane
 from tests.serving_targets.nodes import Nodes
 from tests.waiting import eventually
@@ -106,13 +107,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         tempfile.TemporaryDirectory(prefix="plane-", dir="/tmp") as folder,
         ControlPlane(Path(folder)).running() as plane,
     ):
-        from kubernetes.config import kube_config
-
         version = plane.version()
         print(f"Kubernetes {version[0]}.{version[1]}: {older_api.adapt(monkeypatch, version[1]) or 'as released'}")
-        kubeconfig = plane.kubeconfig(base / "kubeconfig", account(plane))
-        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+        use_kubeconfig(monkeypatch, plane.kubeconfig(base / "kubeconfig", account(plane)))
         root, plural = COLLECTIONS["EndpointSlice"]
         with Nodes(plane, Path(pods), images, f"{root}/namespaces/models/{plural}").running() as nodes:
             found = Site(project, RealCluster(plane, nodes, set()), bundles, packages)
@@ -276,11 +273,31 @@ def test_api_keys_reach_the_cluster(site: Site) -> None:
 
 def test_a_deployment_that_somebody_deletes_is_made_again(site: Site) -> None:
     production = Production(champion=site.pin("4"))
+    before = {one["metadata"]["uid"] for one in site.cluster.found("Pod", {})}
     site.target.api.delete("Deployment", f"sample-{'4' * 12}")
     assert not site.target.is_applied(production)
     site.target.apply(production, site.decision)
-    site.target.start(site.bundles["4"])
+    site.target.start(site.bundles["4"])  # the pods of the Deployment that was deleted may still answer
+    after = [one for one in site.cluster.found("Pod", {}) if one["metadata"]["uid"] not in before]
+    assert sum(map(is_ready, after)) == 2
     site.target.wait(serves("4"), "serve version 4")
+
+
+def test_a_version_that_is_switched_to_has_as_many_pods_as_the_one_under_load(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    four, five = site.pin("4"), site.pin("5")
+    path = f"/apis/apps/v1/namespaces/models/deployments/sample-{'4' * 12}"
+    site.cluster.plane.admin("PATCH", path, {"spec": {"replicas": 3}}, cluster_api.MERGE)  # as its autoscaler does
+    eventually(lambda: site.target.observe().deployments["4" * 12].ready == 3, "three pods are ready")
+    production = Production(champion=five, previous=four)
+    site.target.apply(production, site.next())
+    assert site.target.wait(serves("5"), "serve version 5").expected == 3
+    assert site.target.is_applied(production)
+    monkeypatch.setattr(kubernetes_target, "LOADED_SECONDS", -1.0)
+    assert not site.target.is_applied(production)
+    site.target.apply(production, site.decision)
+    assert site.target.is_applied(production)
 
 
 def test_a_service_that_is_stopped_leaves_no_pod(site: Site) -> None:

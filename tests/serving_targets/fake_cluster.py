@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import json
 import random
 import re
@@ -34,7 +35,9 @@ import yaml
 from components.packaging.bundle import Bundle
 from flows.serving_targets.cluster_api import COLLECTIONS
 from flows.serving_targets.cluster_endpoints import SERVICE_LABEL, answering
+from tests.deployment import kserve_schema
 from tests.serving_targets import containers
+from tests.serving_targets.kserve_controller import KServeController
 
 VERSION = "1.37"
 DICE = random.Random(0)  # noqa: S311
@@ -105,6 +108,7 @@ class FakeCluster:
         self.processes: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
         self.starts: Counter[str] = Counter()
         self.ending: dict[str, float] = {}
+        self.kserve = KServeController(self.act, functools.partial(self.write_status, "InferenceService"))
         self._version, self._end = 100, threading.Event()
         self.client = httpx.Client(trust_env=False, verify=False, timeout=30)
 
@@ -142,6 +146,24 @@ class FakeCluster:
 
     # the API
 
+    def act(self, method: str, path: str, body: Any) -> dict[str, Any] | None:
+        """One request of a controller of the cluster, which is not logged; None: there is no such object."""
+        with self.lock:
+            known = len(self.log)
+            try:
+                return self.request(method, path, body)
+            except Refusal as refusal:
+                if refusal.code == 404:
+                    return None
+                raise
+            finally:
+                del self.log[known:]
+
+    def write_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
+        """Write the status of an object."""
+        with self.lock:
+            self.save({**self.store[kind, name], "status": status})
+
     def request(self, method: str, path: str, body: Any) -> dict[str, Any]:
         """One request of JSON."""
         parts = urlsplit(path)
@@ -158,7 +180,11 @@ class FakeCluster:
                 return self._create(kind, body)
             if name is None:
                 chosen = parse_qs(parts.query).get("labelSelector", [""])[0]
-                return {"kind": f"{kind}List", "items": self.found(kind, dict(p.split("=") for p in chosen.split(",")))}
+                pairs = [part.partition("=") for part in chosen.split(",") if part]
+                found = self.found(kind, {label: value for label, equals, value in pairs if equals})
+                names = {label for label, equals, _ in pairs if not equals}
+                items = [one for one in found if names <= (one["metadata"].get("labels") or {}).keys()]
+                return {"kind": f"{kind}List", "items": items}
             if (kind, name) not in self.store:
                 raise Refusal(404, "NotFound", f'{match["plural"]} "{name}" not found')
             if method == "PATCH":
@@ -261,12 +287,14 @@ class FakeCluster:
                     self._begin(name, deployment)
                 for pod in own[deployment["spec"].get("replicas", 1) :]:
                     self._remove(pod)
+                self._count(name, own)
             for pod in pods:
                 if _owner(pod) not in [one["metadata"]["uid"] for one in deployments.values()]:
                     self._remove(pod)
                 else:
                     self._observe(pod)
             self._follow_services()
+            self.kserve.step()
 
     def _follow_services(self) -> None:
         """The controllers of EndpointSlices, and of the Gateway."""
@@ -304,6 +332,14 @@ class FakeCluster:
                     ]
                     parent = {"parentRef": route["spec"]["parentRefs"][0], "controllerName": "example.com/fake"}
                     self.save({**route, "status": {"parents": [{**parent, "conditions": said}]}})
+
+    def _count(self, name: str, pods: list[dict[str, Any]]) -> None:
+        """Write the status of a Deployment."""
+        with self.lock:
+            present = self.store.get(("Deployment", name))
+            status = {"replicas": len(pods), "readyReplicas": sum(_is_serving(pod) for pod in pods)}
+            if present is not None and present.get("status") != status:
+                self.save({**present, "status": status})
 
     def _begin(self, owner: str, deployment: dict[str, Any]) -> None:
         name = f"{owner}-{uuid.uuid4().hex[:5]}"
@@ -378,13 +414,17 @@ class FakeCluster:
 
 def _endpoint(pod: dict[str, Any]) -> dict[str, Any]:
     """https://kubernetes.io/docs/reference/kubernetes-api/service-resources/endpoint-slice-v1/"""
-    serving = any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"]["conditions"])
+    serving = _is_serving(pod)
     ending = "deletionTimestamp" in pod["metadata"]
     return {
         "addresses": ["127.0.0.1"],
         "conditions": {"ready": serving and not ending, "serving": serving, "terminating": ending},
         "targetRef": {"kind": "Pod", "name": pod["metadata"]["name"], "namespace": "models"},
     }
+
+
+def _is_serving(pod: dict[str, Any]) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"]["conditions"])
 
 
 def _owner(pod: dict[str, Any]) -> str:
@@ -395,6 +435,8 @@ def _validate(document: dict[str, Any]) -> None:
     try:
         if document["kind"] == "HTTPRoute":
             jsonschema.validate(document, HTTP_ROUTE)
+        elif document["kind"] == "InferenceService":
+            kserve_schema.validate(document)
         else:
             kubernetes_validate.validate(document, VERSION, strict=True)
     except (kubernetes_validate.ValidationError, jsonschema.ValidationError) as error:

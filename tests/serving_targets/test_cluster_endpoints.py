@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from flows.serving_targets.cluster_endpoints import answering
-from flows.serving_targets.cluster_observation import ClusterObservation, TrafficState
+from flows.serving_targets.cluster_observation import ClusterObservation
+from flows.serving_targets.cluster_traffic import TrafficState
 
 NEW, OLD = "sample-new-a", "sample-old-a"
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -33,7 +31,7 @@ from flows.serving_targets import cluster_api, cluster_report, kubernetes_target
 from flows.serving_targets.cluster_api import ClusterAbsentError, ConflictError
 from flows.serving_targets.kubernetes_target import KubernetesServingTarget
 from flows.serving_targets.serving_target import target_of
-from tests.serving_targets.cluster_site import ROOT, Site, clients, prepare, serves, status_of
+from tests.serving_targets.cluster_site import ROOT, Site, clients, served_by_fake, serves, status_of
 from tests.serving_targets.fake_cluster import FakeCluster
 from tests.waiting import eventually
 
@@ -43,24 +41,8 @@ GATEWAY = "gateway = 'infra/web'\nhostname = '{model}.example.com'\nmax_replicas
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    base = tmp_path_factory.mktemp("cluster")
-    project, bundles, packages, images = prepare(base)
-    before = os.environ.get("KUBECONFIG")
-    with (
-        tempfile.TemporaryDirectory(prefix="pods-", dir="/tmp") as pods,
-        FakeCluster(Path(pods), images).running() as cluster,
-    ):
-        from kubernetes.config import kube_config
-
-        os.environ["KUBECONFIG"] = str(cluster.kubeconfig(base / "kubeconfig"))
-        kube_config.KUBE_CONFIG_DEFAULT_LOCATION = os.environ["KUBECONFIG"]  # read once, at import
-        found = Site(project, cluster, bundles, packages)
-        found.configure()
+    with served_by_fake(tmp_path_factory.mktemp("cluster")) as found:
         yield found
-    cluster_api.connect.cache_clear()
-    os.environ.pop("KUBECONFIG")
-    if before is not None:
-        os.environ["KUBECONFIG"] = before
 
 
 @pytest.mark.slow
@@ -388,6 +370,8 @@ def test_a_deployment_that_somebody_deletes_is_made_again(site: Site) -> None:
     assert (site.target.state(), site.target.status()) == ("stopped", None)
     site.target.apply(production, site.decision)
     site.target.start(site.bundles["4"])
+    deployment = site.cluster.store["Deployment", f"sample-{'4' * 12}"]
+    assert deployment["status"]["readyReplicas"] == deployment["spec"]["replicas"]  # not the pods of the one before
     site.target.wait(serves("4"), "serve version 4")
     site.target.stop()
 
