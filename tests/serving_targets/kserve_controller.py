@@ -58,7 +58,8 @@ class KServeController:
         least = service["spec"]["predictor"]["minReplicas"]
         if deployment["spec"]["replicas"] < least:  # its autoscaler
             self.request("PATCH", path, {"spec": {"replicas": least}})
-        if deployment["spec"]["template"]["metadata"] != due["spec"]["template"]["metadata"]:
+        present, template = deployment["spec"]["template"]["metadata"], due["spec"]["template"]["metadata"]
+        if any(present[part] != template[part] for part in ("labels", "annotations")):
             self.rollouts.append(name)
             self.request("PATCH", path, {"spec": {"template": due["spec"]["template"]}})
         ready = (deployment.get("status") or {}).get("readyReplicas", 0) >= deployment["spec"]["replicas"]

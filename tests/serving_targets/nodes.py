@@ -1,5 +1,7 @@
 """Two nodes of a real control plane: a kubelet whose pods are processes of bundles, and what kube-proxy does.
 
+The controllers of a Gateway and of KServe, which are no part of Kubernetes, are stand-ins too.
+
 The kubelet is a client of the API: it registers nodes, renews their leases, starts what the scheduler has bound to
 them, probes it, writes the status of pods, and ends them after their `preStop` hook.
 """
@@ -21,9 +23,11 @@ from typing import Any
 import httpx
 
 from components.packaging.bundle import Bundle
+from flows.serving_targets.cluster_api import MERGE
 from flows.serving_targets.cluster_endpoints import SERVICE_LABEL, answering
 from tests.serving_targets import containers
 from tests.serving_targets.control_plane import ControlPlane
+from tests.serving_targets.kserve_controller import SERVICES, KServeController
 
 NAMES = ("node-a", "node-b")
 PORT = 3000
@@ -31,6 +35,7 @@ LEASE_SECONDS = 10.0
 MOST_STARTS = 2
 STATUS_PATCH = "application/strategic-merge-patch+json"
 PODS = "/api/v1/namespaces/models/pods"
+ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/models/httproutes"
 
 
 class Nodes:
@@ -47,6 +52,7 @@ class Nodes:
         self.starts: Counter[str] = Counter()
         self.ending: dict[str, float] = {}
         self.problems: list[str] = []
+        self.kserve = KServeController(self._request, self._write_kserve)
         self._addresses = (f"10.252.{high}.{low}" for high, low in itertools.product(range(256), range(1, 255)))
         self._end, self._dice = threading.Event(), random.Random(0)  # noqa: S311
         self._client = httpx.Client(trust_env=False, timeout=30)
@@ -80,6 +86,27 @@ class Nodes:
         address = self.processes[self._dice.choice(pods)][1]
         return self._client.post(f"http://{address}:{PORT}{path}", headers=dict(headers), content=body)
 
+    def ask_route(self, route: Mapping[str, Any], path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        """A client's request through a Gateway: to a backend by the weights, and a copy to the mirror."""
+        [rule] = route["spec"]["rules"]
+        for one in rule.get("filters", []):
+            self.ask_service(one["requestMirror"]["backendRef"]["name"], path, headers, body)
+        [chosen] = self._dice.choices(rule["backendRefs"], [one["weight"] for one in rule["backendRefs"]])
+        return self.ask_service(chosen["name"], path, headers, body)
+
+    def _take_over_routes(self) -> None:
+        """What the controller of a Gateway says of its routes."""
+        for route in (self.plane.admin("GET", ROUTES) or {"items": []})["items"]:
+            generation = route["metadata"]["generation"]
+            parents = (route.get("status") or {}).get("parents") or []
+            if not parents or parents[0]["conditions"][0]["observedGeneration"] != generation:
+                said = [{"type": type, "status": "True", "reason": type, "message": "", "lastTransitionTime": _now(),
+                         "observedGeneration": generation} for type in ("Accepted", "ResolvedRefs")]  # fmt: skip
+                parent = {"parentRef": route["spec"]["parentRefs"][0], "controllerName": "example.com/test"}
+                status = {"parents": [{**parent, "conditions": said}]}
+                place = f"{ROUTES}/{route['metadata']['name']}/status"
+                self.plane.admin("PATCH", place, {"status": status}, MERGE)
+
     def _run(self) -> None:
         renewed = 0.0
         while not self._end.wait(0.1):
@@ -92,10 +119,18 @@ class Nodes:
                 for pod in found["items"]:
                     if pod["spec"].get("nodeName") in NAMES:
                         self._sync(pod)
+                self._take_over_routes()
+                self.kserve.step()
             except httpx.HTTPError:  # the API server is away: what runs goes on
                 continue
             except (AssertionError, KeyError, OSError, ValueError) as error:  # shown at the end
                 self.problems.append(repr(error))
+
+    def _request(self, method: str, path: str, body: Any) -> dict[str, Any] | None:
+        return self.plane.admin(method, path, body, MERGE if method == "PATCH" else "application/json")
+
+    def _write_kserve(self, name: str, status: dict[str, Any]) -> None:
+        self.plane.admin("PATCH", f"{SERVICES}/{name}/status", {"status": status}, MERGE)
 
     def _sync(self, pod: dict[str, Any]) -> None:
         name = pod["metadata"]["name"]
@@ -193,8 +228,7 @@ class Nodes:
         leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
         now = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
         spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now}
-        media = "application/merge-patch+json"
-        if self.plane.admin("PATCH", f"{leases}/{name}", {"spec": spec}, media) is None:
+        if self.plane.admin("PATCH", f"{leases}/{name}", {"spec": spec}, MERGE) is None:
             document = {
                 "apiVersion": "coordination.k8s.io/v1",
                 "kind": "Lease",

@@ -1,4 +1,4 @@
-"""Versions as InferenceServices of KServe: a fake API server, a stand-in of KServe's controller, pods of real bundles."""
+"""Versions as InferenceServices: a fake API server, a stand-in of KServe's controller, pods of real bundles."""
 
 from __future__ import annotations
 
