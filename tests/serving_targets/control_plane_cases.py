@@ -28,6 +28,7 @@ from components.release.production import Production
 from flows.serving_targets import cluster_api, cluster_report, kubernetes_target
 from flows.serving_targets.cluster_api import COLLECTIONS, ClusterAbsentError, ConflictError
 from flows.serving_targets.cluster_observation import is_ready
+from tests.endtoend.cluster_release import release_and_go_back
 from tests.serving_targets import custom_resources, older_api
 from tests.serving_targets.cluster_site import ROOT, Site, clients, prepare, serves, status_of, use_kubeconfig
 from tests.serving_targets.control_plane import ControlPlane
@@ -373,6 +374,11 @@ def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(s
     assert {site.predict() for _ in range(5)} == {"5"}
     target.stop()
     eventually(lambda: not site.cluster.found("Pod", {}), "no pod is left")
+
+
+def test_the_commands_release_versions_and_go_back(site: Site, tmp_path: Path) -> None:
+    settings = "[kubernetes]\nnamespace = 'models'\nready_seconds = 90\n"
+    release_and_go_back(tmp_path, settings, site.cluster.nodes.images, site.cluster.ask)
 
 
 def test_the_role_of_the_docs_is_enough_and_no_more(site: Site) -> None:
