@@ -172,6 +172,13 @@ class ClusterApi:
                 got=said,
                 next_step="give the account the rights that docs/kubernetes.md names",
             )
+        if answer.status == 404 and "could not find the requested resource" in said:
+            return ServingError(
+                "the cluster knows no objects of this kind",
+                where=where,
+                got=said,
+                next_step="install what defines them: KServe, or the Gateway API (docs/kubernetes.md)",
+            )
         return ServingError("the cluster refuses", where=where, got=said)
 
     def _send(

@@ -62,6 +62,19 @@ class ClusterObjects:
             )
         return found
 
+    def check(self, pin: Pin, bundle: Bundle) -> None:
+        """Refuse a bundle that cannot be served, before anything of it is made.
+
+        Raises:
+            UsageError: no image of it is known; its name is too long.
+            ServingError: it is to be an InferenceService, and the cluster has no KServe.
+        """
+        self.image(pin, bundle)
+        objects.name_of(self.model, key_of(pin))
+        if self.settings.form == "kserve":
+            self._has_inference_service(key_of(pin))
+            self.api.list("InferenceService", {objects.MODEL_LABEL: self.model})
+
     def ensure(self, pin: Pin, bundle: Bundle, decision: int, *, needed: bool) -> None:
         """Make a bundle's Deployment, or note on the present one that this decision wants it.
 

@@ -25,6 +25,8 @@ def finding(project: Project) -> Finding:
         count = len(api.list("Deployment", labels))
         api.list("Pod", labels)
         api.list("EndpointSlice", labels)
+        if found.form == "kserve":
+            count += len(api.list("InferenceService", labels))
         api.get("Secret", objects.controller_secret("doctor"))
         api.get("Service" if found.gateway is None else "HTTPRoute", "doctor")
     except ModelyardError as error:

@@ -95,7 +95,7 @@ class KubernetesServingTarget:
         return self.settings.url_of(self.name) if self.observe().deployments else None
 
     def ready_url(self) -> str | None:
-        """Where clients reach the service, once a ready pod has the champion."""
+        """Where clients reach the service, once a ready pod has the champion, and requests go to no other."""
         observed = self.observe()
         serving = observed.deployments.get(observed.traffic.champion or "")
         is_ready = serving is not None and serving.ready and observed.pending is None
@@ -160,8 +160,9 @@ class KubernetesServingTarget:
 
         Raises:
             UsageError: no image of the bundle is known; a challenger, and no Gateway that would send it requests.
+            ServingError: the cluster has no KServe.
         """
-        self._objects.image(pin, self.bundle(pin))
+        self._objects.check(pin, self.bundle(pin))
         if policy is not None and self.settings.gateway is None:
             raise UsageError(
                 "a challenger gets its requests from a Gateway, and none is named",

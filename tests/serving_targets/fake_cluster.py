@@ -95,6 +95,7 @@ class FakeCluster:
         log: method and path of each request that changes something.
         forbidden: (method, kind) that the account has no right to.
         away: the API server answers 503.
+        undefined: kinds that no definition of a custom resource names.
         slices_lag: the controller of EndpointSlices does not follow.
     """
 
@@ -103,6 +104,7 @@ class FakeCluster:
         self.store: dict[tuple[str, str], dict[str, Any]] = {}
         self.log: list[tuple[str, str]] = []
         self.forbidden: set[tuple[str, str]] = set()
+        self.undefined: set[str] = set()
         self.away = self.slices_lag = False
         self.lock = threading.RLock()
         self.processes: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
@@ -171,6 +173,8 @@ class FakeCluster:
         if match is None or match["plural"] not in KINDS or COLLECTIONS[KINDS[match["plural"]]][0] != match["root"]:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
         kind, name = KINDS[match["plural"]], match["name"]
+        if kind in self.undefined:
+            raise Refusal(404, "NotFound", "the server could not find the requested resource")
         if (method, kind) in self.forbidden:
             raise Refusal(403, "Forbidden", f'{match["plural"]} is forbidden: User "fake" cannot {method}')
         with self.lock:

@@ -11,11 +11,11 @@ import pytest
 pytest.importorskip("kubernetes", reason="the client of Kubernetes is not installed: pip install kubernetes")
 
 from components.contracts.serving_spec import ChallengerLimits, RolloutPolicy
-from components.core.errors import SpecError, UsageError
+from components.core.errors import ServingError, SpecError, UsageError
 from components.deployment import release_kserve
 from components.release.decision import ObservedState
 from components.release.production import Production
-from flows.serving_targets import cluster_kserve, kubernetes_target
+from flows.serving_targets import cluster_kserve, cluster_report, kubernetes_target
 from tests.serving_targets.cluster_site import Site, clients, served_by_fake, serves, status_of
 from tests.waiting import eventually
 
@@ -140,6 +140,23 @@ def test_a_challenger_needs_a_gateway_which_shares_the_requests(site: Site) -> N
     target.stop()
     eventually(lambda: not site.cluster.found("Pod", {}), "no pod is left")
     assert _names(site, "InferenceService") == _names(site, "PodDisruptionBudget") == set()
+
+
+@pytest.mark.long
+def test_a_cluster_without_kserve_is_refused_before_anything_is_made(site: Site) -> None:
+    site.configure(KSERVE)
+    site.cluster.undefined.add("InferenceService")
+    try:
+        _changes(site)
+        with pytest.raises(ServingError, match="knows no objects of this kind") as refused:
+            site.target.check_rollout(site.pin("4"), None)
+        assert "install what defines them: KServe" in str(refused.value.next_step)
+        assert cluster_report.finding(site.project).verdict == "fail"
+        assert _changes(site) == []
+    finally:
+        site.cluster.undefined.clear()
+    site.target.check_rollout(site.pin("4"), None)
+    assert cluster_report.finding(site.project).verdict == "ok"
 
 
 def test_what_kserve_cannot_scale_by_is_refused(tmp_path: Any) -> None:
