@@ -40,7 +40,8 @@ def release_and_go_back(base: Path, settings: str, images: dict[str, Bundle], as
                 releases.register(name, seed=int(number))
             refused = house.run("promote", name, "1", check=False)
             assert refused.returncode != 0
-            assert "modelyard containerize far --version 1 --push REGISTRY/NAME" in refused.stdout + refused.stderr
+            said = refused.stdout + refused.stderr
+            assert "modelyard containerize far --version 1 --push REGISTRY/NAME" in said, said
             for number in ("1", "2"):
                 image = f"registry.example/ml/{name}@sha256:{number * 64}"
                 shown = house.run("containerize", name, "--version", number, "--pushed", image).stdout

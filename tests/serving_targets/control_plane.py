@@ -62,6 +62,7 @@ class ControlPlane:
         self.folder, self.url = folder, f"https://{ADDRESS}:{PORT}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._read = 0
+        self._known: httpx.Client | None = None
 
     @contextmanager
     def running(self) -> Iterator[ControlPlane]:
@@ -78,8 +79,8 @@ class ControlPlane:
             self._start("kube-scheduler", kubeconfig, "--leader-elect=false")
             yield self
         finally:
-            if "client" in self.__dict__:
-                self._client.close()
+            if self._known is not None:
+                self._known.close()
             for process in reversed(self.processes.values()):
                 process.terminate()
                 with suppress(subprocess.TimeoutExpired):
@@ -104,9 +105,10 @@ class ControlPlane:
         self.processes["kube-apiserver"].kill()
         self.processes["kube-apiserver"].wait()
 
-    def kubeconfig(self, path: Path, token: str) -> Path:
-        """Write a kubeconfig file for an account."""
-        cluster = {"server": self.url, "certificate-authority": str(self.folder / "certificates" / "apiserver.crt")}
+    def kubeconfig(self, path: Path, token: str, url: str | None = None) -> Path:
+        """Write a kubeconfig file for an account; `url`: of a proxy before the API server."""
+        certificate = {"certificate-authority": str(self.folder / "certificates" / "apiserver.crt")}
+        cluster = {"server": url} if url not in (None, self.url) else {"server": self.url, **certificate}
         document = {
             "apiVersion": "v1", "kind": "Config", "current-context": "real",
             "clusters": [{"name": "real", "cluster": cluster}], "users": [{"name": "real", "user": {"token": token}}],
@@ -117,12 +119,18 @@ class ControlPlane:
         return path
 
     def admin(self, method: str, path: str, body: Any = None, media: str = "application/json") -> dict[str, Any] | None:
-        """One request as the administrator; None: there is no such object."""
+        """One request as the administrator; None: there is no such object.
+
+        Raises:
+            httpx.HTTPError: the API server does not answer, or not yet.
+        """
         headers = {"authorization": f"Bearer {ADMIN}", "content-type": media}
         content = None if body is None else json.dumps(body)
         answer = self._client.request(method, self.url + path, headers=headers, content=content)
         if answer.status_code == 404:
             return None
+        if answer.status_code >= 500:
+            answer.raise_for_status()
         assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         found: dict[str, Any] = answer.json()
         return found
@@ -141,13 +149,16 @@ class ControlPlane:
         self._read = len(lines)
         return [event for event in events if event["user"]["username"] == user]
 
+    def client(self) -> httpx.Client:
+        """A client that trusts the certificate of the API server."""
+        trusted = ssl.create_default_context(cafile=str(self.folder / "certificates" / "apiserver.crt"))
+        return httpx.Client(verify=trusted, trust_env=False, timeout=30)
+
     @property
     def _client(self) -> httpx.Client:
-        if "client" not in self.__dict__:
-            trusted = ssl.create_default_context(cafile=str(self.folder / "certificates" / "apiserver.crt"))
-            self.__dict__["client"] = httpx.Client(verify=trusted, trust_env=False, timeout=30)
-        client: httpx.Client = self.__dict__["client"]
-        return client
+        if self._known is None:
+            self._known = self.client()
+        return self._known
 
     def _is_ready(self) -> bool:
         process = self.processes["kube-apiserver"]

@@ -7,10 +7,13 @@ account with the Role of docs/kubernetes.md; each of its requests is in the audi
 from __future__ import annotations
 
 import http
+import signal
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,7 @@ from components.deployment.container import PORT
 from components.release.decision import ObservedState
 from components.release.production import Production
 from flows.serving_targets import cluster_api, cluster_report, kubernetes_target
-from flows.serving_targets.cluster_api import COLLECTIONS, ClusterAbsentError, ConflictError
+from flows.serving_targets.cluster_api import ClusterAbsentError, ConflictError
 from flows.serving_targets.cluster_observation import is_ready
 from tests.endtoend.cluster_release import release_and_go_back
 from tests.serving_targets import custom_resources, older_api
@@ -48,6 +51,7 @@ class RealCluster:
 
     plane: ControlPlane
     nodes: Nodes
+    minor: int
     used: Used
     refused: set[tuple[str, str]]
 
@@ -60,9 +64,8 @@ class RealCluster:
 
     def found(self, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """The objects with these labels."""
-        root, plural = COLLECTIONS[kind]
         chosen = ",".join(f"{name}={value}" for name, value in labels.items())
-        found = self.plane.admin("GET", f"{root}/namespaces/models/{plural}?labelSelector={chosen}") or {}
+        found = self.plane.admin("GET", f"{older_api.collection(kind, self.minor)}?labelSelector={chosen}") or {}
         items: list[dict[str, Any]] = found["items"]
         return items
 
@@ -116,18 +119,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         tempfile.TemporaryDirectory(prefix="pods-", dir="/tmp") as pods,
         tempfile.TemporaryDirectory(prefix="plane-", dir="/tmp") as folder,
         ControlPlane(Path(folder)).running() as plane,
+        ExitStack() as processes,
     ):
-        version = plane.version()
-        print(f"Kubernetes {version[0]}.{version[1]}: {older_api.adapt(monkeypatch, version[1]) or 'as released'}")
+        _, minor = plane.version()
+        print(f"Kubernetes 1.{minor}: {older_api.changes(minor) or 'as Modelyard writes it'}")
         custom_resources.define(plane)
-        use_kubeconfig(monkeypatch, plane.kubeconfig(base / "kubeconfig", account(plane)))
-        root, plural = COLLECTIONS["EndpointSlice"]
-        with Nodes(plane, Path(pods), images, f"{root}/namespaces/models/{plural}").running() as nodes:
-            found = Site(project, RealCluster(plane, nodes, set(), set()), bundles, packages)
+        url = processes.enter_context(older_api.proxy(plane, minor))
+        use_kubeconfig(monkeypatch, plane.kubeconfig(base / "kubeconfig", account(plane), url))
+        slices = older_api.collection("EndpointSlice", minor)
+        with Nodes(plane, Path(pods), images, slices).running() as nodes:
+            found = Site(project, RealCluster(plane, nodes, minor, set(), set()), bundles, packages)
             found.configure("max_replicas = 4\n")
             yield found
             found.target.api._client.rest_client.pool_manager.clear()
-        assert nodes.problems == []
+        assert not nodes.problems, nodes.problems
     cluster_api.connect.cache_clear()
 
 
@@ -205,6 +210,48 @@ def test_an_older_decision_changes_nothing(site: Site) -> None:
     with pytest.raises(ConflictError):
         site.target.api.delete("Deployment", f"sample-{'4' * 12}", "1")
     assert site.predict() == "4"
+
+
+def test_of_two_decisions_at_once_the_later_one_stays(site: Site) -> None:
+    four, five = site.pin("4"), site.pin("5")
+    for _ in range(4):
+        older, later = site.next(), site.next()
+        chosen = {older: Production(champion=five, previous=four), later: Production(champion=four, previous=five)}
+
+        def decide(decision: int, chosen: dict[int, Production] = chosen) -> str:
+            try:
+                site.target.apply(chosen[decision], decision)
+            except OvertakenError:
+                return "overtaken"
+            return "applied"
+
+        with ThreadPoolExecutor(2) as threads:
+            outcomes = dict(zip((older, later), threads.map(decide, (older, later)), strict=True))
+        assert outcomes[later] == "applied", outcomes
+        assert site.target.is_applied(chosen[later])
+        spec = site.target.spec()
+        assert spec is not None
+        assert spec.decision == later
+    site.target.wait(serves("4"), "serve version 4")
+    assert site.predict() == "4"
+
+
+def test_a_version_is_served_once_the_controller_of_slices_has_followed(site: Site) -> None:
+    four, five = site.pin("4"), site.pin("5")
+    controllers = site.cluster.plane.processes["kube-controller-manager"]
+    controllers.send_signal(signal.SIGSTOP)
+    try:
+        site.target.apply(Production(champion=five, previous=four), site.next())
+        with pytest.raises(ServingError, match="did not serve version 5") as late:
+            site.target.wait(serves("5"), "serve version 5", timeout_seconds=1)
+        assert "EndpointSlices still hold sample-444444444444-" in str(late.value)
+        assert {site.predict() for _ in range(5)} == {"4"}
+    finally:
+        controllers.send_signal(signal.SIGCONT)
+    site.target.wait(serves("5"), "serve version 5")
+    assert {site.predict() for _ in range(5)} == {"5"}
+    site.target.apply(Production(champion=four, previous=five), site.next())
+    site.target.wait(serves("4"), "serve version 4")
 
 
 def test_a_field_that_the_server_does_not_know_is_refused_or_dropped(site: Site) -> None:

@@ -51,7 +51,7 @@ class Nodes:
         self.processes: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
         self.starts: Counter[str] = Counter()
         self.ending: dict[str, float] = {}
-        self.problems: list[str] = []
+        self.problems: Counter[str] = Counter()
         self.kserve = KServeController(self._request, self._write_kserve)
         self._addresses = (f"10.252.{high}.{low}" for high, low in itertools.product(range(256), range(1, 255)))
         self._end, self._dice = threading.Event(), random.Random(0)  # noqa: S311
@@ -124,7 +124,7 @@ class Nodes:
             except httpx.HTTPError:  # the API server is away: what runs goes on
                 continue
             except (AssertionError, KeyError, OSError, ValueError) as error:  # shown at the end
-                self.problems.append(repr(error))
+                self.problems[repr(error)] += 1
 
     def _request(self, method: str, path: str, body: Any) -> dict[str, Any] | None:
         return self.plane.admin(method, path, body, MERGE if method == "PATCH" else "application/json")

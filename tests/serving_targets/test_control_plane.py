@@ -22,5 +22,5 @@ def test_releases_by_a_real_control_plane() -> None:
     if problem is not None:
         pytest.skip(f"{problem}: docs/kubernetes.md says how to get them")
     words = [sys.executable, "-m", "tests.serving_targets.control_plane", sys.executable, "-m", "pytest"]
-    done = subprocess.run([*words, "-n0", "-x", CASES], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run([*words, "-n0", "-x", CASES], cwd=ROOT, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
