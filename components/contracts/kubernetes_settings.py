@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,8 @@ class KubernetesSettings(Strict):
         hostname: of a route; `{model}` is replaced by the model's name.
         url: where clients reach a service, with `{model}`; None: the Service's name in the cluster, or the route's.
         pull_secret: the secret with which nodes pull the images.
+        form: what a version is: a Deployment, or an InferenceService of KServe, which makes the Deployment
+            (docs/kubernetes.md).
         ready_seconds: how long the pods of a version may take until they are ready; pulling the image is a part of it.
     """
 
@@ -42,6 +44,7 @@ class KubernetesSettings(Strict):
     hostname: Annotated[str, Field(pattern=r"^[a-z0-9.{}*-]+$")] | None = None
     url: Annotated[str, Field(pattern=r"^https?://[^\s@?#]+$")] | None = None
     pull_secret: DnsLabel | None = None
+    form: Literal["deployment", "kserve"] = "deployment"
     ready_seconds: float = Field(default=300, gt=0)
 
     @model_validator(mode="after")
@@ -52,6 +55,8 @@ class KubernetesSettings(Strict):
             raise ValueError(f"max_replicas {self.max_replicas} is less than replicas {self.replicas}")
         if self.requests_in_flight is not None and self.max_replicas is None:
             raise ValueError("requests_in_flight needs max_replicas: without it, there is no autoscaler")
+        if self.requests_in_flight is not None and self.form == "kserve":
+            raise ValueError('requests_in_flight needs form = "deployment": KServe scales by the processor or memory')
         if (self.gateway is None) != (self.hostname is None):
             raise ValueError("gateway and hostname go together: a route has a host's name")
         if self.hostname is not None and MODEL not in self.hostname:

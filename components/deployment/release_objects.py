@@ -18,6 +18,7 @@ from components.deployment.container import (
     digests,
     labels,
 )
+from components.deployment.container import PORT as CONTAINER_PORT
 from components.deployment.resources import REPLICA_SCALING_PERCENT, ServiceResources
 from components.deployment.service_facts import ServiceFacts
 from components.identity import digest
@@ -125,7 +126,12 @@ def companions(deployment: Mapping[str, Any], settings: KubernetesSettings) -> d
     if settings.max_replicas is not None:
         found["HorizontalPodAutoscaler"] = _autoscaler(metadata, settings)
     if settings.gateway is not None:
-        found["Service"] = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": _ports(match)}
+        found["Service"] = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": _ports(match, settings),
+        }
     return found
 
 
@@ -151,15 +157,18 @@ def _autoscaler(metadata: Mapping[str, Any], settings: KubernetesSettings) -> di
     }
 
 
-def _ports(match: Mapping[str, str]) -> dict[str, Any]:
+def _ports(match: Mapping[str, str], settings: KubernetesSettings) -> dict[str, Any]:
+    target = "http" if settings.form == "deployment" else CONTAINER_PORT  # KServe names ports by itself
     return {
         "type": "ClusterIP",
         "selector": dict(match),
-        "ports": [{"name": "http", "port": PORT, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}],
+        "ports": [{"name": "http", "port": PORT, "targetPort": target, "protocol": "TCP", "appProtocol": "http"}],
     }
 
 
-def service(model: str, key: str | None, annotations: Mapping[str, str | None]) -> dict[str, Any]:
+def service(
+    model: str, key: str | None, settings: KubernetesSettings, annotations: Mapping[str, str | None]
+) -> dict[str, Any]:
     """The model's Service: its selector is the switch.
 
     Args:
@@ -169,7 +178,7 @@ def service(model: str, key: str | None, annotations: Mapping[str, str | None]) 
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": _about(model, annotations),
-        "spec": _ports(selector(model, key or NOTHING)),
+        "spec": _ports(selector(model, key or NOTHING), settings),
     }
 
 

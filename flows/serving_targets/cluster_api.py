@@ -18,14 +18,17 @@ from components.core.errors import ServingError, StackError, UsageError
 
 TIMEOUT_SECONDS = 10.0
 MERGE = "application/merge-patch+json"
+STRICT = {"fieldValidation": "Strict"}  # a field that the API server does not know is refused, not dropped
 # Path of the collection of each kind, below a namespace: https://kubernetes.io/docs/reference/kubernetes-api/
 COLLECTIONS = {
     "Deployment": ("/apis/apps/v1", "deployments"),
     "Service": ("/api/v1", "services"),
     "Secret": ("/api/v1", "secrets"),
     "Pod": ("/api/v1", "pods"),
+    "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "InferenceService": ("/apis/serving.kserve.io/v1beta1", "inferenceservices"),
     "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
 }
 Document = dict[str, Any]
@@ -84,7 +87,7 @@ class ClusterApi:
         Raises:
             ConflictError: it is there.
         """
-        return self._document("POST", self._path(document["kind"]), document) or {}
+        return self._document("POST", self._path(document["kind"]), document, query=STRICT) or {}
 
     def patch(self, kind: str, name: str, change: Document) -> Document | None:
         """Change an object by a merge patch (RFC 7386); None: there is none any more.
@@ -92,7 +95,7 @@ class ClusterApi:
         Raises:
             ConflictError: `change` holds another `metadata.resourceVersion` than the object has by now.
         """
-        return self._document("PATCH", self._path(kind, name), change, media=MERGE, missing_ok=True)
+        return self._document("PATCH", self._path(kind, name), change, query=STRICT, media=MERGE, missing_ok=True)
 
     def delete(self, kind: str, name: str, resource_version: str | None = None) -> None:
         """Remove an object, unless it is gone.
@@ -168,6 +171,13 @@ class ClusterApi:
                 where=where,
                 got=said,
                 next_step="give the account the rights that docs/kubernetes.md names",
+            )
+        if answer.status == 404 and "could not find the requested resource" in said:
+            return ServingError(
+                "the cluster knows no objects of this kind",
+                where=where,
+                got=said,
+                next_step="install what defines them: KServe, or the Gateway API (docs/kubernetes.md)",
             )
         return ServingError("the cluster refuses", where=where, got=said)
 

@@ -1,4 +1,4 @@
-"""Make and remove a model's objects in a cluster: Deployments with what stands beside them, and Secrets."""
+"""Make and remove a model's objects in a cluster: Deployments or InferenceServices, what is beside them, Secrets."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from components.access import api_keys, project_door
 from components.access.api_keys import ApiKey
 from components.contracts.kubernetes_settings import KubernetesSettings
 from components.core.errors import ServingError, UsageError
+from components.deployment import release_kserve, resources, service_facts
 from components.deployment import release_objects as objects
-from components.deployment import resources, service_facts
 from components.deployment.container import API_KEYS_NAME
 from components.packaging import pushed_image
 from components.packaging.bundle import Bundle
 from components.release.production import Pin
 from flows.serving_targets.cluster_api import ClusterApi, ConflictError, Document
-from flows.serving_targets.cluster_look import DeploymentLook, key_of
+from flows.serving_targets.cluster_observation import DeploymentObservation, decision_of
+from flows.serving_targets.cluster_traffic import key_of
 from flows.serving_targets.local_target import LocalServingTarget
 
 CONTROLLER = "controller"  # the name of the key by which Modelyard asks pods
 ATTEMPTS = 20  # to remove an object whose status changes meanwhile
-COMPANIONS = ("PodDisruptionBudget", "HorizontalPodAutoscaler", "Service")
+KSERVE_COMPANIONS = ("PodDisruptionBudget", "Service")
+COMPANIONS = (*KSERVE_COMPANIONS, "HorizontalPodAutoscaler")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,19 @@ class ClusterObjects:
             )
         return found
 
+    def check(self, pin: Pin, bundle: Bundle) -> None:
+        """Refuse a bundle that cannot be served, before anything of it is made.
+
+        Raises:
+            UsageError: no image of it is known; its name is too long.
+            ServingError: it is to be an InferenceService, and the cluster has no KServe.
+        """
+        self.image(pin, bundle)
+        objects.name_of(self.model, key_of(pin))
+        if self.settings.form == "kserve":
+            self._has_inference_service(key_of(pin))
+            self.api.list("InferenceService", {objects.MODEL_LABEL: self.model})
+
     def ensure(self, pin: Pin, bundle: Bundle, decision: int, *, needed: bool) -> None:
         """Make a bundle's Deployment, or note on the present one that this decision wants it.
 
@@ -70,13 +85,18 @@ class ClusterObjects:
             UsageError: no image of it is known.
             ServingError: it is needed, and the bundle is gone.
         """
-        name = objects.name_of(self.model, key_of(pin))
-        present = self.api.get("Deployment", name)
-        if present is not None:
-            stamped = _decision(present)
-            change = {"metadata": {"annotations": {objects.DECISION: str(decision)}}}
-            if stamped >= decision or self.api.patch("Deployment", name, change) is not None:
-                self._make(objects.companions(present, self.settings).values(), only_missing=True)
+        key = key_of(pin)
+        name = objects.name_of(self.model, key)
+        deployment = self.api.get("Deployment", name)
+        if deployment is not None:
+            if self._stamp("Deployment", deployment, decision):
+                self._make(objects.companions(deployment, self.settings).values(), only_missing=True)
+                return
+        elif self._has_inference_service(key):
+            beside = release_kserve.companions(self.model, key, self.settings, decision)
+            self._make(beside.values(), only_missing=True)
+            budget = self.api.get("PodDisruptionBudget", name)
+            if budget is not None and self._stamp("PodDisruptionBudget", budget, decision):
                 return
         if not bundle.exists():
             if needed:
@@ -86,31 +106,58 @@ class ClusterObjects:
                     next_step=f"`modelyard promote {self.model} {pin.version}` builds it anew, through the gates",
                 )
             return
+        self._make(self._written(pin, bundle, decision))
+
+    def _written(self, pin: Pin, bundle: Bundle, decision: int) -> list[Document]:
+        """The objects of a bundle that is not in the cluster yet."""
         facts = service_facts.of_bundle(bundle)
-        document = objects.deployment(
-            facts, self.image(pin, bundle), self.settings, resources.of_service(facts), decision
+        image, sizes = self.image(pin, bundle), resources.of_service(facts)
+        if self.settings.form == "kserve":
+            beside = release_kserve.companions(self.model, key_of(pin), self.settings, decision)
+            return [*beside.values(), release_kserve.inference_service(facts, image, self.settings, sizes)]
+        document = objects.deployment(facts, image, self.settings, sizes, decision)
+        return [*objects.companions(document, self.settings).values(), document]
+
+    def _has_inference_service(self, key: str) -> bool:
+        if self.settings.form != "kserve":
+            return False
+        return self.api.get("InferenceService", release_kserve.name_of(self.model, key)) is not None
+
+    def _stamp(self, kind: str, present: Document, decision: int) -> bool:
+        """Note on an object that a decision wants it; False: it is gone."""
+        change = {"metadata": {"annotations": {objects.DECISION: str(decision)}}}
+        return decision_of(present) >= decision or (
+            self.api.patch(kind, present["metadata"]["name"], change) is not None
         )
-        self._make((*objects.companions(document, self.settings).values(), document))
 
-    def grow(self, deployment: DeploymentLook, replicas: int) -> None:
+    def grow(self, deployment: DeploymentObservation, replicas: int) -> None:
         """Have at least so many pods, until `release_size`."""
-        name = deployment.document["metadata"]["name"]
         if deployment.replicas < replicas and self.settings.max_replicas is not None:
-            self.api.patch("HorizontalPodAutoscaler", name, {"spec": {"minReplicas": replicas}})
-            self.api.patch("Deployment", name, {"spec": {"replicas": replicas}})
+            self._set_least(deployment, replicas)
+            if deployment.kind == "Deployment":
+                self.api.patch("Deployment", deployment.document["metadata"]["name"], {"spec": {"replicas": replicas}})
 
-    def is_grown(self, deployment: DeploymentLook) -> bool:
+    def is_grown(self, deployment: DeploymentObservation) -> bool:
         """Whether the autoscaler of a Deployment is kept from going down to the number of the settings."""
         if self.settings.max_replicas is None:
             return False
+        if deployment.kind == "InferenceService":
+            return int(deployment.document["spec"]["predictor"].get("minReplicas", 1)) > self.settings.replicas
         found = self.api.get("HorizontalPodAutoscaler", deployment.document["metadata"]["name"])
         return found is not None and found["spec"].get("minReplicas", 1) > self.settings.replicas
 
-    def release_size(self, deployment: DeploymentLook) -> None:
+    def release_size(self, deployment: DeploymentObservation) -> None:
         """Leave the number of pods to the autoscaler."""
         if self.is_grown(deployment):
-            change = {"spec": {"minReplicas": self.settings.replicas}}
-            self.api.patch("HorizontalPodAutoscaler", deployment.document["metadata"]["name"], change)
+            self._set_least(deployment, self.settings.replicas)
+
+    def _set_least(self, deployment: DeploymentObservation, replicas: int) -> None:
+        """Set the least number of pods that the autoscaler has: KServe's own is set through its object."""
+        name = deployment.document["metadata"]["name"]
+        if deployment.kind == "InferenceService":
+            self.api.patch("InferenceService", name, {"spec": {"predictor": {"minReplicas": replicas}}})
+        else:
+            self.api.patch("HorizontalPodAutoscaler", name, {"spec": {"minReplicas": replicas}})
 
     def _make(self, documents: Iterable[Document], *, only_missing: bool = False) -> None:
         """Make objects; what another controller has made, or one that was killed, is left alone."""
@@ -120,21 +167,36 @@ class ClusterObjects:
             with suppress(ConflictError):
                 self.api.create(document)
 
-    def remove(self, deployment: DeploymentLook) -> None:
+    def remove(self, deployment: DeploymentObservation) -> None:
         """Remove a Deployment, and what stands beside it; one that a later decision wants by now stays."""
-        name, document = deployment.document["metadata"]["name"], deployment.document
-        for _ in range(ATTEMPTS):
-            try:
-                self.api.delete("Deployment", name, document["metadata"]["resourceVersion"])
-            except ConflictError:  # its status has changed, or it was noted that a later decision wants it
-                found = self.api.get("Deployment", name)
-                if found is None or _decision(found) > deployment.decision:
-                    return
-                document = found
-            else:
-                for kind in COMPANIONS:
-                    self.api.delete(kind, name)
+        name = objects.name_of(self.model, deployment.key)
+        if deployment.kind == "Deployment":
+            if not self._remove_stamped("Deployment", deployment.document, deployment.decision):
                 return
+            companions: tuple[str, ...] = COMPANIONS
+        else:
+            if deployment.stamp is not None and not self._remove_stamped(
+                "PodDisruptionBudget", deployment.stamp, deployment.decision
+            ):
+                return
+            self.api.delete("InferenceService", deployment.document["metadata"]["name"])
+            companions = KSERVE_COMPANIONS
+        for kind in companions:
+            self.api.delete(kind, name)
+
+    def _remove_stamped(self, kind: str, document: Document, decision: int) -> bool:
+        """Remove the object with the decision; False: a later decision wants it by now, or it is gone."""
+        present: Document | None = document
+        for _ in range(ATTEMPTS):
+            if present is None or decision_of(present) > decision:
+                return False
+            try:
+                self.api.delete(kind, present["metadata"]["name"], present["metadata"]["resourceVersion"])
+            except ConflictError:  # its status has changed, or it was noted that a later decision wants it
+                present = self.api.get(kind, document["metadata"]["name"])
+            else:
+                return True
+        return False
 
     @cached_property
     def controller_key(self) -> str:
@@ -174,10 +236,6 @@ class ClusterObjects:
         change = {"metadata": document["metadata"], "stringData": document["stringData"]}
         if self.api.patch("Secret", name, change) is None:
             self.api.create(document)
-
-
-def _decision(deployment: Document) -> int:
-    return int((deployment["metadata"].get("annotations") or {}).get(objects.DECISION, 0))
 
 
 def _digest(text: str) -> str:

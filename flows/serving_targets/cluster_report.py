@@ -24,6 +24,9 @@ def finding(project: Project) -> Finding:
         api = connect(found)
         count = len(api.list("Deployment", labels))
         api.list("Pod", labels)
+        api.list("EndpointSlice", labels)
+        if found.form == "kserve":
+            count += len(api.list("InferenceService", labels))
         api.get("Secret", objects.controller_secret("doctor"))
         api.get("Service" if found.gateway is None else "HTTPRoute", "doctor")
     except ModelyardError as error:

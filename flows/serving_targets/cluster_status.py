@@ -17,37 +17,38 @@ from components.contracts.serving_spec import (
     WorkerStatus,
 )
 from components.release.production import Pin
-from flows.serving_targets.cluster_look import ClusterLook, DeploymentLook, key_of
+from flows.serving_targets.cluster_observation import ClusterObservation, DeploymentObservation
+from flows.serving_targets.cluster_traffic import key_of
 
 Answers = Mapping[str, Sequence[WorkerStatus]]  # of each Deployment, by the bundle's key
 
 
-def status(model: str, seen: ClusterLook, answers: Answers) -> ServiceStatus | None:
+def status(model: str, observed: ClusterObservation, answers: Answers) -> ServiceStatus | None:
     """The status of a model's service; None: no worker answers."""
-    base, traffic = seen.base, seen.traffic
+    base, traffic = observed.base, observed.traffic
     if base is None:
         return None
     if not answers.get(base.key):
-        return _failed(model, seen, base)
+        return _failed(model, observed, base)
     production = traffic.production
-    is_serving = traffic.champion == base.key
+    is_serving = traffic.champion == base.key and observed.pending is None
     due = production.champion
     challenger = production.challenger if traffic.challenger is not None else None
-    beside = _beside(seen, challenger, answers)
+    beside = _beside(observed, challenger, answers)
     if beside is not None and beside.state == "ready" and production.policy is not None and challenger is not None:
         ours = answers.get(key_of(challenger), ())
         broken = broken_limit(ours, answers[base.key], production.policy.limits)
         if broken is not None:
             beside = beside.model_copy(update={"state": "removed", "reason": broken})
-    failed = None if due is None or key_of(due) == base.key else _beside(seen, due, answers)
+    failed = None if due is None or key_of(due) == base.key else _beside(observed, due, answers)
     slots = {
         "generation": traffic.decision,
         "decision": traffic.decision,
         "champion_failed": failed if failed is not None and failed.state == "failed" else None,
         "challenger": beside,
         "policy": production.policy if challenger is not None else None,
-        "previous": _beside(seen, production.previous, answers),
-        "staged": _beside(seen, traffic.staged, answers),
+        "previous": _beside(observed, production.previous, answers),
+        "staged": _beside(observed, traffic.staged, answers),
         "challenger_stats": RequestStats(),
     }
     workers = [
@@ -60,13 +61,13 @@ def status(model: str, seen: ClusterLook, answers: Answers) -> ServiceStatus | N
     return ServiceStatus(model=model, expected=base.workers, workers=workers, hosts=base.replicas)
 
 
-def _failed(model: str, seen: ClusterLook, base: DeploymentLook) -> ServiceStatus | None:
+def _failed(model: str, observed: ClusterObservation, base: DeploymentObservation) -> ServiceStatus | None:
     """One worker that could load nothing, where the cluster says that no pod will become ready; else None."""
-    traffic = seen.traffic
+    traffic = observed.traffic
     champion = traffic.production.champion
     is_champion = champion is not None and key_of(champion) == base.key
     pin = champion if is_champion else traffic.staged
-    slot = _beside(seen, pin, {}) if base.failure is not None else None
+    slot = _beside(observed, pin, {}) if base.failure is not None else None
     if slot is None:
         return None
     worker = WorkerStatus(
@@ -80,9 +81,9 @@ def _failed(model: str, seen: ClusterLook, base: DeploymentLook) -> ServiceStatu
     return ServiceStatus(model=model, expected=1, workers=[worker])
 
 
-def _beside(seen: ClusterLook, pin: Pin | None, answers: Answers) -> SlotStatus | None:
+def _beside(observed: ClusterObservation, pin: Pin | None, answers: Answers) -> SlotStatus | None:
     """A slot that is a Deployment of its own; None: it is empty, or its pods are not all ready yet."""
-    deployment = seen.deployments.get(key_of(pin)) if pin is not None else None
+    deployment = observed.deployments.get(key_of(pin)) if pin is not None else None
     if pin is None or deployment is None:
         return None
     if deployment.failure is not None:
@@ -97,7 +98,7 @@ def _beside(seen: ClusterLook, pin: Pin | None, answers: Answers) -> SlotStatus 
     return _common(deployment, pin, found)
 
 
-def _common(deployment: DeploymentLook, pin: Pin, workers: Sequence[WorkerStatus]) -> SlotStatus | None:
+def _common(deployment: DeploymentObservation, pin: Pin, workers: Sequence[WorkerStatus]) -> SlotStatus | None:
     held = [worker.champion for worker in workers]
     if len(held) < deployment.workers or any(
         slot is None or slot.package_digest != pin.package_digest or slot.state != "ready" for slot in held

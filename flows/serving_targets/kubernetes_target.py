@@ -27,16 +27,18 @@ from components.deployment import release_objects as objects
 from components.identity.package import Package
 from components.packaging.bundle import Bundle
 from components.release.production import Pin, Production
-from flows.serving_targets import cluster_look, cluster_status
+from flows.serving_targets import cluster_observation, cluster_status
 from flows.serving_targets.cluster_api import ClusterAbsentError, ClusterApi, ConflictError, Document, connect
-from flows.serving_targets.cluster_look import ClusterLook, DeploymentLook, TrafficState, key_of
 from flows.serving_targets.cluster_objects import ClusterObjects
+from flows.serving_targets.cluster_observation import ClusterObservation, DeploymentObservation
+from flows.serving_targets.cluster_traffic import TrafficState, annotations_of, key_of
 from flows.serving_targets.local_target import LocalServingTarget
 from flows.serving_targets.pod_client import PodClient
 from flows.serving_targets.serving_target import ServiceState
 
 POLL_SECONDS = 0.25
-LOADED_SECONDS = 300.0  # after a switch, until the autoscaler has seen the load for its whole window
+LOADED_SECONDS = 300.0  # after a switch, until the autoscaler has observed the load for its whole window
+ENDPOINT_SECONDS = 10.0  # after a switch, until the slices of the Service follow; then pods drain anyway
 ATTEMPTS = 20  # of a conditional change, while others change the same object
 MOST_AT_ONCE = 32
 _threads = ThreadPoolExecutor(MOST_AT_ONCE, "pod")
@@ -79,24 +81,25 @@ class KubernetesServingTarget:
     def _traffic_kind(self) -> str:
         return "Service" if self.settings.gateway is None else "HTTPRoute"
 
-    def look(self) -> ClusterLook:
+    def observe(self) -> ClusterObservation:
         """What the cluster holds of the model.
 
         Raises:
             ClusterAbsentError, ServingError: the API server does not answer, or refuses.
         """
-        return cluster_look.look(self.api, self.name, self._traffic_kind)
+        return cluster_observation.observe(self.api, self.name, self._traffic_kind, self.settings.form)
 
     @property
     def url(self) -> str | None:
         """Where clients reach the service; None if there is no Deployment of it."""
-        return self.settings.url_of(self.name) if self.look().deployments else None
+        return self.settings.url_of(self.name) if self.observe().deployments else None
 
     def ready_url(self) -> str | None:
-        """Where clients reach the service, once a ready pod has the champion."""
-        seen = self.look()
-        serving = seen.deployments.get(seen.traffic.champion or "")
-        return self.settings.url_of(self.name) if serving is not None and serving.ready else None
+        """Where clients reach the service, once a ready pod has the champion, and requests go to no other."""
+        observed = self.observe()
+        serving = observed.deployments.get(observed.traffic.champion or "")
+        is_ready = serving is not None and serving.ready and observed.pending is None
+        return self.settings.url_of(self.name) if is_ready else None
 
     def spec(self) -> ServingSpec | None:
         """What the object that directs the requests says is to be served."""
@@ -109,16 +112,16 @@ class KubernetesServingTarget:
 
     def is_applied(self, production: Production) -> bool:
         """Whether the cluster is to serve this production, with a Deployment of each version, and the API keys."""
-        seen = self.look()
-        if seen.traffic.resource_version is None:
+        observed = self.observe()
+        if observed.traffic.resource_version is None:
             return production == Production()
         champion = production.champion
-        if champion is None or seen.traffic.production != production:
-            return seen.traffic.production == production
-        deployment = seen.deployments.get(key_of(champion))
+        if champion is None or observed.traffic.production != production:
+            return observed.traffic.production == production
+        deployment = observed.deployments.get(key_of(champion))
         if deployment is None or not self._objects.has_present_keys():
             return False
-        return not (self._is_settled(seen.traffic) and self._objects.is_grown(deployment))
+        return not (self._is_settled(observed.traffic) and self._objects.is_grown(deployment))
 
     def _is_settled(self, traffic: TrafficState) -> bool:
         return traffic.applied is not None and time.time() - traffic.applied > LOADED_SECONDS
@@ -129,14 +132,14 @@ class KubernetesServingTarget:
         Raises:
             ClusterAbsentError, ServingError: the API server does not answer, or refuses: nothing is known of the pods.
         """
-        return self._status(self.look(), timeout_seconds)
+        return self._status(self.observe(), timeout_seconds)
 
-    def _status(self, seen: ClusterLook, timeout_seconds: float = 5.0) -> ServiceStatus | None:
+    def _status(self, observed: ClusterObservation, timeout_seconds: float = 5.0) -> ServiceStatus | None:
         ready = [
             (deployment.key, pod["metadata"]["name"])
-            for deployment in seen.deployments.values()
+            for deployment in observed.deployments.values()
             for pod in deployment.pods
-            if cluster_look.is_ready(pod)
+            if cluster_observation.is_ready(pod) and observed.is_answering(deployment.key, pod["metadata"]["name"])
         ]
 
         def ask(place: tuple[str, str]) -> Sequence[WorkerStatus]:
@@ -145,11 +148,11 @@ class KubernetesServingTarget:
         answers: dict[str, list[WorkerStatus]] = {}
         for (key, _), workers in zip(ready, _threads.map(ask, ready), strict=True):
             answers.setdefault(key, []).extend(workers)
-        return cluster_status.status(self.name, seen, answers)
+        return cluster_status.status(self.name, observed, answers)
 
     def state(self) -> ServiceState:
         """Whether pods run: of the version that is to answer."""
-        base = self.look().base
+        base = self.observe().base
         return "stopped" if base is None else "running" if base.ready else "starting"
 
     def check_rollout(self, pin: Pin, policy: RolloutPolicy | None) -> None:
@@ -157,8 +160,9 @@ class KubernetesServingTarget:
 
         Raises:
             UsageError: no image of the bundle is known; a challenger, and no Gateway that would send it requests.
+            ServingError: the cluster has no KServe.
         """
-        self._objects.image(pin, self.bundle(pin))
+        self._objects.check(pin, self.bundle(pin))
         if policy is not None and self.settings.gateway is None:
             raise UsageError(
                 "a challenger gets its requests from a Gateway, and none is named",
@@ -215,28 +219,31 @@ class KubernetesServingTarget:
             return None, None
         if wanted == present.champion:
             return wanted, beside
-        seen = self._settled(wanted, decision)
-        serving = seen.deployments.get(present.champion or "")
-        following = seen.deployments.get(wanted)
+        observed = self._settled(wanted, decision)
+        serving = observed.deployments.get(present.champion or "")
+        following = observed.deployments.get(wanted)
         if (following is None or not following.ready) and serving is not None and serving.ready:
             return serving.key, None
         return wanted, beside
 
-    def _settled(self, key: str, decision: int) -> ClusterLook:
+    def _settled(self, key: str, decision: int) -> ClusterObservation:
         """Wait until the pods of a bundle are ready, or the cluster says that they will not be, or time is up."""
         deadline = time.monotonic() + self.settings.ready_seconds
-        seen = self.look()
-        if key in seen.deployments and (now := seen.deployments.get(seen.traffic.champion or "")) is not None:
-            self._objects.grow(seen.deployments[key], now.replicas)
+        observed = self.observe()
+        if (
+            key in observed.deployments
+            and (now := observed.deployments.get(observed.traffic.champion or "")) is not None
+        ):
+            self._objects.grow(observed.deployments[key], now.replicas)
         while True:
-            seen = self.look()
-            self._refuse_overtaken(seen.traffic, decision)
-            found = seen.deployments.get(key)
-            serving = seen.deployments.get(seen.traffic.champion or "")
+            observed = self.observe()
+            self._refuse_overtaken(observed.traffic, decision)
+            found = observed.deployments.get(key)
+            serving = observed.deployments.get(observed.traffic.champion or "")
             if found is None or found.ready >= found.replicas or found.failure is not None:
-                return seen
+                return observed
             if serving is None or not serving.ready or time.monotonic() > deadline:
-                return seen
+                return observed
             time.sleep(POLL_SECONDS)
 
     def _document(
@@ -248,9 +255,9 @@ class KubernetesServingTarget:
         challenger: str | None,
     ) -> Document:
         """The object that directs the requests, whole."""
-        said = cluster_look.annotations_of(production, staged, decision)
+        said = annotations_of(production, staged, decision)
         if self.settings.gateway is None:
-            return objects.service(self.name, champion, said)
+            return objects.service(self.name, champion, self.settings, said)
         shares: dict[str, int] = {}
         percent = production.policy.canary_percent if production.policy is not None else 0.0
         if champion is not None:
@@ -265,14 +272,24 @@ class KubernetesServingTarget:
 
         The autoscaler owns the size of the others: of one that was just switched to, once that has its load.
         """
-        seen = self.look()
-        for deployment in seen.deployments.values():
+        observed = self._followed(wanted)
+        for deployment in observed.deployments.values():
             if deployment.key not in wanted and deployment.decision <= decision:
                 self._objects.remove(deployment)
-            elif deployment.key != seen.traffic.champion or (
+            elif deployment.key != observed.traffic.champion or (
                 before.champion == deployment.key and self._is_settled(before)
             ):
                 self._objects.release_size(deployment)
+
+    def _followed(self, wanted: set[str]) -> ClusterObservation:
+        """Wait until no request goes to the pods of a Deployment that is to be removed, or time is up."""
+        deadline = time.monotonic() + ENDPOINT_SECONDS
+        while True:
+            observed = self.observe()
+            going = {observed.keys.get(pod) for pod in observed.endpoints} - wanted
+            if not going & set(observed.deployments) or time.monotonic() > deadline:
+                return observed
+            time.sleep(POLL_SECONDS)
 
     def wait(
         self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float | None = None
@@ -288,16 +305,17 @@ class KubernetesServingTarget:
         patience = self.settings.ready_seconds if timeout_seconds is None else timeout_seconds
         deadline = time.monotonic() + patience
         while True:
-            status = None
+            status, pending = None, None
             with suppress(ClusterAbsentError):  # it may be back in time
-                status = self.status()
+                observed = self.observe()
+                status, pending = self._status(observed), observed.pending
             if status is not None and len(status.workers) >= status.expected and all(map(holds, status.workers)):
                 return status
             if time.monotonic() > deadline:
                 raise ServingError(
                     f"the workers of all pods did not {what} within {patience:.0f} s",
                     where=self.api.place,
-                    got=status.model_dump_json() if status else "no pod answers",
+                    got="; ".join(filter(None, (pending, status.model_dump_json() if status else "no pod answers"))),
                     next_step=f"`kubectl get pods --selector {objects.MODEL_LABEL}={self.name}` shows them",
                 )
             time.sleep(POLL_SECONDS)
@@ -310,7 +328,7 @@ class KubernetesServingTarget:
         """
         deadline = time.monotonic() + self.settings.ready_seconds
         while True:
-            found = self.look().deployments.get(bundle.folder.name)
+            found = self.observe().deployments.get(bundle.folder.name)
             if found is not None and (found.ready >= found.replicas or found.failure is not None):
                 return self.settings.url_of(self.name)
             if time.monotonic() > deadline:
@@ -327,7 +345,7 @@ class KubernetesServingTarget:
         present = self._traffic()
         if present.resource_version is not None:
             self._direct(Production(), present.decision, None)
-        for deployment in self.look().deployments.values():
+        for deployment in self._followed(set()).deployments.values():
             self._objects.remove(deployment)
 
     def move(self, port: int) -> None:
@@ -354,7 +372,9 @@ class KubernetesServingTarget:
             ServingError: an answer fails, differs by more than the tolerance, or comes from another package.
             StackError: a worker was not reached.
         """
-        found: list[DeploymentLook] = [one for one in self.look().deployments.values() if one.package == package.digest]
+        found: list[DeploymentObservation] = [
+            one for one in self.observe().deployments.values() if one.package == package.digest
+        ]
         pods = [pod["metadata"]["name"] for one in found for pod in one.pods]
         expected = sum(one.replicas for one in found)
         if not pods or len(pods) < expected:

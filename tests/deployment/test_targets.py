@@ -23,6 +23,7 @@ from components.deployment.readme import TARGETS, TargetName
 from flows.cli import deploy
 from flows.deployment import targets
 from flows.deployment.targets import DeployRequest
+from tests.deployment import kserve_schema
 from tests.deployment.small_facts import facts
 
 HERE = Path(__file__).parent
@@ -113,16 +114,8 @@ def test_keys_are_referred_to_and_digests_are_annotations() -> None:
 
 def test_the_predictor_of_kserve_is_a_valid_pod() -> None:
     service = documents("kserve")["inferenceservice.yaml"]
-    predictor = dict(service["spec"]["predictor"])
-    # KServe's own keys beside those of a pod's spec; its schema is in no package, and was compared by hand
-    # (KServe 0.21's `V1beta1PredictorSpec`).
-    own = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "timeout", "deploymentStrategy"}
-    pod = {key: value for key, value in predictor.items() if key not in own}
-    document = {
-        "apiVersion": "v1", "kind": "Pod", "metadata": service["metadata"], "spec": pod,
-    }  # fmt: skip
-    kubernetes_validate.validate(document, KUBERNETES[-1], strict=True)
-    (predicting,) = pod["containers"]
+    kserve_schema.validate(service)
+    (predicting,) = service["spec"]["predictor"]["containers"]
     assert predicting["name"] == kserve.CONTAINER == "kserve-container"
     assert predicting["ports"][0]["containerPort"] == container.PORT
     assert {"name": "PROTOCOL", "value": "v2"} in predicting["env"]

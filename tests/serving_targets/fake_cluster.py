@@ -3,26 +3,25 @@ real processes of the bundle's own service.
 
 As the API has it: merge patches, resource versions that conflict, deletion with preconditions, strict validation by the
 published schemas, the proxy to pods (which takes `Authorization` for itself), rights. No scheduler, no admission, no
-network of its own: a Service and a route are followed by `ask_service` and `ask_route`.
+network of its own: `ask_service` follows the EndpointSlices of a Service, `ask_route` the weights of a route.
 """
 
 from __future__ import annotations
 
 import base64
 import copy
+import functools
 import json
-import os
 import random
 import re
 import socket
 import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,15 +30,18 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 import jsonschema
 import kubernetes_validate
-import psutil
 import yaml
 
-from components.packaging.bundle import START, Bundle
-from flows.platform.environment import QUIET
+from components.packaging.bundle import Bundle
 from flows.serving_targets.cluster_api import COLLECTIONS
+from flows.serving_targets.cluster_endpoints import SERVICE_LABEL, answering
+from tests.deployment import kserve_schema
+from tests.serving_targets import containers
+from tests.serving_targets.kserve_controller import KServeController
 
 VERSION = "1.37"
 DICE = random.Random(0)  # noqa: S311
+PRE_STOP_SECONDS = 0.5  # a tenth of what pods ask for
 MOST_STARTS = 2  # of a container that never becomes ready
 TOKEN = "a-token-of-the-fake-cluster"  # noqa: S105
 KINDS = {plural: kind for kind, (_, plural) in COLLECTIONS.items()}
@@ -93,6 +95,8 @@ class FakeCluster:
         log: method and path of each request that changes something.
         forbidden: (method, kind) that the account has no right to.
         away: the API server answers 503.
+        undefined: kinds that no definition of a custom resource names.
+        slices_lag: the controller of EndpointSlices does not follow.
     """
 
     def __init__(self, folder: Path, images: Mapping[str, Bundle]) -> None:
@@ -100,10 +104,13 @@ class FakeCluster:
         self.store: dict[tuple[str, str], dict[str, Any]] = {}
         self.log: list[tuple[str, str]] = []
         self.forbidden: set[tuple[str, str]] = set()
-        self.away = False
+        self.undefined: set[str] = set()
+        self.away = self.slices_lag = False
         self.lock = threading.RLock()
         self.processes: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
         self.starts: Counter[str] = Counter()
+        self.ending: dict[str, float] = {}
+        self.kserve = KServeController(self.act, functools.partial(self.write_status, "InferenceService"))
         self._version, self._end = 100, threading.Event()
         self.client = httpx.Client(trust_env=False, verify=False, timeout=30)
 
@@ -125,7 +132,7 @@ class FakeCluster:
                 thread.join()
             server.server_close()
             for process, _ in self.processes.values():
-                _end(process)
+                containers.kill(process)
             self.client.close()
 
     def kubeconfig(self, path: Path) -> Path:
@@ -141,6 +148,24 @@ class FakeCluster:
 
     # the API
 
+    def act(self, method: str, path: str, body: Any) -> dict[str, Any] | None:
+        """One request of a controller of the cluster, which is not logged; None: there is no such object."""
+        with self.lock:
+            known = len(self.log)
+            try:
+                return self.request(method, path, body)
+            except Refusal as refusal:
+                if refusal.code == 404:
+                    return None
+                raise
+            finally:
+                del self.log[known:]
+
+    def write_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
+        """Write the status of an object."""
+        with self.lock:
+            self.save({**self.store[kind, name], "status": status})
+
     def request(self, method: str, path: str, body: Any) -> dict[str, Any]:
         """One request of JSON."""
         parts = urlsplit(path)
@@ -148,6 +173,8 @@ class FakeCluster:
         if match is None or match["plural"] not in KINDS or COLLECTIONS[KINDS[match["plural"]]][0] != match["root"]:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
         kind, name = KINDS[match["plural"]], match["name"]
+        if kind in self.undefined:
+            raise Refusal(404, "NotFound", "the server could not find the requested resource")
         if (method, kind) in self.forbidden:
             raise Refusal(403, "Forbidden", f'{match["plural"]} is forbidden: User "fake" cannot {method}')
         with self.lock:
@@ -157,7 +184,11 @@ class FakeCluster:
                 return self._create(kind, body)
             if name is None:
                 chosen = parse_qs(parts.query).get("labelSelector", [""])[0]
-                return {"kind": f"{kind}List", "items": self.found(kind, dict(p.split("=") for p in chosen.split(",")))}
+                pairs = [part.partition("=") for part in chosen.split(",") if part]
+                found = self.found(kind, {label: value for label, equals, value in pairs if equals})
+                names = {label for label, equals, _ in pairs if not equals}
+                items = [one for one in found if names <= (one["metadata"].get("labels") or {}).keys()]
+                return {"kind": f"{kind}List", "items": items}
             if (kind, name) not in self.store:
                 raise Refusal(404, "NotFound", f'{match["plural"]} "{name}" not found')
             if method == "PATCH":
@@ -187,7 +218,7 @@ class FakeCluster:
         _validate(document)
         if (kind, document["metadata"]["name"]) in self.store:
             raise Refusal(409, "AlreadyExists", f"{kind} {document['metadata']['name']} already exists")
-        document["metadata"] |= {"namespace": "models", "uid": str(uuid.uuid4())}
+        document["metadata"] |= {"namespace": "models", "uid": str(uuid.uuid4()), "generation": 1}
         return self.save(_encoded(document))
 
     def _patch(self, kind: str, name: str, change: dict[str, Any]) -> dict[str, Any]:
@@ -197,6 +228,7 @@ class FakeCluster:
             raise Refusal(409, "Conflict", "the object has been modified")
         changed = _encoded(_merged(present, change))
         _validate(changed)
+        changed["metadata"]["generation"] += changed["spec"] != present["spec"] if "spec" in changed else 0
         return self.save(changed)
 
     def _delete(self, kind: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -221,19 +253,18 @@ class FakeCluster:
 
     def kill(self, pod: str) -> None:
         """Kill every process of a pod."""
-        _end(self.processes[pod][0])
+        containers.kill(self.processes[pod][0])
 
     # who asks a Service, or a Gateway
 
+    def ask(self, model: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        """A client's request to a model."""
+        ask = self.ask_route if ("HTTPRoute", model) in self.store else self.ask_service
+        return ask(model, path, headers, body)
+
     def ask_service(self, name: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
-        """A client's request through a Service: any ready pod that its selector matches."""
-        selector = self.store["Service", name]["spec"]["selector"]
-        ready = [
-            one["metadata"]["name"]
-            for one in self.found("Pod", selector)
-            if any(c["type"] == "Ready" and c["status"] == "True" for c in one["status"]["conditions"])
-            and "deletionTimestamp" not in one["metadata"]
-        ]
+        """A client's request through a Service: any pod of its slices, as kube-proxy chooses."""
+        ready = sorted(answering(self.found("EndpointSlice", {SERVICE_LABEL: name})))
         if not ready:
             return httpx.Response(503, text="no endpoints")
         return self.proxy(DICE.choice(ready), "POST", path, headers, body)
@@ -260,11 +291,59 @@ class FakeCluster:
                     self._begin(name, deployment)
                 for pod in own[deployment["spec"].get("replicas", 1) :]:
                     self._remove(pod)
+                self._count(name, own)
             for pod in pods:
                 if _owner(pod) not in [one["metadata"]["uid"] for one in deployments.values()]:
                     self._remove(pod)
                 else:
                     self._observe(pod)
+            self._follow_services()
+            self.kserve.step()
+
+    def _follow_services(self) -> None:
+        """The controllers of EndpointSlices, and of the Gateway."""
+        with self.lock:
+            services = {name: copy.deepcopy(one) for (kind, name), one in self.store.items() if kind == "Service"}
+            for name, service in services.items():
+                found = [_endpoint(pod) for pod in self.found("Pod", service["spec"]["selector"])]
+                known = self.store.get(("EndpointSlice", name))
+                if self.slices_lag or (known is not None and known["endpoints"] == found):
+                    continue
+                self.save({
+                    "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                    "metadata": {"name": name, "labels": {**service["metadata"]["labels"], SERVICE_LABEL: name}},
+                    "endpoints": found, "ports": [{"name": "http", "port": 3000, "protocol": "TCP"}],
+                })  # fmt: skip
+            for kind, name in list(self.store):
+                if kind == "EndpointSlice" and name not in services:
+                    self.store.pop((kind, name))
+            for route in [one for (kind, _), one in self.store.items() if kind == "HTTPRoute"]:
+                generation = route["metadata"]["generation"]
+                if (
+                    "status" not in route
+                    or route["status"]["parents"][0]["conditions"][0]["observedGeneration"] != generation
+                ):
+                    said = [
+                        {
+                            "type": type,
+                            "status": "True",
+                            "reason": type,
+                            "message": "",
+                            "observedGeneration": generation,
+                            "lastTransitionTime": "2026-01-01T00:00:00Z",
+                        }
+                        for type in ("Accepted", "ResolvedRefs")
+                    ]
+                    parent = {"parentRef": route["spec"]["parentRefs"][0], "controllerName": "example.com/fake"}
+                    self.save({**route, "status": {"parents": [{**parent, "conditions": said}]}})
+
+    def _count(self, name: str, pods: list[dict[str, Any]]) -> None:
+        """Write the status of a Deployment."""
+        with self.lock:
+            present = self.store.get(("Deployment", name))
+            status = {"replicas": len(pods), "readyReplicas": sum(_is_serving(pod) for pod in pods)}
+            if present is not None and present.get("status") != status:
+                self.save({**present, "status": status})
 
     def _begin(self, owner: str, deployment: dict[str, Any]) -> None:
         name = f"{owner}-{uuid.uuid4().hex[:5]}"
@@ -286,30 +365,14 @@ class FakeCluster:
             state = {"waiting": {"reason": "ImagePullBackOff", "message": f"Back-off pulling {container['image']}"}}
             pod["status"]["containerStatuses"] = [{"name": container["name"], "ready": False, "state": state}]
             return
-        home = self.folder / name
-        (home / "tmp").mkdir(parents=True, exist_ok=True)
-        places = {"/tmp": home / "tmp"}
-        for volume in pod["spec"]["volumes"]:
-            if "secret" in volume:
-                [mount] = [one["mountPath"] for one in container["volumeMounts"] if one["name"] == volume["name"]]
-                places[mount] = home / "secret"
-                places[mount].mkdir(exist_ok=True)
-                for file, value in self.store["Secret", volume["secret"]["secretName"]]["data"].items():
-                    (places[mount] / file).write_bytes(base64.b64decode(value))
-        own = {one["name"]: _placed(one["value"], places) for one in container["env"]}
-        image = {"HOME": home / "tmp", "TMPDIR": home / "tmp", "BENTOML_HOME": home / "tmp" / "bentoml"}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        start = bundle.source.joinpath(*START.split(".")).with_suffix(".py")
-        with (home / "log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", str(start), str(bundle.folder), "--host", "127.0.0.1", "--port", str(port)],
-                env={**QUIET, "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1",
-                     **{key: str(value) for key, value in image.items()}, **own},
-                cwd=home, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+        process = containers.start(bundle, pod, self.folder / name, ("127.0.0.1", port), self._secret)
         self.processes[name] = (process, port)
+
+    def _secret(self, name: str) -> dict[str, bytes]:
+        return {file: base64.b64decode(value) for file, value in self.store["Secret", name]["data"].items()}
 
     def _observe(self, pod: dict[str, Any]) -> None:
         known = self.processes.get(pod["metadata"]["name"])
@@ -337,53 +400,47 @@ class FakeCluster:
                     self.save(pod)
 
     def _remove(self, pod: dict[str, Any]) -> None:
-        """Take a pod out of its Services, then end its process; it is gone once the process is."""
+        """Take a pod out of its Services, end its process after the `preStop` hook; it is gone once the process is."""
         name = pod["metadata"]["name"]
         known = self.processes.get(name)
         if "deletionTimestamp" not in pod["metadata"]:
             pod["metadata"]["deletionTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ")
             self.save(pod)
-            if known is not None:
-                known[0].terminate()
+            self.ending[name] = time.monotonic() + PRE_STOP_SECONDS
         elif known is None or known[0].poll() is not None:
             self.processes.pop(name, None)
             with self.lock:
                 self.store.pop(("Pod", name), None)
+        elif time.monotonic() > self.ending.get(name, float("inf")):
+            self.ending.pop(name)
+            known[0].terminate()
+
+
+def _endpoint(pod: dict[str, Any]) -> dict[str, Any]:
+    """https://kubernetes.io/docs/reference/kubernetes-api/service-resources/endpoint-slice-v1/"""
+    serving = _is_serving(pod)
+    ending = "deletionTimestamp" in pod["metadata"]
+    return {
+        "addresses": ["127.0.0.1"],
+        "conditions": {"ready": serving and not ending, "serving": serving, "terminating": ending},
+        "targetRef": {"kind": "Pod", "name": pod["metadata"]["name"], "namespace": "models"},
+    }
+
+
+def _is_serving(pod: dict[str, Any]) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"]["conditions"])
 
 
 def _owner(pod: dict[str, Any]) -> str:
     return str(pod["metadata"]["ownerReferences"][0]["uid"])
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill every process of a container: its workers have sessions of their own, and outlive their manager."""
-    for one in _tree(process):
-        with suppress(psutil.NoSuchProcess):
-            one.kill()
-    process.wait()
-
-
-def _tree(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    if process.poll() is not None:
-        return []
-    try:
-        manager = psutil.Process(process.pid)
-        return [manager, *manager.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _placed(value: str, places: Mapping[str, Path]) -> str:
-    for mount, place in places.items():
-        if value.startswith(f"{mount}/"):
-            return f"{place}{value.removeprefix(mount)}"
-    return value
-
-
 def _validate(document: dict[str, Any]) -> None:
     try:
         if document["kind"] == "HTTPRoute":
             jsonschema.validate(document, HTTP_ROUTE)
+        elif document["kind"] == "InferenceService":
+            kserve_schema.validate(document)
         else:
             kubernetes_validate.validate(document, VERSION, strict=True)
     except (kubernetes_validate.ValidationError, jsonschema.ValidationError) as error:

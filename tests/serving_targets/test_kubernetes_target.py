@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import base64
-import os
-import subprocess
-import sys
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,153 +17,32 @@ import yaml
 pytest.importorskip("kubernetes", reason="the client of Kubernetes is not installed: pip install kubernetes")
 
 from components.access import api_keys, project_door
-from components.contracts.pipeline import ServingOptions
 from components.contracts.serving_spec import (
     ChallengerLimits,
     OvertakenError,
     RolloutPolicy,
-    ServiceStatus,
-    WorkerStatus,
 )
 from components.core.errors import ServingError, SpecError, UsageError
 from components.core.project import Project
-from components.identity.package import Package
-from components.packaging import pushed_image, requirements
-from components.packaging.bundle import Bundle
-from components.packaging.bundle_request import BundleRequest
+from components.packaging import pushed_image
 from components.release.decision import ObservedState
-from components.release.production import Pin, Production
-from flows.platform.environment import QUIET
+from components.release.production import Production
 from flows.serving_targets import cluster_api, cluster_report, kubernetes_target
 from flows.serving_targets.cluster_api import ClusterAbsentError, ConflictError
 from flows.serving_targets.kubernetes_target import KubernetesServingTarget
 from flows.serving_targets.serving_target import target_of
-from tests import small_package
+from tests.serving_targets.cluster_site import ROOT, Site, clients, served_by_fake, serves, status_of
 from tests.serving_targets.fake_cluster import FakeCluster
 from tests.waiting import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
 LIMITS = ChallengerLimits(max_error_rate=0.5, max_latency_ratio=1000.0, min_requests=10_000)
-TOML = "[kubernetes]\nnamespace = 'models'\nreplicas = {replicas}\nready_seconds = 90\n"
 GATEWAY = "gateway = 'infra/web'\nhostname = '{model}.example.com'\nmax_replicas = 4\nrequests_in_flight = 8\n"
-
-
-def build(folder: Path, home: Path, version: str, seed: int) -> tuple[Bundle, Package]:
-    """A real bundle of one version of `sample`."""
-    folder.mkdir()
-    package = small_package.build(folder / "package", seed=seed)
-    request = BundleRequest(
-        model="sample",
-        version=version,
-        key=version * 64,
-        package=str(package.folder),
-        home=str(home),
-        source_root=str(ROOT),
-        requirements=requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES),
-        serving=ServingOptions(),
-    )
-    (folder / "request.json").write_text(request.model_dump_json())
-    words = [sys.executable, "-m", "components.packaging", str(folder / "request.json")]
-    subprocess.run(words, cwd=ROOT, env={**os.environ, **QUIET}, check=True)
-    return Bundle(home, "sample", request.key), package
-
-
-@dataclass
-class Site:
-    """A project, its cluster, and two versions."""
-
-    project: Project
-    cluster: FakeCluster
-    bundles: dict[str, Bundle]
-    packages: dict[str, Package]
-    decision: int = 0
-
-    @property
-    def target(self) -> KubernetesServingTarget:
-        """The model's target, anew."""
-        target = target_of(self.project, "sample")
-        assert isinstance(target, KubernetesServingTarget)
-        return target
-
-    def configure(self, more: str = "", replicas: int = 2) -> None:
-        """Write modelyard.toml."""
-        (self.project.root / "modelyard.toml").write_text(TOML.format(replicas=replicas) + more)
-
-    def pin(self, version: str) -> Pin:
-        """The pin of a version."""
-        bundle = self.bundles[version]
-        return Pin(
-            version=version,
-            package_digest=self.packages[version].digest,
-            bundle=bundle.tag,
-            bundle_digest=bundle.verify().digest,
-        )
-
-    def next(self) -> int:
-        """The number of the next decision."""
-        self.decision += 1
-        return self.decision
-
-    def predict(self) -> str:
-        """Ask as a client does; returns the version that answered, or what failed."""
-        golden = self.packages["4"].golden()[0]
-        content = (self.packages["4"].folder / "golden" / golden.file).read_bytes()
-        ask = self.cluster.ask_route if ("HTTPRoute", "sample") in self.cluster.store else self.cluster.ask_service
-        answer = ask("sample", "/predict", {"content-type": golden.media, "x-api-key": self.key}, content)
-        return answer.headers.get("x-modelyard-version", f"HTTP {answer.status_code} {answer.text[:100]}")
-
-    @property
-    def key(self) -> str:
-        """A client's API key."""
-        return (self.project.root / "client.key").read_text()
-
-    def running(self) -> set[str]:
-        """Names of the Deployments."""
-        return {name for kind, name in self.cluster.store if kind == "Deployment"}
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    base = tmp_path_factory.mktemp("cluster")
-    project = Project(base / "project")
-    project.root.mkdir()
-    bundles, packages = {}, {}
-    for version, seed in (("4", 1), ("5", 2)):
-        bundles[version], packages[version] = build(base / version, project.bundles, version, seed)
-        pushed_image.record(bundles[version], f"registry.example/ml/sample@sha256:{version * 64}")
-    images = {f"registry.example/ml/sample@sha256:{version * 64}": bundle for version, bundle in bundles.items()}
-    path = project_door.api_keys_file(project, "sample")
-    path.parent.mkdir(parents=True, mode=0o700)
-    (project.root / "client.key").write_text(api_keys.add(path, "client", "predict"))
-    before = os.environ.get("KUBECONFIG")
-    with (
-        tempfile.TemporaryDirectory(prefix="pods-", dir="/tmp") as pods,
-        FakeCluster(Path(pods), images).running() as cluster,
-    ):
-        from kubernetes.config import kube_config
-
-        os.environ["KUBECONFIG"] = str(cluster.kubeconfig(base / "kubeconfig"))
-        kube_config.KUBE_CONFIG_DEFAULT_LOCATION = os.environ["KUBECONFIG"]  # read once, at import
-        found = Site(project, cluster, bundles, packages)
-        found.configure()
+    with served_by_fake(tmp_path_factory.mktemp("cluster")) as found:
         yield found
-    cluster_api.connect.cache_clear()
-    os.environ.pop("KUBECONFIG")
-    if before is not None:
-        os.environ["KUBECONFIG"] = before
-
-
-def _serves(version: str) -> Any:
-    def holds(worker: WorkerStatus) -> bool:
-        return worker.champion is not None and worker.champion.version == version
-
-    return holds
-
-
-def _status(site: Site) -> ServiceStatus:
-    found = site.target.status()
-    assert found is not None
-    return found
 
 
 @pytest.mark.slow
@@ -186,30 +60,10 @@ def test_the_first_version_is_staged_proven_and_switched_to(site: Site) -> None:
     assert site.predict().startswith("HTTP 503")
     assert target.check_golden_examples(site.packages["4"], 1e-4, 1) < 1e-4
     target.apply(Production(champion=pin), site.next())
-    target.wait(_serves("4"), "serve version 4")
+    target.wait(serves("4"), "serve version 4")
     assert site.predict() == "4"
     assert target.is_applied(Production(champion=pin))
     assert (target.state(), target.url, target.ready_url()) == ("running", *(["http://sample.models.svc"] * 2))
-
-
-@contextmanager
-def clients(site: Site) -> Iterator[Counter[str]]:
-    """Two clients that ask without a pause while the block lasts; counts what answered."""
-    end, answers = threading.Event(), Counter[str]()
-
-    def ask() -> None:
-        while not end.is_set():
-            answers[site.predict()] += 1
-
-    threads = [threading.Thread(target=ask) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers
-    finally:
-        end.set()
-        for thread in threads:
-            thread.join()
 
 
 def _changes(site: Site) -> list[tuple[str, str]]:
@@ -232,17 +86,38 @@ def test_the_switch_and_the_way_back_are_one_patch_and_fail_no_request(site: Sit
         _changes(site)
         target.apply(Production(champion=five, previous=four), site.next())
         assert _changes(site) == [("PATCH", "services/sample")]
-        target.wait(_serves("5"), "serve version 5")
+        target.wait(serves("5"), "serve version 5")
         eventually(lambda: answers["5"] > 5, "clients are answered by version 5")
         assert len(site.running()) == 2
         target.apply(Production(champion=four, previous=five), site.next())
         assert _changes(site) == [("PATCH", "services/sample")]
-        target.wait(_serves("4"), "serve version 4", timeout_seconds=5)
+        target.wait(serves("4"), "serve version 4", timeout_seconds=5)
         before = answers["4"]
         eventually(lambda: answers["4"] > before + 5, "clients are answered by version 4")
     assert set(answers) == {"4", "5"}, answers
-    previous = [worker.previous for worker in _status(site).workers]
+    previous = [worker.previous for worker in status_of(site).workers]
     assert {slot.version for slot in previous if slot is not None} == {"5"}
+
+
+@pytest.mark.slow
+def test_a_version_is_served_once_the_slices_of_the_service_have_followed(site: Site) -> None:
+    target, four, five = site.target, site.pin("4"), site.pin("5")
+    site.cluster.slices_lag = True
+    try:
+        target.apply(Production(champion=five, previous=four), site.next())
+        with pytest.raises(ServingError, match="did not serve version 5") as late:
+            target.wait(serves("5"), "serve version 5", timeout_seconds=0.6)
+        assert "EndpointSlices still hold sample-444444444444-" in str(late.value)
+        assert {site.predict() for _ in range(5)} == {"4"}
+        assert ObservedState.of(status_of(site)).champion is None
+        assert target.ready_url() is None
+        threading.Timer(0.5, lambda: setattr(site.cluster, "slices_lag", False)).start()
+        target.wait(serves("5"), "serve version 5", timeout_seconds=10)
+        assert {site.predict() for _ in range(5)} == {"5"}
+    finally:
+        site.cluster.slices_lag = False
+    target.apply(Production(champion=four, previous=five), site.next())
+    target.wait(serves("4"), "serve version 4")
 
 
 @pytest.mark.slow
@@ -255,10 +130,10 @@ def test_an_older_decision_changes_nothing(site: Site) -> None:
     assert service is not None
     with pytest.raises(ConflictError):  # the check of the API server itself, for who reads before a later decision
         site.target.api.patch("Service", "sample", {"metadata": {"resourceVersion": "1"}, "spec": {}})
-    deployment = next(iter(site.target.look().deployments.values()))
+    deployment = next(iter(site.target.observe().deployments.values()))
     stale = {"metadata": {"name": deployment.document["metadata"]["name"], "resourceVersion": "1"}}
     site.target._objects.remove(replace(deployment, document=stale))
-    assert deployment.key in site.target.look().deployments
+    assert deployment.key in site.target.observe().deployments
     assert site.predict() == "4"
 
 
@@ -285,11 +160,11 @@ def test_a_later_decision_that_comes_between_reading_and_writing_wins(
 def test_a_pod_that_is_killed_is_missing_until_it_is_back(site: Site) -> None:
     [pod, _] = site.cluster.found("Pod", {"modelyard.bundle": "4" * 12})
     site.cluster.kill(pod["metadata"]["name"])
-    eventually(lambda: len(_status(site).workers) == 1, "a worker is missing")
-    assert _status(site).expected == 2
+    eventually(lambda: len(status_of(site).workers) == 1, "a worker is missing")
+    assert status_of(site).expected == 2
     with pytest.raises(ServingError, match="did not serve version 4"):
-        site.target.wait(_serves("4"), "serve version 4", timeout_seconds=0)
-    site.target.wait(_serves("4"), "serve version 4")
+        site.target.wait(serves("4"), "serve version 4", timeout_seconds=0)
+    site.target.wait(serves("4"), "serve version 4")
 
 
 @pytest.mark.slow
@@ -320,19 +195,19 @@ def test_what_cannot_be_pulled_never_gets_a_request_and_the_status_says_why(site
     gone = site.cluster.images.pop(f"registry.example/ml/sample@sha256:{'5' * 64}")
     target.apply(Production(champion=four), site.decision, staged=five)
     target.start(site.bundles["5"])
-    staged = [worker.staged for worker in _status(site).workers]
+    staged = [worker.staged for worker in status_of(site).workers]
     assert all(
         slot is not None and slot.state == "failed" and "ImagePullBackOff" in str(slot.reason) for slot in staged
     )
     _changes(site)
     target.apply(Production(champion=five, previous=four), site.next())
     assert site.predict() == "4"
-    observed = ObservedState.of(_status(site))
+    observed = ObservedState.of(status_of(site))
     assert observed.champion == "4"
     assert "ImagePullBackOff" in str(observed.unloadable)
     site.cluster.images[f"registry.example/ml/sample@sha256:{'5' * 64}"] = gone
     target.apply(Production(champion=four), site.next())
-    assert ObservedState.of(_status(site)).unloadable is None
+    assert ObservedState.of(status_of(site)).unloadable is None
 
 
 @pytest.mark.slow
@@ -345,7 +220,7 @@ def test_a_cluster_that_is_away_or_refuses_changes_nothing(site: Site) -> None:
                 asked()
         assert cluster_report.finding(site.project).verdict == "fail"
         threading.Timer(1.0, lambda: setattr(site.cluster, "away", False)).start()
-        site.target.wait(_serves("4"), "serve version 4", timeout_seconds=20)
+        site.target.wait(serves("4"), "serve version 4", timeout_seconds=20)
     finally:
         site.cluster.away = False
     assert "Deployments" in cluster_report.finding(site.project).found
@@ -390,24 +265,24 @@ def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(
     answers = Counter(site.predict() for _ in range(100))
     assert set(answers) == {"4", "5"}
     assert 15 < answers["5"] < 45
-    stats = [worker.challenger_stats.requests for worker in _status(site).workers]
+    stats = [worker.challenger_stats.requests for worker in status_of(site).workers]
     assert sum(stats) == answers["5"]
     shadow = production.with_policy(policy.model_copy(update={"canary_percent": 0.0}))
     _changes(site)
     target.apply(shadow, site.next())
     assert _changes(site) == [("PATCH", "httproutes/sample")]
     assert {site.predict() for _ in range(5)} == {"4"}
-    assert sum(worker.challenger_stats.requests for worker in _status(site).workers) == answers["5"] + 5
+    assert sum(worker.challenger_stats.requests for worker in status_of(site).workers) == answers["5"] + 5
     strict = policy.model_copy(
         update={"limits": LIMITS.model_copy(update={"min_requests": 1, "max_latency_ratio": 0.0})}
     )
     target.apply(production.with_policy(strict), site.next())
-    assert "more than max_latency_ratio" in str(ObservedState.of(_status(site)).broken)
+    assert "more than max_latency_ratio" in str(ObservedState.of(status_of(site)).broken)
     loaded = site.cluster.store["Deployment", f"sample-{'4' * 12}"]
     site.cluster.save({**loaded, "spec": {**loaded["spec"], "replicas": 2}})  # as its autoscaler would under load
     target.apply(production.with_champion(five), site.next())
     assert {site.predict() for _ in range(5)} == {"5"}
-    assert _status(site).expected == 2
+    assert status_of(site).expected == 2
     assert target.is_applied(production.with_champion(five))
     monkeypatch.setattr(kubernetes_target, "LOADED_SECONDS", -1.0)
     assert not target.is_applied(production.with_champion(five))
@@ -429,9 +304,9 @@ def test_the_metric_of_the_autoscaler_is_one_that_pods_have(site: Site) -> None:
 
 @pytest.mark.long
 def test_a_service_that_is_stopped_leaves_no_pod(site: Site) -> None:
-    seen = site.target.look().deployments["5" * 12]
+    observed = site.target.observe().deployments["5" * 12]
     site.cluster.save(site.cluster.store["Deployment", f"sample-{'5' * 12}"])  # as a new status does
-    site.target._objects.remove(seen)
+    site.target._objects.remove(observed)
     assert f"sample-{'5' * 12}" not in site.running()
     site.target.stop()
     assert (site.target.url, site.target.state(), site.running()) == (None, "stopped", set())
@@ -495,7 +370,9 @@ def test_a_deployment_that_somebody_deletes_is_made_again(site: Site) -> None:
     assert (site.target.state(), site.target.status()) == ("stopped", None)
     site.target.apply(production, site.decision)
     site.target.start(site.bundles["4"])
-    site.target.wait(_serves("4"), "serve version 4")
+    deployment = site.cluster.store["Deployment", f"sample-{'4' * 12}"]
+    assert deployment["status"]["readyReplicas"] == deployment["spec"]["replicas"]  # not the pods of the one before
+    site.target.wait(serves("4"), "serve version 4")
     site.target.stop()
 
 
