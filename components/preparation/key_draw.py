@@ -71,8 +71,10 @@ def _candidates(samples: Samples, assigned: NDArray[np.uint8]) -> Samples:
     samples = samples[np.argsort(samples["key"], kind="stable")]
     keys, given = samples["key"], samples["split"]
     pool = (given == OPEN) | (given == TRAIN)
-    known = pool & np.isin(keys, keys[~pool])
-    known |= (given == VALIDATION) & np.isin(keys, keys[given == TEST])
+    known = np.zeros(len(samples), bool)
+    if not pool.all():
+        known |= pool & np.isin(keys, keys[~pool])
+        known |= (given == VALIDATION) & np.isin(keys, keys[given == TEST])
     result = given.copy()
     result[pool] = TRAIN
     result[known] = UNUSED

@@ -30,6 +30,7 @@ from components.preparation.column_file import ColumnFile, PartitionColumns
 from components.preparation.encoded_partition import EncodedPartition
 from components.preparation.partitions import Partition
 from components.preparation.sample_passes import encode_group
+from components.preparation.split_files import WrittenRows
 from components.preprocessing import number_statistics
 from components.preprocessing.batch import Arrays
 from components.preprocessing.number_statistics import NumberStatistics
@@ -49,6 +50,17 @@ class DecodedPartition(NamedTuple):
 
     labels: list[str]
     source_splits: dict[int, int]
+
+
+class EncodeTarget(NamedTuple):
+    """A partition that is encoded by another process.
+
+    Args:
+        rows: where its arrays are written; None: into a file of their own.
+    """
+
+    partition: Partition
+    rows: WrittenRows | None
 
 
 @dataclass(frozen=True)
@@ -144,10 +156,15 @@ class PartitionTasks:
         sizes = [int(found.sum()) for found in np.split(used, ends[:-1])]
         return EncodedPartition(assigned[used], arrays, listed, sizes)
 
-    def encode_to_file(self, partition: Partition) -> Path:
+    def encode_to_file(self, target: EncodeTarget) -> Path:
         """As `encode`; the path of the result's file."""
-        path = self.folder / f"{partition.number}.encoded"
-        self.encode(partition).save(path)
+        path = self.folder / f"{target.partition.number}.encoded"
+        encoded = self.encode(target.partition)
+        if target.rows is not None:
+            specs = _processor(self.spec.task, self.folder / PROCESSOR).arrays()
+            target.rows.write(specs, encoded.numbers, encoded.arrays)
+            encoded = encoded._replace(arrays={})
+        encoded.save(path)
         return path
 
     def _assigned(self, partition: Partition) -> NDArray[np.uint8]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from components import tasks
 from components.contracts import settings
-from components.contracts.dask_request import VARIABLE, DaskRequest
+from components.contracts.dask_request import DaskRequest
+from components.contracts.dask_variable import VARIABLE
 from components.contracts.dataset import DatasetSpec
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.runner_spec import DaskSpec
