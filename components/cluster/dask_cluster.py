@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import cloudpickle
 import dask
@@ -33,7 +33,7 @@ from components.cluster import worker_setup
 from components.cluster.call import FunctionCall
 from components.contracts.dask_request import DaskRequest
 from components.contracts.runner_spec import DaskSpec
-from components.core.errors import StackError, StageKilled
+from components.core.errors import ModelyardError, StackError, StageKilled
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -57,14 +57,32 @@ _CONFIGURATION: dict[str, Any] = {
 }
 
 
+class _Needs(NamedTuple):
+    """What the workers of an existing scheduler must have.
+
+    Args:
+        folder, inputs: that they see.
+        packages: whose versions they share with this process.
+    """
+
+    folder: Path
+    inputs: Sequence[Path]
+    packages: Sequence[str]
+
+
 @contextmanager
-def opened(request: DaskRequest, place: str, folder: Path, inputs: Sequence[Path] = ()) -> Iterator[DaskCluster]:
+def opened(
+    request: DaskRequest, place: str, folder: Path, inputs: Sequence[Path] = (), *, packages: Sequence[str] = (),
+    relief: str,
+) -> Iterator[DaskCluster]:  # fmt: skip
     """The cluster of a request.
 
     Args:
         place: of the cluster's settings, for errors, as in `run.prepare`.
         folder: for temporary files; the workers of an existing scheduler must see it.
         inputs: further files and folders that these workers must see.
+        packages: further ones whose versions these workers must share.
+        relief: what to do if workers run out of memory, after "give the workers more memory, ".
 
     Raises:
         StackError: a cluster does not start, a scheduler does not answer or has no worker, or a worker lacks something.
@@ -77,8 +95,9 @@ def opened(request: DaskRequest, place: str, folder: Path, inputs: Sequence[Path
             client = during.enter_context(_local(spec.workers or os.cpu_count() or 1, place, folder))
         else:
             client = during.enter_context(_existing(spec, spec.scheduler, place))
-            during.enter_context(_prepared(client, spec.scheduler, request.code, folder, inputs))
-        yield DaskCluster(client, spec, request.code)
+            needs = _Needs(folder.absolute(), [path.absolute() for path in inputs], (*_SAME, *packages))
+            during.enter_context(_prepared(client, spec.scheduler, request.code, needs))
+        yield during.enter_context(DaskCluster(client, request, relief))
 
 
 @contextmanager
@@ -145,9 +164,7 @@ def _existing(spec: DaskSpec, url: str, place: str) -> Iterator[distributed.Clie
 
 
 @contextmanager
-def _prepared(
-    client: distributed.Client, url: str, code: str | None, folder: Path, inputs: Sequence[Path]
-) -> Iterator[None]:
+def _prepared(client: distributed.Client, url: str, code: str | None, needs: _Needs) -> Iterator[None]:
     """Check the workers of an existing cluster, and let them import our code."""
     try:
         client.wait_for_workers(1, timeout=_WAIT_SECONDS)
@@ -157,7 +174,7 @@ def _prepared(
     _check_versions({name: about["packages"] for name, about in found.items()}, url)
     cloudpickle.register_pickle_by_value(worker_setup)
     try:
-        _check_sight(client, url, folder.absolute(), inputs)
+        _check_workers(client, url, needs)
         if code is None:
             yield
             return
@@ -175,10 +192,10 @@ def _version(name: str) -> str:
     return platform.python_version() if name == "python" else importlib.metadata.version(name)
 
 
-def _check_versions(workers: dict[str, dict[str, Any]], url: str) -> None:
+def _check_versions(workers: dict[str, dict[str, Any]], url: str, packages: Sequence[str] = _SAME) -> None:
     """Raise if a worker has other versions; what it does not name is not compared."""
     for worker, has in workers.items():
-        for name in _SAME:
+        for name in packages:
             version = str(has.get(name, "")).split(".final")[0]
             if version and version != _version(name):
                 raise StackError(
@@ -191,11 +208,11 @@ def _check_versions(workers: dict[str, dict[str, Any]], url: str) -> None:
                 )
 
 
-def _check_sight(client: distributed.Client, url: str, folder: Path, inputs: Sequence[Path]) -> None:
-    """Raise unless all workers see the folder and the inputs, and have our requirements."""
-    with tempfile.NamedTemporaryFile(dir=folder, prefix="dask-") as token:
-        paths = {token.name: folder, **{str(path.absolute()): path.absolute() for path in inputs}}
-        found = client.run(worker_setup.look, list(paths), [name for name in _SAME if name != "python"])
+def _check_workers(client: distributed.Client, url: str, needs: _Needs) -> None:
+    """Raise unless all workers see the files and have the packages."""
+    with tempfile.NamedTemporaryFile(dir=needs.folder, prefix="dask-") as token:
+        paths = {token.name: needs.folder, **{str(path): path for path in needs.inputs}}
+        found = client.run(worker_setup.look, list(paths), [name for name in needs.packages if name != "python"])
     for worker, about in found.items():
         for path, shown in paths.items():
             if path not in about["sees"]:
@@ -213,23 +230,32 @@ def _check_sight(client: distributed.Client, url: str, folder: Path, inputs: Seq
             where=f"{worker} of {url}",
             next_step="start the workers with Modelyard's requirements: pip install -r requirements.lock",
         )
-    _check_versions({worker: about["versions"] for worker, about in found.items()}, url)
+    _check_versions({worker: about["versions"] for worker, about in found.items()}, url, needs.packages)
 
 
 class DaskCluster:
-    """Runs functions on the workers.
+    """Runs functions on the workers; a context manager that cancels what is left.
 
     Args:
+        relief: as of `opened`.
         is_on_this_machine: whether the cluster's processes are of this machine, and end with it.
     """
 
-    def __init__(self, client: distributed.Client, spec: DaskSpec, code: str | None) -> None:
-        self._client, self._code = client, code
-        self._where = spec.scheduler or "the Dask cluster on this machine"
-        self.is_on_this_machine = spec.scheduler is None
+    def __init__(self, client: distributed.Client, request: DaskRequest, relief: str) -> None:
+        self._client, self._code, self._relief = client, request.code, relief
+        self._where = request.cluster.scheduler or "the Dask cluster on this machine"
+        self.is_on_this_machine = request.cluster.scheduler is None
+        self._given: dict[distributed.Future, int] = {}
         self._threads = self._known_workers()
         self._looked_at = time.monotonic()
         self._alone_since: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._given:
+            self._client.cancel(list(self._given))
 
     @property
     def workers(self) -> int:
@@ -245,30 +271,37 @@ class DaskCluster:
             StageKilled: workers were killed again and again at an item.
             StackError: the scheduler is gone, or there is no worker for long.
         """
-        coming, given = enumerate(items), dict[distributed.Future, int]()
-        try:
-            while True:
-                while len(given) < self._window() and (found := next(coming, None)) is not None:
-                    number, item = found
-                    call = FunctionCall(function, item, self._code).as_bytes()
-                    given[self._client.submit(pickle.loads, call, pure=False)] = number
-                if not given:
-                    self._look_at_workers(0.0)
-                    return
-                for future in self._done(list(given)):
-                    yield given.pop(future), self._result(future)
-        finally:
-            self._client.cancel(list(given))
+        coming = enumerate(items)
+        while True:
+            while len(self._given) < self._window() and (found := next(coming, None)) is not None:
+                number, item = found
+                call = FunctionCall(function, item, self._code).as_bytes()
+                self._given[self._client.submit(pickle.loads, call, pure=False)] = number
+            if not self._given:
+                self._look_at_workers(0.0)
+                return
+            for future in self._done():
+                yield self._given.pop(future), self._result(future)
+
+    def drain(self, seconds: float) -> Iterator[tuple[int, Any]]:
+        """As `map`, after it was left: what ends in so many seconds, at most as much as there are threads."""
+        until = time.monotonic() + seconds
+        for _ in range(sum(self._threads.values())):
+            with suppress(TimeoutError):
+                distributed.wait(list(self._given), timeout=until - time.monotonic(), return_when="FIRST_COMPLETED")
+            for future in [future for future in self._given if future.status == "finished"]:
+                with suppress(ModelyardError):
+                    yield self._given.pop(future), self._result(future)
 
     def _window(self) -> int:
         return 2 * sum(self._threads.values()) + 2
 
-    def _done(self, futures: list[distributed.Future]) -> list[distributed.Future]:
+    def _done(self) -> list[distributed.Future]:
         """The futures that have ended, after the first of them has."""
         while True:
             self._look_at_workers()
             with suppress(TimeoutError):
-                found = distributed.wait(futures, timeout=_WAKE_SECONDS, return_when="FIRST_COMPLETED")
+                found = distributed.wait(list(self._given), timeout=_WAKE_SECONDS, return_when="FIRST_COMPLETED")
                 return list(found.done)
 
     def _result(self, future: distributed.Future) -> Any:
@@ -276,10 +309,10 @@ class DaskCluster:
             outcome = future.result()
         except KilledWorker as error:
             raise StageKilled(
-                "Dask's workers were killed, each at the same partition",
+                "Dask's workers were killed, each at the same task",
                 where=self._where,
                 got=str(error).splitlines()[0][:200],
-                next_step="give the workers more memory, or set a smaller `partition_rows`, then run again",
+                next_step=f"give the workers more memory, {self._relief}, then run again",
             ) from error
         except (distributed.client.FutureCancelledError, CommClosedError) as error:
             raise StackError(
@@ -300,7 +333,7 @@ class DaskCluster:
             return
         self._looked_at, known = now, self._known_workers()
         if gone := self._threads.keys() - known.keys():
-            print(f"{len(gone)} Dask workers ended; their partitions are repeated", file=sys.stderr, flush=True)
+            print(f"{len(gone)} Dask workers ended; their tasks are repeated", file=sys.stderr, flush=True)
         self._threads = known
         if known:
             self._alone_since = None

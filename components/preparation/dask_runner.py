@@ -22,7 +22,8 @@ Result = TypeVar("Result")
 def opened(document: str, folder: Path) -> Iterator[DaskRunner]:
     """The runner of a `DaskRequest`; as `dask_cluster.opened`."""
     request = DaskRequest.model_validate_json(document)
-    with dask_cluster.opened(request, "run.prepare", folder) as cluster:
+    relief = "or set a smaller `partition_rows`"
+    with dask_cluster.opened(request, "run.prepare", folder, relief=relief) as cluster:
         yield DaskRunner(cluster, request.cluster.partition_rows)
 
 

@@ -79,7 +79,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
         _workers_at_work(process, staging)[0].kill()
         _, said = process.communicate(timeout=100)
         assert process.returncode == 0, said
-        assert "their partitions are repeated" in said
+        assert "their tasks are repeated" in said
         assert contents(staging / "prepared") == here
 
 
@@ -105,7 +105,7 @@ def test_an_existing_scheduler_gets_our_code_and_reports_errors(
     folder = dataset(tmp_path, monkeypatch, UNGROUPED, rows=3000)
     here = prepared(tmp_path)
     code = source_archive.ensure(tmp_path / ".modelyard" / "dask", ROOT, [])
-    with _scheduler(tmp_path) as url:
+    with scheduler(tmp_path) as url:
         monkeypatch.setenv(VARIABLE, on_dask(scheduler=url, partition_rows=1024, code=str(code)))
         assert prepared(tmp_path) == here
         (folder / "dataset.yaml").write_text(UNGROUPED.replace("input: {may_be_missing: [x]}\n", ""))
@@ -169,7 +169,7 @@ def _workers_at_work(process: subprocess.Popen[str], staging: Path) -> list[psut
 
 
 @contextmanager
-def _scheduler(tmp_path: Path) -> Iterator[str]:
+def scheduler(tmp_path: Path) -> Iterator[str]:
     """A scheduler and a worker of two threads in a folder of their own."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
