@@ -13,8 +13,8 @@ from typing import Any
 # What a worker imports. Missing here, a module is imported by each worker.
 _DASK = ("distributed.nanny", "distributed.worker", "distributed.comm.tcp", "components.cluster.call")
 PREPARE = (
-    *_DASK, "components.preparation.partition_tasks", "components.tasks.tabular_classification",
-    "components.tasks.tabular_regression",
+    *_DASK, "components.preparation.partition_tasks", "components.tasks.tabular",
+    "components.tasks.table_processor",
 )  # fmt: skip
 SCORE = (*_DASK, "components.scoring.remote_part")
 

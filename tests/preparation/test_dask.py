@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from components.cluster import dask_cluster
+from components.cluster import dask_cluster, prestart
 from components.contracts.dask_variable import VARIABLE
 from components.core.errors import SampleError, StackError, UsageError
 from components.identity import manifest
@@ -197,3 +198,8 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
         for process in processes:
             process.kill()
             process.wait()
+
+
+def test_what_workers_import_ahead_is_there() -> None:
+    for name in {*prestart.PREPARE, *prestart.SCORE}:  # the server of forks passes over what it cannot import
+        assert importlib.util.find_spec(name), name
