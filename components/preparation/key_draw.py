@@ -68,7 +68,7 @@ def assign(
 
 def _candidates(samples: Samples, assigned: NDArray[np.uint8]) -> Samples:
     """The samples of a range that are drawn, by key; the splits of all others are written, and train for these."""
-    samples = samples[np.argsort(samples["key"], kind="stable")]
+    samples = samples.take(np.argsort(samples["key"], kind="stable"))  # an index takes ten times as long
     keys, given = samples["key"], samples["split"]
     pool = (given == OPEN) | (given == TRAIN)
     known = np.zeros(len(samples), bool)
