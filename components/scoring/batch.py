@@ -311,4 +311,5 @@ def _progress(request: ScoreRequest, source: ScoreSource) -> Progress:
         total = len(source.paths)
     elif source.form is not None and source.form.kind == "parquet":
         total = sum(pq.read_metadata(path).num_rows for path in source.paths)
-    return Progress(f"scoring with {request.model} version {request.version}", total)
+    where = "" if request.cluster is None else " on a Dask cluster"
+    return Progress(f"scoring with {request.model} version {request.version}{where}", total)

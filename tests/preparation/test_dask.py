@@ -54,6 +54,9 @@ def test_partitions_and_statistics_from_files_change_nothing(
     monkeypatch.setattr(number_statistics, "_BLOCK", 128)
     monkeypatch.setattr(number_statistics.of_blocks, "__kwdefaults__", {"in_memory": 0})
     assert prepared(tmp_path) == whole
+    for place in ("machine", "elsewhere"):  # the files in which samples come from other processes
+        monkeypatch.setattr(HereRunner, "place", place)
+        assert prepared(tmp_path) == whole
 
 
 @pytest.mark.slow
