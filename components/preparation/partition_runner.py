@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from components.contracts.dask_variable import VARIABLE
-from components.core.ahead import ahead
+from components.core.ahead import mapped
 from components.core.progress import Progress
 from components.preparation import partitions
 
@@ -45,16 +45,21 @@ class PartitionRunner(Protocol):
 
 
 class HereRunner:
-    """Runs in this process: the next item in a thread, while the last result is used."""
+    """Runs in this process: the next items in threads, while the last result is used.
+
+    Args:
+        threads: Arrow and NumPy use two processors so; Python's lock keeps more of them idle.
+    """
 
     partition_rows = partitions.ROWS
     workers = 1
+    threads = 2
     place: Place = "process"
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
         """As `PartitionRunner.map`."""
         with Progress(label, len(items), "partitions") as progress:
-            for result in ahead(map(function, items)):
+            for result in mapped(function, items, min(self.threads, os.cpu_count() or 1)):
                 yield result
                 progress.advance(1)
 

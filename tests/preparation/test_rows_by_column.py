@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from components.contracts.dataset import DatasetSpec
 from components.core import located_yaml
-from components.core.ahead import ahead
+from components.core.ahead import ahead, mapped
 from components.core.errors import SampleError
 from components.drafting import profile
 from components.drafting.contents import Contents
@@ -154,3 +155,22 @@ def test_reading_ahead_keeps_the_order_and_raises_in_turn() -> None:
     assert [next(read) for _ in range(3)] == [1, None, 3]
     with pytest.raises(ValueError, match="four"):
         next(read)
+
+
+def test_threads_keep_the_order_and_raise_in_turn() -> None:
+    given: list[int] = []
+    second_begins = threading.Event()
+
+    def inverse(number: int) -> float:
+        given.append(number)
+        if number == 4:
+            assert second_begins.wait(10)  # while the first is not done
+        second_begins.set() if number == 2 else None
+        return 1 / number
+
+    read = mapped(inverse, (4, 2, 0, 1), 2)
+    assert [next(read), next(read)] == [0.25, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        next(read)
+    assert sorted(given) == [0, 1, 2, 4]
+    assert list(mapped(inverse, (), 2)) == []
