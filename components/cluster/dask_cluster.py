@@ -49,10 +49,11 @@ _SAME = (
     "pyarrow",
     "pydantic",
 )  # versions that workers share with this process
-# No pages about the cluster; workers are forked from the process that `prestart` has started.
+# No pages about the cluster, no samples of the tasks' stacks; workers are forked from the process of `prestart`.
 _CONFIGURATION: dict[str, Any] = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
     "distributed.worker.multiprocessing-method": "forkserver",
 }
 
