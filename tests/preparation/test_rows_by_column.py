@@ -157,6 +157,26 @@ def test_reading_ahead_keeps_the_order_and_raises_in_turn() -> None:
         next(read)
 
 
+def test_parts_of_a_file_read_its_footer_once_and_again_when_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dataset(tmp_path, monkeypatch, TARGETS, rows=2500) / "raw" / sample_file.FILE_NAME
+    groups = [range(number, number + 1) for number in range(3)]
+    sample_file._footer.cache_clear()
+
+    def ids() -> list[str]:
+        tables = [table for part in groups for _, table in sample_file.batch_tables(path, ["id"], part)]
+        return [str(name) for table in tables for name in table["id"].to_pylist()]
+
+    before = ids()
+    assert before == sample_file.ids(path)
+    assert sample_file._footer.cache_info().misses == 1
+    (tmp_path / "other").mkdir()
+    other = dataset(tmp_path / "other", monkeypatch, TARGETS, rows=2600) / "raw" / sample_file.FILE_NAME
+    path.write_bytes(other.read_bytes())
+    assert len(ids()) == len(before) + 100
+
+
 def test_threads_keep_the_order_and_raise_in_turn() -> None:
     given: list[int] = []
     second_begins = threading.Event()
