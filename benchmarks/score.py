@@ -1,7 +1,7 @@
-"""Batch scoring: rows a second of two processes against one, memory with ten times the input, and killed runs.
+"""Batch scoring: rows a second of two processes, and of two Dask workers, against one, memory, and killed runs.
 
 Scores a CSV of the rows of a table with a small bundle. The one process is a plain loop over the same file with the
-same predictor, in batches of the same size, which writes nothing; it and the two runs of `python -m components.scoring`
+same predictor, in batches of the same size, which writes nothing; it and the runs of `python -m components.scoring`
 take turns.
 
     python -m benchmarks.score [--rows 600000] [--rounds 3] [--kills 5]
@@ -24,6 +24,8 @@ import psutil
 
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
+from components.contracts.dask_request import DaskRequest
+from components.contracts.runner_spec import DaskSpec
 from components.contracts.score_request import ScoreRequest
 from components.identity import digest, manifest
 from components.identity.package import Package
@@ -59,20 +61,25 @@ def _table(path: Path, rows: int) -> Path:
 
 
 def _rates(folder: Path, table: Path, rows: int, rounds: int) -> list[Figure]:
-    plain, one, two = [], [], []
+    plain, one, two, dask = [], [], [], []
     for number in range(rounds):
         tell(f"round {number + 1} of {rounds}")
         plain.append(rows / _plain(folder / "bundle", table))
         one.append(rows / _scored(folder, table, f"one-{number}", 1))
         two.append(rows / _scored(folder, table, f"two-{number}", 2))
+        dask.append(rows / _scored(folder, table, f"dask-{number}", 2, is_dask=True))
     ratios = [second / first for first, second in zip(plain, two, strict=True)]
     own = [second / first for first, second in zip(one, two, strict=True)]
+    on_dask = [second / first for first, second in zip(one, dask, strict=True)]
+    same = _content(folder / "one-0") == _content(folder / "dask-0")
     return [
         Figure(NAME, "a plain loop in one process", round(statistics.median(plain)), "rows/s"),
         Figure(NAME, "scoring with one process", round(statistics.median(one)), "rows/s"),
         Figure(NAME, "scoring with two processes", round(statistics.median(two)), "rows/s"),
         Figure(NAME, "two processes against the plain loop", round(statistics.median(ratios), 2), "x", at_least=TARGET),
         Figure(NAME, "two processes against one", round(statistics.median(own), 2), "x"),
+        Figure(NAME, "two Dask workers against one process", round(statistics.median(on_dask), 2), "x"),
+        Figure(NAME, "... the same bytes (1: yes)", float(same), at_least=1),
     ]
 
 
@@ -107,19 +114,20 @@ def plain(bundle: Path, table: Path) -> float:
     return time.perf_counter() - begin
 
 
-def _scored(folder: Path, table: Path, name: str, processes: int) -> float:
+def _scored(folder: Path, table: Path, name: str, processes: int, *, is_dask: bool = False) -> float:
     """Seconds that the stage takes, its processes' start included."""
-    process = _start(folder, table, name, processes)
+    process = _start(folder, table, name, processes, is_dask=is_dask)
     told, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"scoring failed with {process.returncode}")
     return float(json.loads(told.splitlines()[-1])["seconds"])
 
 
-def _start(folder: Path, table: Path, name: str, processes: int) -> subprocess.Popen[str]:
+def _start(folder: Path, table: Path, name: str, processes: int, *, is_dask: bool = False) -> subprocess.Popen[str]:
+    cluster = DaskRequest(cluster=DaskSpec(runner="dask", workers=processes)) if is_dask else None
     request = ScoreRequest(
         model="sample", version="1", bundle=str(folder / "bundle"), bundle_digest=None, inputs=[str(table)],
-        out=str(folder / name), processes=processes,
+        out=str(folder / name), processes=processes, cluster=cluster,
     )  # fmt: skip
     path = folder / f"{name}.json"
     path.write_text(request.model_dump_json())

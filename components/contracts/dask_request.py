@@ -1,11 +1,9 @@
-"""What a data stage gets from its caller if its partitions are tasks of a Dask cluster."""
+"""What a stage gets from its caller if its parts are tasks of a Dask cluster."""
 
 from __future__ import annotations
 
 from components.contracts.runner_spec import DaskSpec
 from components.core.strict import Strict
-
-VARIABLE = "MODELYARD_DASK"  # of a stage's environment: a `DaskRequest` as JSON; without it all runs in its process
 
 
 class DaskRequest(Strict):

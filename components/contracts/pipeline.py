@@ -13,7 +13,7 @@ from components.contracts.model_spec import ModelSpec
 from components.contracts.monitor_spec import MonitorSpec
 from components.contracts.prediction_log import LogSpec
 from components.contracts.row_expectations import Enforce
-from components.contracts.runner_spec import RunSpec
+from components.contracts.runner_spec import DaskSpec, RunSpec
 from components.contracts.schedule_spec import ScheduleSpec as ScheduleSpec
 from components.contracts.score_spec import ScoreSpec
 from components.contracts.selection import SelectionSpec
@@ -234,6 +234,12 @@ class PipelineSpec(Strict):
     monitor: MonitorSpec | None = Field(default=None, exclude_if=lambda section: section is None)
     score: ScoreSpec | None = Field(default=None, exclude_if=lambda section: section is None)
     tune: TuneSpec | None = Field(default=None, exclude_if=lambda section: section is None)
+
+    @model_validator(mode="after")
+    def _scores_in_one_place(self) -> Self:
+        if self.score is not None and self.score.processes is not None and isinstance(self.run.score, DaskSpec):
+            raise ValueError("score.processes are of this machine, run.score names a Dask cluster: name one of them")
+        return self
 
     @model_validator(mode="after")
     def _name_is_free(self) -> Self:

@@ -155,7 +155,10 @@ class DaskSpec(Strict):
 
 RunnerSpec = Annotated[LocalSpec | SlurmSpec | PoolSpec, Field(discriminator="runner")]
 DataRunnerSpec = Annotated[LocalSpec | DaskSpec, Field(discriminator="runner")]
-_RUNNERS = {"prepare": ("local", "dask"), "train": ("local", "slurm", "pool"), "evaluate": ("local", "slurm", "pool")}
+_RUNNERS = {
+    **dict.fromkeys(("prepare", "score"), ("local", "dask")),
+    **dict.fromkeys(("train", "evaluate"), ("local", "slurm", "pool")),
+}
 
 
 class RunSpec(Strict):
@@ -163,13 +166,15 @@ class RunSpec(Strict):
 
     Args:
         train, evaluate, prepare: the stages that can run elsewhere; the others need what is on this machine.
+        score: batch scoring, of `modelyard score` and of `score:`.
     """
 
     train: RunnerSpec | None = None
     evaluate: RunnerSpec | None = None
     prepare: DataRunnerSpec | None = None
+    score: DataRunnerSpec | None = Field(default=None, exclude_if=lambda score: score is None)
 
-    @field_validator("train", "evaluate", "prepare", mode="before")
+    @field_validator("train", "evaluate", "prepare", "score", mode="before")
     @classmethod
     def _fits_the_stage(cls, value: Any, about: ValidationInfo) -> Any:
         possible = _RUNNERS[str(about.field_name)]
@@ -177,6 +182,12 @@ class RunSpec(Strict):
         if runner in {name for names in _RUNNERS.values() for name in names} and runner not in possible:
             raise ValueError(f"runner: {runner} cannot run {about.field_name}; allowed: {', '.join(possible)}")
         return value
+
+    @model_validator(mode="after")
+    def _only_preparation_cuts_rows(self) -> Self:
+        if isinstance(self.score, DaskSpec) and self.score.partition_rows is not None:
+            raise ValueError("score: partition_rows is of prepare; the input of a scoring is cut by its content alone")
+        return self
 
     @model_validator(mode="after")
     def _only_trainings_take_nodes(self) -> Self:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from components.contracts.dask_request import DaskRequest
 from components.contracts.score_spec import ScoreOptions
 from components.core.strict import Strict
 
@@ -24,7 +25,8 @@ class ScoreRequest(Strict):
         dataset: folder of the dataset that the model was trained on, for how tables are written, and for expectations;
             None: there is none here.
         out: folder of the output.
-        processes: that score.
+        processes: that score, on this machine.
+        cluster: that scores in their place; None: they do.
         force: replace an output that is there.
         lock_file: the locked libraries, whose digest is recorded; None: not recorded.
         unless_as: a sealed output: where input and model are as there, nothing is scored.
@@ -42,6 +44,7 @@ class ScoreRequest(Strict):
     out: str
     options: ScoreOptions = ScoreOptions()
     processes: int = Field(default=1, ge=1, le=256)
+    cluster: DaskRequest | None = None
     force: bool = False
     lock_file: str | None = None
     unless_as: str | None = None

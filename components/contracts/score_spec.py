@@ -62,7 +62,7 @@ class ScoreSpec(ScoreOptions):
         out: folder of the output, a new one each time: `{date}` is the day, `{time}` the minute as 0315.
         schedule: when.
         alias: which version answers; `champion` is what is in production.
-        processes: that score; None: as many as there are processors.
+        processes: of this machine, that score; None: as `run:` says, else as many as there are processors.
     """
 
     input: str | list[str]

@@ -32,6 +32,13 @@ def encoded_text(values: Sequence[bytes]) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), len(values), [None, *_binary_buffers(values)])
 
 
+def hexadecimal(content: bytes, size: int) -> pa.Array:
+    """A string column of every `size` bytes, in hexadecimal digits."""
+    count = len(content) // size
+    offsets = pa.py_buffer(np.arange(0, 2 * size * count + 1, 2 * size, dtype=np.int32))
+    return pa.Array.from_buffers(pa.string(), count, [None, offsets, pa.py_buffer(content.hex().encode())])
+
+
 def binary(values: Sequence[bytes]) -> pa.Array:
     """A binary column of at most 2 GiB in all."""
     return pa.Array.from_buffers(pa.binary(), len(values), [None, *_binary_buffers(values)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from bisect import bisect_left
 from collections import Counter
@@ -142,7 +143,7 @@ def batches(
     Raises:
         OtherRowsError: the samples are no rows of these columns alone, or not written as `write` does it by column.
     """
-    with pq.ParquetFile(path) as parquet:
+    with _opened(path, row_groups) as parquet:
         fields = _fields(parquet.schema_arrow)
     tables = batch_tables(path, ["id", "split", *fields], row_groups)
     yield from ahead(sample_batch.read(table, fields, numbers, categories) for _, table in tables)
@@ -152,7 +153,7 @@ def batch_tables(
     path: Path, names: Sequence[str], row_groups: range | None = None
 ) -> Iterator[tuple[list[int], pa.Table]]:
     """Columns of the samples of each of `batches`, as they are stored, and the number of samples of each row group."""
-    with pq.ParquetFile(path) as parquet:
+    with _opened(path, row_groups) as parquet:
         about = parquet.metadata
         chosen: list[int] = []
         groups = range(about.num_row_groups) if row_groups is None else row_groups
@@ -163,6 +164,19 @@ def batch_tables(
                 table = parquet.read_row_groups(chosen, columns=list(names), use_threads=False)
                 yield [about.row_group(one).num_rows for one in chosen], table
                 chosen = []
+
+
+def _opened(path: Path, row_groups: range | None) -> pq.ParquetFile:
+    """The file; for parts of it, its footer is read once: it grows with the number of row groups."""
+    if row_groups is None:
+        return pq.ParquetFile(path)
+    about = path.stat()
+    return pq.ParquetFile(path, metadata=_footer(path, about.st_size, about.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=1)
+def _footer(path: Path, _bytes: int, _changed_ns: int) -> pq.FileMetaData:
+    return pq.read_metadata(path)
 
 
 def count(path: Path) -> int:

@@ -1,21 +1,24 @@
-"""The prepared samples of a partition, and the file in which they come from another process.
+"""The prepared samples of a partition, and the files in which they come from another process.
 
 Legend: n samples.
 """
 
 from __future__ import annotations
 
+import json
+import uuid
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from components.ingestion import columns
 from components.preparation import column_file
 from components.preprocessing.batch import Arrays
 
-_NUMBERS, _SIZES, _LISTED = "numbers", "sizes", "listed"
+_NUMBERS, _SIZES = "numbers", b"sizes"
 
 
 class EncodedPartition(NamedTuple):
@@ -23,7 +26,7 @@ class EncodedPartition(NamedTuple):
 
     Args:
         numbers: (n,) of their splits.
-        arrays: (n, ...) each.
+        arrays: (n, ...) each; {} where they are in the files of the splits already.
         listed: columns of `samples.parquet`, of texts (n,).
         sizes: number of samples of each row group of the raw file.
     """
@@ -34,27 +37,32 @@ class EncodedPartition(NamedTuple):
     sizes: list[int]
 
     def save(self, path: Path) -> None:
-        """Write the file."""
-        sink = pa.BufferOutputStream()
-        table = pa.Table.from_arrays(list(self.listed.values()), names=list(self.listed))
-        with pa.ipc.new_stream(sink, table.schema) as stream:
+        """Write the samples into an Arrow file, and the arrays beside it; each is there as a whole or not at all."""
+        if self.arrays:
+            column_file.save(_arrays_of(path), self.arrays)
+        numbers = pa.Array.from_buffers(pa.uint8(), len(self.numbers), [None, pa.py_buffer(self.numbers.tobytes())])
+        table = pa.Table.from_arrays([numbers, *self.listed.values()], names=[_NUMBERS, *self.listed])
+        table = table.replace_schema_metadata({_SIZES: json.dumps(self.sizes)})
+        fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        with pa.ipc.new_file(str(fresh), table.schema) as stream:
             stream.write_table(table)
-        arrays: dict[str, NDArray[Any]] = {f"array.{name}": values for name, values in self.arrays.items()}
-        arrays |= {_NUMBERS: self.numbers, _SIZES: np.array(self.sizes, np.int64)}
-        column_file.save(path, arrays | {_LISTED: np.frombuffer(sink.getvalue(), np.uint8)})
+        fresh.replace(path)
 
     @staticmethod
-    def load(path: Path) -> EncodedPartition:
-        """Read the file."""
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
-        table = pa.ipc.open_stream(pa.py_buffer(found[_LISTED])).read_all().combine_chunks()
-        return EncodedPartition(
-            found[_NUMBERS],
-            {name.removeprefix("array."): values for name, values in found.items() if name.startswith("array.")},
-            {
-                name: table[name].chunk(0) if table.num_rows else table[name].combine_chunks()
-                for name in table.column_names
-            },
-            found[_SIZES].tolist(),
-        )
+    def take(path: Path) -> EncodedPartition:
+        """Read the files and remove them; the texts stay mapped."""
+        arrays: Arrays = {}
+        if (beside := _arrays_of(path)).is_file():
+            with np.load(beside, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            beside.unlink()
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        path.unlink()
+        listed = {name: columns.whole(table[name]) for name in table.column_names if name != _NUMBERS}
+        _, buffer = columns.whole(table[_NUMBERS]).buffers()
+        numbers = np.frombuffer(buffer or b"", np.uint8, table.num_rows)
+        return EncodedPartition(numbers, arrays, listed, json.loads(table.schema.metadata[_SIZES]))
+
+
+def _arrays_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.arrays")

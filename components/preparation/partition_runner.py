@@ -7,15 +7,16 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
-from components.contracts.dask_request import VARIABLE
-from components.core.ahead import ahead
+from components.contracts.dask_variable import VARIABLE
+from components.core.ahead import mapped
 from components.core.progress import Progress
 from components.preparation import partitions
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Place = Literal["process", "machine", "elsewhere"]
 
 
 class PartitionRunner(Protocol):
@@ -24,12 +25,13 @@ class PartitionRunner(Protocol):
     Args:
         partition_rows: most rows of a partition.
         workers: how many partitions are worked on at a time: fewer would leave workers without one.
-        is_here: whether it is this process: large results need no file, and what has no partitions can be done, too.
+        place: `process`: this one, so that large results need no file, and what has no partitions can be done, too;
+            `machine`: processes of this one, which share its files; `elsewhere`: processes that see its files.
     """
 
     partition_rows: int
     workers: int
-    is_here: bool
+    place: Place
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
         """The function's results in the order of the items, with progress on stderr.
@@ -43,16 +45,21 @@ class PartitionRunner(Protocol):
 
 
 class HereRunner:
-    """Runs in this process: the next item in a thread, while the last result is used."""
+    """Runs in this process: the next items in threads, while the last result is used.
+
+    Args:
+        threads: Arrow and NumPy use two processors so; Python's lock keeps more of them idle.
+    """
 
     partition_rows = partitions.ROWS
     workers = 1
-    is_here = True
+    threads = 2
+    place: Place = "process"
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
         """As `PartitionRunner.map`."""
         with Progress(label, len(items), "partitions") as progress:
-            for result in ahead(map(function, items)):
+            for result in mapped(function, items, min(self.threads, os.cpu_count() or 1)):
                 yield result
                 progress.advance(1)
 

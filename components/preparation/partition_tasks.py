@@ -30,10 +30,11 @@ from components.preparation.column_file import ColumnFile, PartitionColumns
 from components.preparation.encoded_partition import EncodedPartition
 from components.preparation.partitions import Partition
 from components.preparation.sample_passes import encode_group
+from components.preparation.split_files import WrittenRows
 from components.preprocessing import number_statistics
 from components.preprocessing.batch import Arrays
 from components.preprocessing.number_statistics import NumberStatistics
-from components.preprocessing.stored import digests_of
+from components.preprocessing.stored import digest_bytes_of
 from components.tasks.task import Processor, RawSample, Task
 
 ASSIGNED, PROCESSOR = "assigned", "processor"
@@ -49,6 +50,17 @@ class DecodedPartition(NamedTuple):
 
     labels: list[str]
     source_splits: dict[int, int]
+
+
+class EncodeTarget(NamedTuple):
+    """A partition that is encoded by another process.
+
+    Args:
+        rows: where its arrays are written; None: into a file of their own.
+    """
+
+    partition: Partition
+    rows: WrittenRows | None
 
 
 @dataclass(frozen=True)
@@ -138,16 +150,21 @@ class PartitionTasks:
         listed = {
             "id": columns.whole(table["id"]),
             "label": columns.whole(table["label"]) if has_labels else columns.text([""] * len(keys)),
-            "digest": columns.text(digests_of(arrays, processor.inputs())),
-            "content": columns.text([f"{key:016x}" for key in keys.tolist()]),
+            "digest": columns.hexadecimal(digest_bytes_of(arrays, processor.inputs()), 32),
+            "content": columns.hexadecimal(keys.astype(">u8").tobytes(), 8),
         }
         sizes = [int(found.sum()) for found in np.split(used, ends[:-1])]
         return EncodedPartition(assigned[used], arrays, listed, sizes)
 
-    def encode_to_file(self, partition: Partition) -> Path:
+    def encode_to_file(self, target: EncodeTarget) -> Path:
         """As `encode`; the path of the result's file."""
-        path = self.folder / f"{partition.number}.encoded"
-        self.encode(partition).save(path)
+        path = self.folder / f"{target.partition.number}.encoded"
+        encoded = self.encode(target.partition)
+        if target.rows is not None:
+            specs = _processor(self.spec.task, self.folder / PROCESSOR).arrays()
+            target.rows.write(specs, encoded.numbers, encoded.arrays)
+            encoded = encoded._replace(arrays={})
+        encoded.save(path)
         return path
 
     def _assigned(self, partition: Partition) -> NDArray[np.uint8]:
@@ -194,8 +211,8 @@ def _common(parts: list[Categories]) -> Categories:
 def _keys(contents: list[bytes], seed: int) -> NDArray[np.uint64]:
     """`splits.key` of each content, (n,)."""
     begin, sha256 = f"{seed}:".encode(), hashlib.sha256
-    digests = b"".join([sha256(begin + content).digest()[:8] for content in contents])
-    return np.frombuffer(digests, ">u8").astype(np.uint64)
+    digests = np.frombuffer(b"".join([sha256(begin + content).digest() for content in contents]), ">u8")
+    return digests.reshape(-1, 4)[:, 0].astype(np.uint64)  # the first 8 of 32 bytes
 
 
 def _group_keys(batch: SampleBatch, seed: int) -> NDArray[np.uint64]:

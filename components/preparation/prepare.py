@@ -107,7 +107,7 @@ def _passes(raw: RawFile, folder: Path) -> Iterator[Passes]:
                 with opened:
                     yield opened
                 return
-        if not runner.is_here:
+        if runner.place != "process":
             raise UsageError(
                 "these samples are not prepared by partitions",
                 where="run.prepare",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -95,17 +96,60 @@ class SplitFiles:
         Raises:
             SampleError: an array does not fit its spec.
         """
-        rows = np.zeros(len(numbers), np.int64)
         for number, files in enumerate(self._files):
+            chosen = numbers == number
+            for name, spec in self._stored.items() if chosen.any() else ():
+                values = arrays[name][chosen]
+                _check(values[0], spec, f"row {self._rows[number]} of {SPLITS[number]}")
+                files[name].append(values)
+        return self._places(numbers)
+
+    def append_written(self, numbers: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Count samples whose fixed arrays `WrittenRows` puts into the files; returns as `append_batch`."""
+        for number, files in enumerate(self._files):
+            for file in files.values():
+                file.rows += int((numbers == number).sum())
+        return self._places(numbers)
+
+    def _places(self, numbers: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The next rows (n,) of samples in the splits of their numbers."""
+        rows = np.zeros(len(numbers), np.int64)
+        for number in range(len(SPLITS)):
             chosen = numbers == number
             count = int(chosen.sum())
             rows[chosen] = np.arange(self._rows[number], self._rows[number] + count)
             self._rows[number] += count
-            for name, spec in self._stored.items() if count else ():
-                values = arrays[name][chosen]
-                _check(values[0], spec, f"row {rows[chosen][0]} of {SPLITS[number]}")
-                files[name].append(values)
         return rows
+
+
+class WrittenRows(NamedTuple):
+    """Where the samples of a partition are in the files of a `SplitFiles`: another process of this machine writes them,
+    as often as it likes.
+
+    Args:
+        folder: of the `SplitFiles`.
+        first: of each split, the row of the partition's first sample.
+    """
+
+    folder: Path
+    first: tuple[int, ...]
+
+    def write(self, specs: Sequence[ArraySpec], numbers: NDArray[np.uint8], arrays: Arrays) -> None:
+        """Write fixed arrays; arguments as of `SplitFiles`.
+
+        Raises:
+            SampleError: an array does not fit its spec.
+        """
+        for number, split in enumerate(SPLITS):
+            chosen = numbers == number
+            for spec in specs if chosen.any() else ():
+                values = np.ascontiguousarray(arrays[spec.name][chosen], np.dtype(spec.type).newbyteorder("<"))
+                _check(values[0], spec, f"row {self.first[number]} of {split}")
+                with (self.folder / split / f"{spec.name}.npy").open("r+b") as stream:
+                    npy.read_magic(stream)
+                    npy.read_array_header_1_0(stream)
+                    stream.seek(self.first[number] * values[:1].nbytes, os.SEEK_CUR)
+                    stream.write(values.data)
 
 
 class SampleList:
@@ -170,9 +214,11 @@ class _GrowingArray:
         self._stream.close()
 
     def _header(self) -> None:
+        """Write the header, at once: `WrittenRows` reads it."""
         shape = (self.rows, *self._shape)
         head = {"descr": npy.dtype_to_descr(self._kind), "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(self._stream, head)
+        self._stream.flush()
 
 
 def _check(array: NDArray[Any], spec: ArraySpec, identity: str) -> None:

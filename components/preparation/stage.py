@@ -7,8 +7,13 @@ python -m components.preparation data/<dataset> --accept      seals the staged f
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
 from pathlib import Path
+from typing import Any
 
+from components.contracts.dask_variable import VARIABLE
 from components.core.errors import UsageError
 
 
@@ -22,6 +27,7 @@ def main(arguments: list[str]) -> None:
     """
     match arguments:
         case [folder]:
+            _prestart_workers()
             from components.preparation import prepare
 
             prepare.prepare(Path(folder))
@@ -31,3 +37,11 @@ def main(arguments: list[str]) -> None:
             accept.accept(Path(folder))
         case _:
             raise UsageError("one dataset's folder is expected", got=arguments, expected="data/<dataset> [--accept]")
+
+
+def _prestart_workers() -> None:
+    """Let the workers of a Dask cluster on this machine import what they need while this process does."""
+    if (document := os.environ.get(VARIABLE)) is not None:
+        # By its name: what runs the partitions is no part of the code that makes the data.
+        prestart: Any = importlib.import_module("components.cluster.prestart")
+        prestart.start(json.loads(document)["cluster"], prestart.PREPARE)

@@ -22,10 +22,10 @@ from components.preparation.decoding import Index
 from components.preparation.encoded_partition import EncodedPartition
 from components.preparation.key_buckets import SAMPLE, KeyBuckets
 from components.preparation.partition_runner import PartitionRunner
-from components.preparation.partition_tasks import ASSIGNED, PROCESSOR, DecodedPartition, PartitionTasks
+from components.preparation.partition_tasks import ASSIGNED, PROCESSOR, DecodedPartition, EncodeTarget, PartitionTasks
 from components.preparation.passes import RawFile, Windows
 from components.preparation.split_draw import IndexDraw, KeyDraw, SplitDraw
-from components.preparation.split_files import SampleList, SplitFiles
+from components.preparation.split_files import SampleList, SplitFiles, WrittenRows
 from components.preparation.splits import Draw
 from components.tasks import rows_by_column
 from components.tasks.rows_by_column import TrainColumns
@@ -137,17 +137,28 @@ class TablePasses:
         (self._folder / PROCESSOR).mkdir()
         processor.save(self._folder / PROCESSOR)
         with SplitFiles(folder, processor.arrays()) as files, SampleList(folder) as listed:
-            for part in self._encoded():
-                places = columns.integers(files.append_batch(part.numbers, part.arrays))
+            for part in self._encoded(assigned, folder):
+                is_written = bool(len(part.numbers)) and not part.arrays
+                rows = (
+                    files.append_written(part.numbers) if is_written else files.append_batch(part.numbers, part.arrays)
+                )
                 names = columns.of_codes(part.numbers.astype(np.int32), splits.SPLITS)
                 texts = [part.listed[name] for name in ("id", "label", "digest", "content")]
-                listed.append_groups([names, places, *texts], part.sizes)
+                listed.append_groups([names, columns.integers(rows), *texts], part.sizes)
 
-    def _encoded(self) -> Iterator[EncodedPartition]:
+    def _encoded(self, assigned: NDArray[np.uint8], folder: Path) -> Iterator[EncodedPartition]:
         label = f"encoding {self._raw.spec.name}"
-        if self._runner.is_here:
+        if self._runner.place == "process":
             yield from self._runner.map(self._tasks.encode, self._partitions, label)
             return
-        for path in self._runner.map(self._tasks.encode_to_file, self._partitions, label):
-            yield EncodedPartition.load(path)
-            path.unlink()
+        targets = list(self._targets(assigned, folder.absolute()))
+        for path in self._runner.map(self._tasks.encode_to_file, targets, label):
+            yield EncodedPartition.take(path)
+
+    def _targets(self, assigned: NDArray[np.uint8], folder: Path) -> Iterator[EncodeTarget]:
+        """The partitions, with the places of their samples where workers of this machine write into our files."""
+        first = np.zeros(len(splits.SPLITS), np.int64)
+        for partition in self._partitions:
+            rows = WrittenRows(folder, tuple(first.tolist())) if self._runner.place == "machine" else None
+            yield EncodeTarget(partition, rows)
+            first += splits.counts(assigned[partition.start : partition.start + partition.rows])[: len(first)]

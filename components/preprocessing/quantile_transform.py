@@ -7,10 +7,10 @@ and ranks keep half a sample away from 0 and 1. Legend: N samples, Q quantiles.
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 import numpy as np
 from numpy.typing import NDArray
+
+from components.preprocessing import normal_quantiles
 
 SAMPLES_A_QUANTILE, LEAST, MOST = 30, 10, 1000  # samples of each quantile; number of quantiles
 
@@ -41,5 +41,4 @@ def transform(values: Real, quantiles: Real, samples: int) -> Real:
     downward = np.interp(-values, -quantiles[::-1], -ranks[::-1])
     edge = 0.5 / max(samples, 1)
     rank = np.clip((upward - downward) / 2, edge, 1 - edge)  # equal quantiles: the mean of the first and last rank
-    inverse = NormalDist().inv_cdf
-    return np.array([inverse(one) for one in rank.tolist()], np.float64)
+    return normal_quantiles.inverse(rank)

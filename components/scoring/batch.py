@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,6 +34,9 @@ from components.scoring.report import Totals
 from components.scoring.sources import ScoreSource
 from components.scoring.worker import WorkerPlan, Workers
 from components.tasks.task import EndpointSchema
+
+if TYPE_CHECKING:
+    from components.scoring.dask_workers import DaskWorkers
 
 _EARLY_SAMPLES, _EARLY_SHARE = 1000, 0.5  # more errors than this share of the first samples end the run at once
 
@@ -159,7 +164,7 @@ class _Run:
         with _progress(self._request, self._source) as progress:
             self._progress = progress
             missing = self._missing()
-            first = list(itertools.islice(missing, self._request.processes))  # no more processes than pieces
+            first = list(itertools.islice(missing, self._processes()))  # no more processes than pieces
             if first:
                 self._score(first, missing)
         if is_tables and sources.states(self._source.paths) != states:
@@ -170,7 +175,7 @@ class _Run:
             )
 
     def _score(self, first: list[Piece], others: Iterator[Piece]) -> None:
-        with Workers(len(first), self._plan) as workers:
+        with self._workers(len(first)) as workers:
             try:
                 for number, seal in workers.score(itertools.chain(first, others)):
                     self._add(number, seal, is_new=True)
@@ -182,6 +187,19 @@ class _Run:
                     got=f"{len(self._inputs):,} parts with {self._totals.samples:,} samples are done, and are kept",
                     next_step="run the same command again to go on",
                 ) from interrupt
+
+    def _processes(self) -> int:
+        cluster = self._request.cluster
+        return self._request.processes if cluster is None else cluster.cluster.workers or os.cpu_count() or 1
+
+    def _workers(self, count: int) -> Workers | DaskWorkers:
+        cluster = self._request.cluster
+        if cluster is None:
+            return Workers(count, self._plan)
+        # By its name: where pieces are scored is no part of the code that makes the output.
+        module: Any = importlib.import_module("components.scoring.dask_workers")
+        workers: DaskWorkers = module.DaskWorkers(cluster, count, self._plan)
+        return workers
 
     def _missing(self) -> Iterator[Piece]:
         """The pieces without a part; those with one are counted."""
@@ -293,4 +311,5 @@ def _progress(request: ScoreRequest, source: ScoreSource) -> Progress:
         total = len(source.paths)
     elif source.form is not None and source.form.kind == "parquet":
         total = sum(pq.read_metadata(path).num_rows for path in source.paths)
-    return Progress(f"scoring with {request.model} version {request.version}", total)
+    where = "" if request.cluster is None else " on a Dask cluster"
+    return Progress(f"scoring with {request.model} version {request.version}{where}", total)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import json
 import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from components.contracts.score_request import ScoreOutcome, ScoreRequest
 from components.core.errors import UsageError
-from components.scoring import batch
+
+if TYPE_CHECKING:
+    from components.contracts.score_request import ScoreRequest
 
 
 def main(arguments: list[str]) -> None:
@@ -25,6 +28,10 @@ def main(arguments: list[str]) -> None:
         Interrupted: SIGINT or SIGTERM; parts that are done are kept.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _prestart_workers(arguments)
+    from components.contracts.score_request import ScoreOutcome
+    from components.scoring import batch
+
     request = _read(arguments)
     begin = time.monotonic()
     done = batch.score(request, lambda text: print(text, file=sys.stderr, flush=True))
@@ -38,7 +45,20 @@ def main(arguments: list[str]) -> None:
     print(outcome.model_dump_json(), flush=True)
 
 
+def _prestart_workers(arguments: list[str]) -> None:
+    """Let the workers of a Dask cluster on this machine import what they need while this process does."""
+    with contextlib.suppress(OSError, ValueError, AttributeError, IndexError):  # `_read` says what is wrong
+        if (request := json.loads(Path(arguments[0]).read_bytes()).get("cluster")) is not None:
+            # By its name: where pieces are scored is no part of the code that makes the output.
+            prestart: Any = importlib.import_module("components.cluster.prestart")
+            prestart.start(request["cluster"], prestart.SCORE)
+
+
 def _read(arguments: list[str]) -> ScoreRequest:
+    from pydantic import ValidationError
+
+    from components.contracts.score_request import ScoreRequest
+
     if len(arguments) != 1:
         raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
     try:

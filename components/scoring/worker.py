@@ -89,10 +89,11 @@ def main(connection: Connection, plan: WorkerPlan, parent: int) -> None:
     except (EOFError, BrokenPipeError):
         pass
     except Exception as error:  # noqa: BLE001  # told to the parent, which ends with it
-        connection.send(_told(error))
+        connection.send(error_as_data(error))
 
 
-def _told(error: Exception) -> dict[str, Any]:
+def error_as_data(error: Exception) -> dict[str, Any]:
+    """An error of a scoring process as `ModelyardError.to_dict`."""
     if disk_space.is_full(error):
         return disk_space.as_error(error).to_dict()
     if isinstance(error, ModelyardError):

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     "--expectations", type=click.Choice(["report", "refuse", "off"]),
     help="Judge the input by the dataset's expectations, and say or refuse what is not met [report].",
 )  # fmt: skip
-@click.option("--processes", type=click.IntRange(1, 256), help="That score [one a processor].")
+@click.option(
+    "--processes", type=click.IntRange(1, 256),
+    help="Of this machine, which score [as `run: {score: ...}` says, else one a processor].",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace an output that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def score(model: str, inputs: tuple[str, ...], out: Path, **options: Any) -> int:

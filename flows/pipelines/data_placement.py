@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from components import tasks
 from components.contracts import settings
-from components.contracts.dask_request import VARIABLE, DaskRequest
+from components.contracts.dask_request import DaskRequest
+from components.contracts.dask_variable import VARIABLE
 from components.contracts.dataset import DatasetSpec
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.runner_spec import DaskSpec
@@ -62,11 +63,24 @@ def environment(project: Project, spec: PipelineSpec, stage: str) -> dict[str, s
     found = cluster(project, spec) if stage == STAGE else None
     if found is None:
         return {}
+    task = located_yaml.read(project.dataset(spec.dataset) / "dataset.yaml", DatasetSpec).task
+    return {VARIABLE: request(project, found, task, STAGE).model_dump_json()}
+
+
+def request(project: Project, cluster: DaskSpec, task: str, stage: str) -> DaskRequest:
+    """What the process of a stage needs to use a cluster.
+
+    Args:
+        task: whose code the workers need.
+        stage: as in `run:`.
+
+    Raises:
+        NotFoundError: a file of `tls` is not there.
+    """
     code = None
-    if found.scheduler is not None:  # whose workers may have none of our code, or another version
-        task = located_yaml.read(project.dataset(spec.dataset) / "dataset.yaml", DatasetSpec).task
+    if cluster.scheduler is not None:  # whose workers may have none of our code, or another version
         code = str(source_archive.ensure(project.state / "dask" / "code", project.source_root, [tasks.module(task)]))
-        for name, path in found.tls.model_dump().items() if found.tls else ():
+        for name, path in cluster.tls.model_dump().items() if cluster.tls else ():
             if not (project.root / path).expanduser().is_file():
-                raise NotFoundError(f"no such file: {path}", where=f"run.prepare.tls.{name}")
-    return {VARIABLE: DaskRequest(cluster=found, code=code).model_dump_json()}
+                raise NotFoundError(f"no such file: {path}", where=f"run.{stage}.tls.{name}")
+    return DaskRequest(cluster=cluster, code=code)

@@ -18,7 +18,7 @@ from components.core.project import Project
 from components.identity import digest
 from flows.runners import stage_runner
 from flows.runners.local_runner import LocalProcessRunner
-from flows.scoring import chosen_bundle
+from flows.scoring import chosen_bundle, placement
 
 GRACE_SECONDS = 15.0
 
@@ -38,6 +38,7 @@ def run(
     """Score inputs and seal the output.
 
     Args:
+        processes: of this machine; None: as `run:` says, else one a processor.
         inputs: files and folders; or the name of a dataset of the project, where there is no such file.
         unless_as: a whole output; where model and input are as there, nothing is scored.
 
@@ -59,6 +60,7 @@ def run(
         dataset=str(dataset) if (dataset / "dataset.yaml").is_file() else None,
         out=str(out.absolute()),
         options=options,
+        cluster=placement.cluster(project, chosen.spec, processes),
         processes=processes or max(1, len(os.sched_getaffinity(0)) // chosen.spec.serving.threads),
         force=force,
         lock_file=str(project.lock_file) if project.lock_file.is_file() else None,

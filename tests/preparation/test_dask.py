@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -16,11 +17,12 @@ from typing import Any
 import psutil
 import pytest
 
-from components.contracts.dask_request import VARIABLE
+from components.cluster import dask_cluster, prestart
+from components.contracts.dask_variable import VARIABLE
 from components.core.errors import SampleError, StackError, UsageError
 from components.identity import manifest
 from components.ingestion import stage as ingestion
-from components.preparation import dask_runner, partitions, stage
+from components.preparation import partitions, stage
 from components.preparation.partition_runner import HereRunner
 from components.preprocessing import number_statistics
 from flows.runners import source_archive
@@ -52,6 +54,9 @@ def test_partitions_and_statistics_from_files_change_nothing(
     monkeypatch.setattr(number_statistics, "_BLOCK", 128)
     monkeypatch.setattr(number_statistics.of_blocks, "__kwdefaults__", {"in_memory": 0})
     assert prepared(tmp_path) == whole
+    for place in ("machine", "elsewhere"):  # the files in which samples come from other processes
+        monkeypatch.setattr(HereRunner, "place", place)
+        assert prepared(tmp_path) == whole
 
 
 @pytest.mark.slow
@@ -60,7 +65,8 @@ def test_three_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     here = prepared(tmp_path)
     monkeypatch.setenv(VARIABLE, on_dask(workers=3, partition_rows=2048))  # two, and one: the next tests
     assert prepared(tmp_path) == here
-    assert not psutil.Process().children()[1:]  # but for multiprocessing's own tracker of resources
+    # Multiprocessing's own two processes, which end with this one; the workers were forked from the second.
+    assert all("main(" in child.cmdline()[-1] and not child.children() for child in psutil.Process().children())
 
     text = (folder / "dataset.yaml").read_text().replace("input: {may_be_missing: [x]}\n", "")
     (folder / "dataset.yaml").write_text(text.replace("split: s", "split: s").replace("[x, n]", "[x, n, t]"))
@@ -77,7 +83,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
         _workers_at_work(process, staging)[0].kill()
         _, said = process.communicate(timeout=100)
         assert process.returncode == 0, said
-        assert "their partitions are repeated" in said
+        assert "their tasks are repeated" in said
         assert contents(staging / "prepared") == here
 
 
@@ -103,7 +109,7 @@ def test_an_existing_scheduler_gets_our_code_and_reports_errors(
     folder = dataset(tmp_path, monkeypatch, UNGROUPED, rows=3000)
     here = prepared(tmp_path)
     code = source_archive.ensure(tmp_path / ".modelyard" / "dask", ROOT, [])
-    with _scheduler(tmp_path) as url:
+    with scheduler(tmp_path) as url:
         monkeypatch.setenv(VARIABLE, on_dask(scheduler=url, partition_rows=1024, code=str(code)))
         assert prepared(tmp_path) == here
         (folder / "dataset.yaml").write_text(UNGROUPED.replace("input: {may_be_missing: [x]}\n", ""))
@@ -113,17 +119,17 @@ def test_an_existing_scheduler_gets_our_code_and_reports_errors(
         with pytest.raises(SampleError, match="no value in the column x") as caught:
             prepared(tmp_path)
         assert caught.value.where == "table/003035"
-    monkeypatch.setattr(dask_runner, "_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(dask_cluster, "_WAIT_SECONDS", 0.5)
     with pytest.raises(StackError, match="cannot be reached"):
         prepared(tmp_path)
 
 
 def test_other_versions_are_named() -> None:
     with pytest.raises(StackError, match="another version of numpy") as caught:
-        dask_runner._check_versions({"tcp://a:1": {"python": "", "numpy": "1.26.4"}}, "tcp://b:2")
+        dask_cluster._check_versions({"tcp://a:1": {"python": "", "numpy": "1.26.4"}}, "tcp://b:2")
     assert (caught.value.got, caught.value.where) == ("1.26.4", "tcp://a:1 of tcp://b:2")
     with pytest.raises(StackError, match="another version of python"):
-        dask_runner._check_versions({"tcp://a:1": {"python": "3.12.1.final.0"}}, "tcp://b:2")
+        dask_cluster._check_versions({"tcp://a:1": {"python": "3.12.1.final.0"}}, "tcp://b:2")
 
 
 def test_what_runs_here_needs_no_dask() -> None:
@@ -162,11 +168,12 @@ def _workers_at_work(process: subprocess.Popen[str], staging: Path) -> list[psut
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.005)
-    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    (server,) = [one for one in psutil.Process(process.pid).children() if "forkserver" in " ".join(one.cmdline())]
+    return server.children()
 
 
 @contextmanager
-def _scheduler(tmp_path: Path) -> Iterator[str]:
+def scheduler(tmp_path: Path) -> Iterator[str]:
     """A scheduler and a worker of two threads in a folder of their own."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
@@ -194,3 +201,8 @@ def _scheduler(tmp_path: Path) -> Iterator[str]:
         for process in processes:
             process.kill()
             process.wait()
+
+
+def test_what_workers_import_ahead_is_there() -> None:
+    for name in {*prestart.PREPARE, *prestart.SCORE}:  # the server of forks passes over what it cannot import
+        assert importlib.util.find_spec(name), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from components.contracts.dataset import DatasetSpec
 from components.core import located_yaml
-from components.core.ahead import ahead
+from components.core.ahead import ahead, mapped
 from components.core.errors import SampleError
 from components.drafting import profile
 from components.drafting.contents import Contents
@@ -154,3 +155,42 @@ def test_reading_ahead_keeps_the_order_and_raises_in_turn() -> None:
     assert [next(read) for _ in range(3)] == [1, None, 3]
     with pytest.raises(ValueError, match="four"):
         next(read)
+
+
+def test_parts_of_a_file_read_its_footer_once_and_again_when_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dataset(tmp_path, monkeypatch, TARGETS, rows=2500) / "raw" / sample_file.FILE_NAME
+    groups = [range(number, number + 1) for number in range(3)]
+    sample_file._footer.cache_clear()
+
+    def ids() -> list[str]:
+        tables = [table for part in groups for _, table in sample_file.batch_tables(path, ["id"], part)]
+        return [str(name) for table in tables for name in table["id"].to_pylist()]
+
+    before = ids()
+    assert before == sample_file.ids(path)
+    assert sample_file._footer.cache_info().misses == 1
+    (tmp_path / "other").mkdir()
+    other = dataset(tmp_path / "other", monkeypatch, TARGETS, rows=2600) / "raw" / sample_file.FILE_NAME
+    path.write_bytes(other.read_bytes())
+    assert len(ids()) == len(before) + 100
+
+
+def test_threads_keep_the_order_and_raise_in_turn() -> None:
+    given: list[int] = []
+    second_begins = threading.Event()
+
+    def inverse(number: int) -> float:
+        given.append(number)
+        if number == 4:
+            assert second_begins.wait(10)  # while the first is not done
+        second_begins.set() if number == 2 else None
+        return 1 / number
+
+    read = mapped(inverse, (4, 2, 0, 1), 2)
+    assert [next(read), next(read)] == [0.25, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        next(read)
+    assert sorted(given) == [0, 1, 2, 4]
+    assert list(mapped(inverse, (), 2)) == []

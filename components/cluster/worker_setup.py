@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,27 +40,12 @@ class CodeFolder(WorkerPlugin):  # type: ignore[misc]  # its types are not read
             setattr(sys, _FOLDER, self._folder)
 
 
-class IgnoresInterrupt(WorkerPlugin):  # type: ignore[misc]
-    """Keeps the terminal's Ctrl-C, which reaches all processes, from a worker on this machine: its cluster ends it."""
-
-    name = "modelyard-interrupt"
-
-    def setup(self, worker: Any) -> None:
-        """Called by the worker, in its main thread."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def look(path: str, packages: list[str]) -> dict[str, Any]:
-    """What a worker has: whether it sees a file, the versions of packages ("" if there is none), its host."""
+def look(paths: list[str], packages: list[str]) -> dict[str, Any]:
+    """What a worker has: the paths that it sees, the versions of packages ("" if there is none), its host."""
     versions = {}
     for name in packages:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = ""
-    return {"sees": Path(path).is_file(), "versions": versions, "host": os.uname().nodename}
-
-
-def code_of_worker() -> str:
-    """The folder whose code this process has been told to use; "" if it was told nothing."""
-    return str(getattr(sys, _FOLDER, ""))
+    return {"sees": [path for path in paths if Path(path).exists()], "versions": versions, "host": os.uname().nodename}

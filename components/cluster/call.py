@@ -38,7 +38,7 @@ class CallOutcome(NamedTuple):
         return self.result
 
 
-class PartitionCall(NamedTuple):
+class FunctionCall(NamedTuple):
     """A function of one item as bytes, which `pickle.loads` calls on a worker: a scheduler reads what it passes on, and
     has none of our code.
 
@@ -58,7 +58,7 @@ class PartitionCall(NamedTuple):
 class _Called:
     """Is pickled as its own outcome."""
 
-    def __init__(self, call: PartitionCall) -> None:
+    def __init__(self, call: FunctionCall) -> None:
         self._call = call
 
     def __reduce__(self) -> tuple[Callable[..., CallOutcome], tuple[Any, ...]]:
