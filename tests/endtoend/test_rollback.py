@@ -171,7 +171,7 @@ def test_a_rollback_killed_after_its_decision_is_carried_out(releases: Releases,
     code = (
         "import os, sys\n"
         "from flows.releases import rollback\n"
-        "rollback.carry_out = lambda *_: os.kill(os.getpid(), 9)\n"
+        "rollback.carry_out = lambda *_, **__: os.kill(os.getpid(), 9)\n"
         "from flows.cli import main\n"
         f"main(['rollback', {two!r}])\n"
     )
