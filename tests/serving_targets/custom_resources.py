@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tests.serving_targets.control_plane import ControlPlane
@@ -36,7 +37,7 @@ def define(plane: ControlPlane) -> None:
         }
         plane.admin("POST", PATH, document)
         place = f"/apis/{group}/{version}/namespaces/models/{plural}"
-        eventually(lambda place=place: plane.admin("GET", place), f"the API server has {plural}")
+        eventually(partial(plane.admin, "GET", place), f"the API server has {plural}")
 
 
 def _structural(schema: Any) -> Any:
