@@ -6,8 +6,10 @@ Legend: n rows, F columns of numbers, G columns of categories.
 from __future__ import annotations
 
 import json
+import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from components.ingestion.row_columns import Categories, RowColumns
 
 _NAMES = "names"
+# NumPy parses headers by `ast.literal_eval`, which fails in two threads at once (Python 3.11, gh-106905).
+_one_reader = threading.Lock()
 
 
 class PartitionColumns(NamedTuple):
@@ -61,6 +65,13 @@ def save(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     fresh.replace(path)
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """The arrays of a file; one thread of the process reads at a time."""
+    with _one_reader, np.load(path, allow_pickle=False) as arrays:
+        yield arrays
+
+
 class ColumnFile:
     """Reads the file of a partition."""
 
@@ -69,7 +80,7 @@ class ColumnFile:
 
     def array(self, name: str) -> NDArray[Any]:
         """An array by its name: keys, source_splits, labels, targets, groups."""
-        with np.load(self._path, allow_pickle=False) as arrays:
+        with opened(self._path) as arrays:
             found: NDArray[Any] = arrays[name]
         return found
 
@@ -79,7 +90,7 @@ class ColumnFile:
 
     def rows(self, rows: int) -> RowColumns:
         """All columns."""
-        with np.load(self._path, allow_pickle=False) as arrays:
+        with opened(self._path) as arrays:
             names = json.loads(arrays[_NAMES].tobytes())
             numbers = {name: arrays[f"number{place}"] for place, name in enumerate(self._numbers)}
             categories = {
@@ -90,7 +101,7 @@ class ColumnFile:
 
     def categories(self) -> dict[str, Categories]:
         """The columns of categories."""
-        with np.load(self._path, allow_pickle=False) as arrays:
+        with opened(self._path) as arrays:
             names = json.loads(arrays[_NAMES].tobytes())
             return {
                 name: Categories(arrays[f"category{place}"], names[place])

@@ -53,8 +53,8 @@ class EncodedPartition(NamedTuple):
         """Read the files and remove them; the texts stay mapped."""
         arrays: Arrays = {}
         if (beside := _arrays_of(path)).is_file():
-            with np.load(beside, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            with column_file.opened(beside) as file:
+                arrays = dict(file)
             beside.unlink()
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         path.unlink()

@@ -147,8 +147,8 @@ class WrittenRows(NamedTuple):
                 _check(values[0], spec, f"row {self.first[number]} of {split}")
                 with (self.folder / split / f"{spec.name}.npy").open("r+b") as stream:
                     npy.read_magic(stream)
-                    npy.read_array_header_1_0(stream)
-                    stream.seek(self.first[number] * values[:1].nbytes, os.SEEK_CUR)
+                    header = int.from_bytes(stream.read(2), "little")  # its length, in format 1.0
+                    stream.seek(header + self.first[number] * values[:1].nbytes, os.SEEK_CUR)
                     stream.write(values.data)
 
 

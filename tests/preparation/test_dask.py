@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -22,7 +24,7 @@ from components.contracts.dask_variable import VARIABLE
 from components.core.errors import SampleError, StackError, UsageError
 from components.identity import manifest
 from components.ingestion import stage as ingestion
-from components.preparation import partitions, stage
+from components.preparation import column_file, partitions, stage
 from components.preparation.partition_runner import HereRunner
 from components.preprocessing import number_statistics
 from flows.runners import source_archive
@@ -206,3 +208,15 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
 def test_what_workers_import_ahead_is_there() -> None:
     for name in {*prestart.PREPARE, *prestart.SCORE}:  # the server of forks passes over what it cannot import
         assert importlib.util.find_spec(name), name
+
+
+def test_one_thread_reads_columns_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "0.columns"
+    column_file.save(path, {"keys": np.arange(4)})
+    with ThreadPoolExecutor(1) as pool:
+        with column_file.opened(path) as arrays:  # its header may be parsed now
+            other = pool.submit(column_file.ColumnFile(path, [], []).array, "keys")
+            with pytest.raises(TimeoutError):
+                other.result(0.05)
+            assert arrays["keys"].tolist() == [0, 1, 2, 3]
+        assert other.result(10).tolist() == [0, 1, 2, 3]
