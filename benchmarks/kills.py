@@ -19,7 +19,7 @@ import psutil
 
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
-from flows.platform import lifecycle, running, state, supervisor
+from flows.platform import running, stack_status, state, supervisor
 from tests import small_package
 from tests.endtoend.releases import Releases
 from tests.house import House
@@ -106,7 +106,7 @@ def _kill(house: House, part: str) -> float:
     os.kill(pid, signal.SIGKILL)
     time.sleep(0.3)
     while time.monotonic() - begin < PATIENCE_SECONDS:
-        if supervisor.pid(project) and all(row.state == "ready" for row in lifecycle.status(project)):
+        if supervisor.pid(project) and all(row.state == "ready" for row in stack_status.status(project)):
             break
         time.sleep(0.1)
     seconds = time.monotonic() - begin

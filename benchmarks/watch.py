@@ -35,7 +35,7 @@ from components.registry.api import Api
 from components.release import ledger as ledgers
 from components.release.entry import VersionRef
 from components.release.production import Pin, Production
-from flows.platform import connections, lifecycle, ports, programs, state
+from flows.platform import connections, ports, programs, readiness, state
 from flows.platform.state import StackState
 from flows.releases import activity
 from flows.serving_targets.local_target import LocalServingTarget
@@ -130,7 +130,7 @@ def _doing(project: Project, name: str) -> str | None:
 
 def _looks(controller: psutil.Process, project: Project, seconds: int) -> tuple[float, int]:
     """Processor time in a span of time, and how many looks at all models there were."""
-    heartbeat, stamps = lifecycle.controller_heartbeat(project), set()
+    heartbeat, stamps = readiness.controller_heartbeat(project), set()
     begin, end = _spent(controller), time.monotonic() + seconds
     while time.monotonic() < end:
         stamps.add(heartbeat.stat().st_mtime_ns)

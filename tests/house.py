@@ -19,7 +19,7 @@ import yaml
 from components.access.secret import Credentials
 from components.core.project import Project
 from components.registry.api import Api
-from flows.platform import connections, lifecycle
+from flows.platform import connections, stack_status
 
 COMMAND = [sys.executable, "-m", "flows.cli"]
 TRAIN = ("run", "demo", "compare", "try", "tune")  # commands that validate or train
@@ -118,4 +118,4 @@ class House:
 
     def json_of_status(self) -> list[dict[str, Any]]:
         """The `services` of `status --json`, asked for in this process."""
-        return [asdict(row) for row in lifecycle.status(self.project)]
+        return [asdict(row) for row in stack_status.status(self.project)]

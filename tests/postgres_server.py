@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.platform import ports
+from tests.free_ports import free_port
 
 INSTALL = "apt-get install postgresql"
 USER, PASSWORD = "yard", "a-secret-of-the-test"
@@ -76,7 +76,7 @@ class PostgresServer:
 def running() -> Iterator[PostgresServer]:
     """A new server with an empty database, whose user needs a password."""
     folder = Path(tempfile.mkdtemp(prefix="yard-postgres-"))
-    server = PostgresServer(folder, ports.choose(25432, ()))
+    server = PostgresServer(folder, free_port())
     try:
         (folder / "password").write_text(PASSWORD)
         folder.chmod(0o755)

@@ -22,10 +22,10 @@ def open_(name: str, only_link: bool, as_json: bool) -> None:
     The browser gets a cookie; for 30 days the plain URLs work in it, too. The URL of an external server, which
     modelyard.toml names, is printed.
     """
-    from flows.platform import browser, lifecycle
+    from flows.platform import browser, stack_status
 
     project = Project.find()
-    services = {row.name: row for row in lifecycle.status(project)}
+    services = {row.name: row for row in stack_status.status(project)}
     service = services.get(name) or services.get(f"serve-{name}")
     if service is None or service.url is None:
         names = ", ".join(row.name.removeprefix("serve-") for row in services.values() if row.url)

@@ -108,7 +108,7 @@ def _run_flow(
     user: str | None = None,
 ) -> Plan:
     from flows.pipelines import prewarm, stage_placement
-    from flows.platform import lifecycle, server_watch
+    from flows.platform import server_watch, stack_status
 
     os.environ["PREFECT_API_URL"] = prefect_api
     # The terminal shows Modelyard's messages only; Prefect keeps both its own and ours in the log of the run.
@@ -130,7 +130,7 @@ def _run_flow(
             # The traceback consists of Prefect's frames; the error names the cause and the next step.
             raise error.with_traceback(None) from None
         except Exception as error:
-            unreachable = lifecycle.unreachable_servers(project)
+            unreachable = stack_status.unreachable_servers(project)
             if not unreachable:
                 raise
             raise StackError(

@@ -20,12 +20,12 @@ def status(as_json: bool) -> int:
     Exit code 1 unless all servers are ready.
     """
     from flows.cli import table
-    from flows.platform import browser, lifecycle, stack_profile
+    from flows.platform import browser, stack_profile, stack_status
     from flows.releases import status
     from flows.serving_targets import hosts_report
 
     project = Project.find()
-    programs = lifecycle.status(project)
+    programs = stack_status.status(project)
     registry = next((row.url for row in programs if row.name == "mlflow" and row.state == "ready"), None)
     models = status.of_all(project, registry)
     hosts = hosts_report.report(project)

@@ -27,7 +27,7 @@ from components.core.project import Project
 from components.identity import lock_file, remote_artifact_store
 from components.release import ledger as ledgers
 from components.release import ledger_place
-from flows.platform import connections, lifecycle, people_check, ports, stack_profile, state
+from flows.platform import connections, lifecycle, people_check, ports, stack_profile, stack_status, state
 from flows.platform.programs import FIRST_PORT
 
 GIGABYTE = 10**9
@@ -343,7 +343,7 @@ def _ports(project: Project) -> Finding:
 
 
 def _stack(project: Project) -> Finding:
-    rows = lifecycle.status(project)
+    rows = stack_status.status(project)
     summary = ", ".join(f"{row.name} {row.state}" for row in rows)
     if any(row.state == "failed" for row in rows):
         log = next(row.log for row in rows if row.state == "failed")

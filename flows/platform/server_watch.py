@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import periodically
-from flows.platform import lifecycle
+from flows.platform import stack_status
 
 POLL_SECONDS = 3.0
 LOG_PERIOD_SECONDS = 10.0
@@ -34,7 +34,7 @@ def watched(
 
     def poll() -> None:
         now = time.monotonic()
-        unreachable = lifecycle.unreachable_servers(project)
+        unreachable = stack_status.unreachable_servers(project)
         for name in unreachable_since.keys() - set(unreachable):
             del unreachable_since[name]
         for name in unreachable:

@@ -27,7 +27,7 @@ from components.release import ledger as ledgers
 from components.release.decision import Decision, DesiredState, Situation, decide, is_superseded
 from components.release.ledger_database import OwnHold
 from components.release.ledger_store import Hold
-from flows.platform import connections, environment, lifecycle
+from flows.platform import connections, environment, lifecycle, readiness
 from flows.platform.log_upkeep import LogUpkeep
 from flows.releases import activity as activities
 from flows.releases import authority, observation, rollback, telling
@@ -110,7 +110,7 @@ class Controller:
         """One look at every model; none where another machine's controller leads."""
         if self._leads():
             self._look()
-        lifecycle.controller_heartbeat(self.project).touch()
+        readiness.controller_heartbeat(self.project).touch()
 
     def _look(self) -> None:
         self.idle = [worker for worker in self.idle if worker.is_alive()]

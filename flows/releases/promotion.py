@@ -26,7 +26,7 @@ from components.release import ledger as ledgers
 from components.release.decision import ObservedState
 from components.release.ledger import CLOSING, Entry, Role
 from flows.pipelines import bundle_plan, signing, stages
-from flows.platform import lifecycle
+from flows.platform import stack_status
 from flows.platform.programs import log_file
 from flows.releases import activity, observation
 from flows.releases.activity import Activity
@@ -277,7 +277,7 @@ def _ended(entry: Entry, entries: list[Entry], service: ServingTarget, version: 
 
 def _controller_state(project: Project) -> str:
     try:
-        found = {row.name: row for row in lifecycle.status(project)}
+        found = {row.name: row for row in stack_status.status(project)}
     except ModelyardError as error:
         return error.what
     return f"the controller is {found['controller'].state}" if "controller" in found else "there is no controller"

@@ -14,7 +14,7 @@ from components.access import challenge, http_client, project_door
 from components.access.secret import Credentials
 from components.core.errors import SpecError, StackError
 from components.core.project import Project
-from flows.platform import connections, diagnostics, lifecycle, programs, state
+from flows.platform import connections, diagnostics, lifecycle, programs, stack_status, state
 from flows.platform.state import StackState
 
 PREFECT, MLFLOW = "https://prefect.example.org/api", "http://mlflow.example.org:8080"
@@ -120,7 +120,7 @@ def test_an_external_server_that_does_not_answer_is_an_error(project: Project) -
     name(project, "mlflow = 'http://127.0.0.1:9'")
     with pytest.raises(StackError, match=r"the mlflow server that modelyard\.toml names does not answer"):
         lifecycle.up(project, log=lambda _: None)
-    [row] = [row for row in lifecycle.status(project) if row.name == "mlflow"]
+    [row] = [row for row in stack_status.status(project) if row.name == "mlflow"]
     assert (row.state, row.is_own) == ("failed", False)
     [finding] = [row for row in diagnostics.diagnose(project) if row.check == "connections"]
     assert finding.verdict == "fail"

@@ -14,7 +14,7 @@ import pytest
 
 from components.core.project import Project
 from flows.pipelines import schedules
-from flows.platform import connections, lifecycle, orphans, ports, state, supervisor
+from flows.platform import connections, lifecycle, orphans, ports, stack_status, state, supervisor
 from flows.platform.lifecycle import Endpoints
 from flows.platform.state import StackState
 
@@ -73,7 +73,7 @@ def endpoints(project: Project, messages: list[str]) -> Iterator[Endpoints]:
 
 def test_up_again_is_quick_and_changes_nothing(project: Project, endpoints: Endpoints) -> None:
     def processes() -> dict[str, int | None]:
-        return {row.name: row.pid for row in lifecycle.status(project)}
+        return {row.name: row.pid for row in stack_status.status(project)}
 
     before = processes()
     endpoint_seconds, up_seconds = [], []
@@ -87,7 +87,7 @@ def test_up_again_is_quick_and_changes_nothing(project: Project, endpoints: Endp
     assert min(endpoint_seconds) < 0.5
     assert min(up_seconds) < 2.0
     assert processes() == before
-    assert {row.name: row.state for row in lifecycle.status(project)} == dict.fromkeys(
+    assert {row.name: row.state for row in stack_status.status(project)} == dict.fromkeys(
         ("prefect", "mlflow", "runner", "controller", "console"), "ready"
     )
 
@@ -112,11 +112,11 @@ def test_mlflow_keeps_what_it_is_given_over_a_kill_of_both_servers(project: Proj
         made = client.post(f"{api}/mlflow/experiments/create", json={"name": "kept"}).raise_for_status().json()
         artifact = f"{api}/mlflow-artifacts/artifacts/{made['experiment_id']}/note.txt"
         client.put(artifact, content=b"a note").raise_for_status()
-        before = {row.name: row.pid for row in lifecycle.status(project)}
+        before = {row.name: row.pid for row in stack_status.status(project)}
         for name in ("prefect", "mlflow"):
             os.kill(before[name] or 0, signal.SIGKILL)
         assert lifecycle.up(project, log=lambda _: None) == endpoints
-        after = {row.name: row.pid for row in lifecycle.status(project)}
+        after = {row.name: row.pid for row in stack_status.status(project)}
         assert after["prefect"] != before["prefect"]
         assert after["mlflow"] != before["mlflow"]
         assert client.get(artifact).content == b"a note"
@@ -127,7 +127,7 @@ def test_mlflow_keeps_what_it_is_given_over_a_kill_of_both_servers(project: Proj
 def test_down_leaves_no_process_even_if_the_api_is_gone_and_the_runner_hangs(
     project: Project, endpoints: Endpoints
 ) -> None:
-    pids = {row.name: row.pid for row in lifecycle.status(project)}
+    pids = {row.name: row.pid for row in stack_status.status(project)}
     os.kill(pids["runner"] or 0, signal.SIGSTOP)
     os.kill(pids["prefect"] or 0, signal.SIGKILL)
     begin = time.monotonic()

@@ -21,7 +21,7 @@ import pytest
 from components.access import project_door
 from components.core.errors import StackError
 from components.core.project import Project
-from flows.platform import health, lifecycle, orphans, ports, services, state, supervisor
+from flows.platform import health, lifecycle, orphans, ports, readiness, services, stack_status, state, supervisor
 from flows.platform.programs import Program, of_stack
 from flows.platform.state import StackState
 from tests.platform.conftest import start_small
@@ -297,7 +297,7 @@ def test_a_service_is_served_replaced_and_stopped(project: Project) -> None:
     assert (supervisor.processes(project) or {})["serve-digits"].pid == first  # the same: left alone
     assert services.serve(project, "digits", command, {"VERSION": "2"}) == url
     assert (supervisor.processes(project) or {})["serve-digits"].pid != first
-    service = next(row for row in lifecycle.status(project) if row.name == "serve-digits")
+    service = next(row for row in stack_status.status(project) if row.name == "serve-digits")
     assert (service.state, service.url) == ("ready", url)
 
     lifecycle.down(project)
@@ -389,7 +389,7 @@ def small_servers(project: Project, stack_state: StackState) -> tuple[Program, .
         Program(name, [sys.executable, "-c", SERVER, str(stack_state.ports[name]), secret_file(project)])
         for name in ("prefect", "mlflow", "console")
     ]
-    sign = str(lifecycle.controller_heartbeat(project))
+    sign = str(readiness.controller_heartbeat(project))
     controller = Program("controller", [sys.executable, "-c", CONTROLLER, sign])
     return guardian(project), *servers, sleeper("runner"), controller
 
