@@ -235,6 +235,7 @@ def left_behind(target: ServingTarget, decision: int) -> LeftBehind:
         return LeftBehind()
     known_since = _known_since.setdefault((str(project.root), target.name, decision), time.monotonic())
     passed, leases = time.monotonic() - known_since, lease_record.read(project)
+    is_shared = ledger_place.url(project) is not None
     waiting: dict[str, float] = {}
     over, without, present = [], [], []
     for name, one in _may_answer(target, leases).items():
@@ -244,7 +245,12 @@ def left_behind(target: ServingTarget, decision: int) -> LeftBehind:
             present.append(name)
         seconds = leases.get(name, {}).get(target.name)
         if seconds is None:
-            without.append(name)
+            # The controller that led before, on another machine, may have granted it a lease; nothing proves it.
+            may_end = surely_over_after(serving.lease_seconds, serving.lease_over) - passed
+            if is_shared and not isinstance(one, ModelObservation) and may_end > 0:
+                waiting[name] = may_end
+            else:
+                without.append(name)
         elif (left := surely_over_after(seconds, serving.lease_over) - passed) > 0:
             waiting[name] = left
         else:

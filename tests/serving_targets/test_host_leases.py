@@ -13,7 +13,7 @@ from components.contracts import serving_lease
 from components.contracts.serving_lease import Lease
 from components.contracts.serving_spec import ServiceStatus, ServingSpec, SlotStatus, WorkerStatus
 from components.core.project import Project
-from components.release import history
+from components.release import history, ledger_place
 from components.release import ledger as ledgers
 from components.release import production as productions
 from components.release.production import PRODUCTION, Pin, PinnedState, Production
@@ -171,6 +171,17 @@ def test_who_is_left_behind(project: Project, monkeypatch: pytest.MonkeyPatch) -
     settings.write_text(settings.read_text().replace("[hosts.near]", "models = []\n[hosts.near]"))
     observed(monkeypatch, {"far": None, "near": seen()})
     assert left_behind(target_of(project, "digits"), 8).waiting == ("far",), "moved away, and cut off"
+
+
+def test_a_host_whose_lease_another_controller_may_have_granted_is_waited_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = target_of(project, "digits")
+    observed(monkeypatch, {"far": None, "near": seen(decision=7)})
+    monkeypatch.setattr(ledger_place, "url", lambda _: "postgresql://db.example/vision")
+    assert left_behind(target, 7).waiting == ("far",)
+    monkeypatch.setitem(host_leases._known_since, (str(project.root), "digits", 7), -1000.0)
+    assert left_behind(target, 7).facts == {"absent": ["far"], "without_lease": ["far"]}
 
 
 def test_a_rollback_is_served_once_the_lease_of_a_host_that_is_away_is_over(
