@@ -36,6 +36,9 @@ class _ServerUnavailableError(Exception):
     """A failure that a retry may resolve: the server is starting, or its database is locked."""
 
 
+_PROXY = "/api/2.0/mlflow-artifacts/artifacts"
+
+
 class Api:
     """One MLflow server. Use as a context manager; safe to share between threads.
 
@@ -123,13 +126,24 @@ class Api:
         """
         self._send("GET", f"{self._artifacts(artifact_uri)}/{name}", target=target)
 
+    def artifact_bytes(self, artifact_uri: str) -> int:
+        """Total size of the files at an artifact location that the server proxies; 0 where there are none."""
+        root = self._artifacts(artifact_uri).removeprefix(f"{_PROXY}/")
+        total, folders = 0, [root]
+        while folders:
+            folder = folders.pop()
+            found = self._send("GET", _PROXY, params={"path": folder}).json().get("files", [])
+            folders += [f"{folder}/{entry['path']}" for entry in found if entry.get("is_dir")]
+            total += sum(int(entry.get("file_size") or 0) for entry in found if not entry.get("is_dir"))
+        return total
+
     def _artifacts(self, artifact_uri: str) -> str:
         prefix = "mlflow-artifacts:/"
         if not artifact_uri.startswith(prefix):
             raise RegistryError(
                 "artifacts are not proxied by the server", where=self.url, got=artifact_uri, expected=f"{prefix}..."
             )
-        return f"/api/2.0/mlflow-artifacts/artifacts/{artifact_uri.removeprefix(prefix).lstrip('/')}"
+        return f"{_PROXY}/{artifact_uri.removeprefix(prefix).lstrip('/')}"
 
     def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         result: dict[str, Any] = self._send(method, f"/api/2.0/mlflow/{path}", **arguments).json()

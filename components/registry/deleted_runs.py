@@ -11,13 +11,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from components.core.errors import RegistryError
 from components.core.project import Project
 from components.registry import artifact_destination, versions
 from components.registry.api import Api, MissingError
-from components.registry.server import store_of
+from components.registry.server import ARTIFACTS, store_of
 from components.registry.versions import Version
 
 TIMEOUT_SECONDS = 600.0
@@ -33,14 +32,14 @@ class DeletedRun:
     Args:
         ended: time of its end, or else of its start, seconds since 1970.
         needed_by: the registered version that was made by the run; None: there is none.
-        folder: the files of the run in the project's own MLflow.
+        bytes: size of its files.
     """
 
     id: str
     experiment: str
     ended: float
     needed_by: str | None
-    folder: Path
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def find(project: Project, api: Api) -> DeletedRuns:
             experiment=str(info["experiment_id"]),
             ended=int(info.get("end_time") or info.get("start_time") or 0) / 1000,
             needed_by=versions_by_run.get(str(info["run_id"])),
-            folder=project.state / "mlflow" / "artifacts" / str(info["experiment_id"]) / str(info["run_id"]),
+            bytes=_bytes(api, str(info["artifact_uri"])),
         )
         for info in documents
     )
@@ -94,6 +93,11 @@ def find(project: Project, api: Api) -> DeletedRuns:
         runs,
         None if unsafe_version is None else f"what {unsafe_version} rests on was deleted in MLflow: restore it there",
     )
+
+
+def _bytes(api: Api, artifact_uri: str) -> int:
+    """The size of a run's files, wherever MLflow keeps them; 0 of a run whose files only its own client reaches."""
+    return api.artifact_bytes(artifact_uri) if artifact_uri.startswith(ARTIFACTS) else 0
 
 
 def remove(project: Project, api: Api, ids: list[str], environment: Mapping[str, str]) -> None:

@@ -66,7 +66,7 @@ def of_mlflow(deleted: DeletedRuns) -> list[Item]:
             kind="mlflow-run",
             name=run.id,
             path=None,
-            bytes=_size_and_time(run.folder)[0],
+            bytes=run.bytes,
             changed=run.ended,
             held=f"{run.needed_by} rests on it" if run.needed_by else deleted.unsafe,
         )
