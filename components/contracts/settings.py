@@ -264,6 +264,8 @@ ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 
 def _as_tuple(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError(f'expected a list, as ["{value}"]')
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -28,6 +28,8 @@ _known: dict[Path, tuple[tuple[object, ...], LedgerStore | None]] = {}  # by pro
 def store(project: Project) -> LedgerStore:
     """The store of a project's ledgers. Entries in the file move to the server the first time that one is named.
 
+    While `modelyard.toml` is wrong, a process that has read it before goes on with what it said.
+
     Raises:
         SpecError: `modelyard.toml` or an environment variable is wrong.
         StackError: the credentials cannot be read, or the server does not answer when entries are to be moved there.
@@ -41,8 +43,14 @@ def store(project: Project) -> LedgerStore:
     asked = (written, os.environ.get(URL), os.environ.get(CREDENTIALS))
     known = _known.get(project.root)
     if known is None or known[0] != asked:
-        forget(project)
-        known = _known[project.root] = (asked, _named(project))
+        try:
+            found = _named(project)
+        except SpecError:
+            if known is None:
+                raise
+        else:
+            forget(project)
+            known = _known[project.root] = (asked, found)
     named = known[1]
     if named is None:
         return ledger_database.at(path)

@@ -60,7 +60,9 @@ def history(
     if as_json:
         click.echo(json.dumps([entry.model_dump() for entry in entries], indent=2))
         return 0
-    rows = entries if steps else [release.entries[-1] for release in histories.releases(entries)]
+    ends = [] if steps else histories.releases(entries)
+    notes = {end.entries[-1].sequence: promotion.left_out(end.entries) for end in ends}
+    rows = entries if steps else [end.entries[-1] for end in ends]
     table.show(
         ["time", "role", "from", "to", "event", "asked by", ""],
         [
@@ -71,7 +73,11 @@ def history(
                 entry.after.version if entry.after else "-",
                 entry.event,
                 entry.asked_by,
-                promotion.words(entry),
+                "; ".join(
+                    filter(
+                        None, (promotion.words(entry), "" if entry.facts.get("absent") else notes.get(entry.sequence))
+                    )
+                ),
             ]
             for entry in rows
         ],

@@ -29,6 +29,8 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, unit_of: str | None, a
     from flows.serving_targets import hosts_placement, hosts_report
 
     project = Project.find()
+    if haproxy and unit_of is not None:
+        raise UsageError("one file at a time", where="--haproxy and --systemd", next_step="name one of them")
     if unit_of is not None:
         click.echo(_unit(project, unit_of), nl=False)
         return 0
@@ -54,7 +56,7 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, unit_of: str | None, a
     if as_json:
         click.echo(json.dumps([asdict(host) for host in found], indent=2))
     elif not found:
-        click.echo("this machine serves; [hosts.NAME] in modelyard.toml names others: docs/team.md")
+        click.echo("this machine serves; [hosts.NAME] in modelyard.toml names others: docs/hosts.md")
     else:
         rows = [
             [
@@ -63,7 +65,9 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, unit_of: str | None, a
                 one.state if host.models is None or one.model in host.models else f"{one.state}, moved",
                 one.version or "",
                 f"{one.workers}/{one.expected}",
-                " ".join(filter(None, (one.url, one.note))),
+                " ".join(
+                    filter(None, (one.url, f"lease {one.lease_seconds:g} s" if one.lease_seconds else "", one.note))
+                ),
             ]
             for host in found
             for one in host.services

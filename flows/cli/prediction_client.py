@@ -166,7 +166,8 @@ def predict(url: str, request: EncodedRequest) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError) as error:
         raise ServingError("the service failed", where=url, got=f"HTTP {response.status_code}") from error
     kind: type[ModelyardError] = SampleError if response.is_client_error else ServingError
-    where = ": ".join(filter(None, (request.name, reason.get("where"))))
+    about = request.name if response.is_client_error else url
+    where = ": ".join(filter(None, (about, reason.get("where"))))
     raise kind(what, where=where, got=reason.get("got"), expected=reason.get("expected"))
 
 

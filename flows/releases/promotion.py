@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from components.contracts.pipeline import PipelineSpec
 from components.core.errors import (
@@ -198,6 +200,14 @@ def _failed(project: Project, name: str, version: str, found: Activity) -> Servi
         expected="a release that ends",
         next_step=f"mend that: the controller tries again by itself; `modelyard history {name}` tells how it ends",
     )
+
+
+def left_out(entries: Sequence[Entry]) -> str:
+    """The hosts that did not follow a release; empty if all did."""
+    facts: dict[str, Any] = next((entry.facts for entry in reversed(entries) if entry.facts.get("absent")), {})
+    over = set(facts.get("lease_over", ()))
+    names = [f"{name} (its lease is over)" if name in over else name for name in facts.get("absent", ())]
+    return f"without {', '.join(names)}" if names else ""
 
 
 def words(entry: Entry) -> str:

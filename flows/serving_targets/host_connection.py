@@ -78,6 +78,7 @@ class HostConnection:
         self._attempt: threading.Thread | None = None
         self._attempts = self._silent = 0
         self._next_attempt = 0.0
+        self.longest_pause_seconds = LONGEST_PAUSE_SECONDS  # between two attempts to reach it
         self._is_new = True
         self._error: ModelyardError | None = None
         self._observed: tuple[float, HostObservation] | None = None
@@ -283,7 +284,7 @@ class HostConnection:
             if error is None:
                 self._attempts, self._silent = 0, 0
             else:
-                self._next_attempt = time.monotonic() + min(LONGEST_PAUSE_SECONDS, 2.0 ** min(self._attempts, 5))
+                self._next_attempt = time.monotonic() + min(self.longest_pause_seconds, 2.0 ** min(self._attempts, 5))
         if error is not None:
             self._end_process()
 

@@ -27,7 +27,7 @@ from components.release import ledger_place
 from components.release import production as productions
 from components.release.production import PinnedState, Production
 from flows.serving_targets import host_connection, lease_record
-from flows.serving_targets.host_connection import HostConnection
+from flows.serving_targets.host_connection import LONGEST_PAUSE_SECONDS, HostAbsentError, HostConnection
 from flows.serving_targets.host_protocol import Grant, HostObservation, ModelObservation
 from flows.serving_targets.hosts_target import MOST_AT_ONCE, HostsServingTarget
 from flows.serving_targets.lease_record import LeaseRecord
@@ -38,6 +38,7 @@ RENEWED_AFTER = 0.1  # of a lease: a host need not write it each second
 CLOCK_RATE = 0.01  # by which two machines' clocks differ in rate, at most; quartz: 0.0001, NTP's slewing: 0.0005
 MARGIN_SECONDS = 0.5
 BALANCER_SECONDS = 3.0  # for a balancer to see that a host is not ready (components/deployment/haproxy.py)
+RENEWAL_SECONDS = 10.0  # for a host that is back to get a lease again
 NOTHING = PinnedState(sequence=0, production=Production())
 
 
@@ -56,6 +57,7 @@ class LeaseKeeper:
         self._running: dict[str, Future[None]] = {}
         self._problems: dict[str, str] = {}
         self._settings: tuple[HostedSettings, tuple[HostConnection, ...]] = (HostedSettings(), ())
+        self._removed_since: dict[str, float] = {}  # hosts that `modelyard.toml` does not name any more
 
     def renew(self) -> None:
         """Look at every host and renew what is in force there; a host that is still being asked is left out.
@@ -68,10 +70,24 @@ class LeaseKeeper:
         serving, hosts = self._settings
         if serving.lease_seconds is None and self._record.is_empty():
             return
+        self._forget_removed({host.name for host in hosts}, serving)
         for host in hosts:
+            host.longest_pause_seconds = min(max((serving.lease_seconds or 60.0) / 4, 2.0), LONGEST_PAUSE_SECONDS)
             running = self._running.get(host.name)
             if running is None or running.done():
                 self._running[host.name] = self._threads.submit(self._renew, host, serving)
+
+    def _forget_removed(self, named: Collection[str], serving: HostedSettings) -> None:
+        """Forget the leases of hosts that are not named any more once they are surely over: nobody renews them."""
+        for name in self._record.hosts() - set(named):
+            running = self._running.get(name)
+            if running is not None and not running.done():
+                continue
+            since = self._removed_since.setdefault(name, time.monotonic())
+            if time.monotonic() - since > surely_over_after(self._record.longest(name), serving.lease_over):
+                self._record.drop(name)
+        for name in [name for name in self._removed_since if name in named]:
+            del self._removed_since[name]
 
     def forget(self) -> None:
         """Another machine's controller leads: what this one knows is not so any more."""
@@ -86,7 +102,7 @@ class LeaseKeeper:
         try:
             seen = host.observe()
             self._grant(host, seen, serving, self._in_force(seen.models))  # in this order: see above
-        except host_connection.HostAbsentError:
+        except HostAbsentError:
             return
         except (ModelyardError, OSError) as error:
             problem = str(error)
@@ -197,6 +213,7 @@ class LeftBehind:
         over: those whose leases have run out: they answer nobody.
         without_lease: those that are not known to hold a lease: they may answer with the version before for good.
         present: those that answer whoever decides: they can be told.
+        unrenewed: of `waiting`, those that hold the decision, and refuse requests until they have a lease again.
     """
 
     waiting: tuple[str, ...] = ()
@@ -204,6 +221,7 @@ class LeftBehind:
     over: tuple[str, ...] = ()
     without_lease: tuple[str, ...] = ()
     present: tuple[str, ...] = ()
+    unrenewed: tuple[str, ...] = ()
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -214,7 +232,10 @@ class LeftBehind:
 
     def __str__(self) -> str:
         """What is waited for."""
-        named, have = ", ".join(self.waiting), "has" if len(self.waiting) == 1 else "have"
+        behind = [name for name in self.waiting if name not in self.unrenewed]
+        if not behind:
+            return f"{', '.join(self.unrenewed)}: followed, and answers once there is a lease again"
+        named, have = ", ".join(behind), "has" if len(behind) == 1 else "have"
         return f"{named} {have} not followed and may answer with the version before for {self.seconds:.0f} s at most"
 
 
@@ -237,10 +258,16 @@ def left_behind(target: ServingTarget, decision: int) -> LeftBehind:
     passed, leases = time.monotonic() - known_since, lease_record.read(project)
     is_shared = ledger_place.url(project) is not None
     waiting: dict[str, float] = {}
-    over, without, present = [], [], []
+    over, without, present, unrenewed = [], [], [], []
     for name, one in _may_answer(target, leases).items():
         if isinstance(one, ModelObservation):
             if _holds(one, decision):
+                if _refuses(one):
+                    if passed < RENEWAL_SECONDS:
+                        waiting[name] = RENEWAL_SECONDS - passed
+                        unrenewed.append(name)
+                    else:
+                        over.append(name)
                 continue
             present.append(name)
         seconds = leases.get(name, {}).get(target.name)
@@ -255,7 +282,8 @@ def left_behind(target: ServingTarget, decision: int) -> LeftBehind:
             waiting[name] = left
         else:
             over.append(name)
-    return LeftBehind(tuple(waiting), max(waiting.values(), default=0.0), tuple(over), tuple(without), tuple(present))
+    longest = max(waiting.values(), default=0.0)
+    return LeftBehind(tuple(waiting), longest, *map(tuple, (over, without, present, unrenewed)))
 
 
 def surely_over_after(seconds: float, lease_over: str = "refuse") -> float:
@@ -274,12 +302,21 @@ def _holds(one: ModelObservation, decision: int) -> bool:
     )
 
 
+def _refuses(one: ModelObservation) -> bool:
+    """Whether a worker's lease is over: the host answers again once it is renewed."""
+    return one.status is not None and any(worker.lease_is_over for worker in one.status.workers)
+
+
 def _may_answer(
     target: HostsServingTarget, leases: Mapping[str, Mapping[str, float]]
 ) -> dict[str, ModelObservation | ModelyardError]:
-    """The model's hosts, and those from which it was moved and which do not answer."""
+    """The model's hosts, and those from which it was moved, or which were removed, and which do not answer."""
     found = {host.name: one for host, one in target.observations().items()}
-    for host in host_connection.connections(target.local.project):
+    hosts = host_connection.connections(target.local.project)
+    removed = HostAbsentError(f"it is not in {settings.FILE_NAME} any more")
+    named = {host.name for host in hosts}
+    found |= {name: removed for name, models in leases.items() if name not in named and target.name in models}
+    for host in hosts:
         if host.name not in found and target.name in leases.get(host.name, {}):
             try:
                 host.observe()

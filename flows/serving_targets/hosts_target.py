@@ -74,10 +74,10 @@ class HostsServingTarget:
         return next((host.url(one.port) for host, one in self._present().items() if one.port is not None), None)
 
     def ready_url(self) -> str | None:
-        """Where the first host is asked whose workers all have a champion; None if no host is ready."""
+        """Where the first host is asked whose workers all have a champion, and a lease; None if no host is ready."""
         for host, one in self._present().items():
             workers = one.status.workers if one.status is not None else []
-            if one.port is not None and workers and all(worker.champion is not None for worker in workers):
+            if one.port is not None and workers and all(map(_is_ready, workers)):
                 return host.url(one.port)
         return None
 
@@ -429,6 +429,10 @@ def _runs(host: HostConnection, model: str) -> bool:
         return host.observe().models.get(model, ModelObservation()).port is not None
     except ModelyardError:
         return False
+
+
+def _is_ready(worker: WorkerStatus) -> bool:
+    return worker.champion is not None and not worker.lease_is_over
 
 
 def _answers(one: ModelObservation) -> bool:

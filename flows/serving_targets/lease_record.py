@@ -43,6 +43,18 @@ class LeaseRecord:
         """Whether no host is known to hold a lease."""
         return not self._leases
 
+    def hosts(self) -> set[str]:
+        """The hosts that may hold a lease."""
+        return set(self._leases)
+
+    def longest(self, host: str) -> float:
+        """The longest lease that a host may hold for any model."""
+        return max(self._leases.get(host, {}).values(), default=0.0)
+
+    def drop(self, host: str) -> None:
+        """A host holds none any more."""
+        self.put(host, dict.fromkeys(self._leases.get(host, {})))
+
     def get(self, host: str, model: str) -> float | None:
         """The longest lease that a host may hold for a model; None: not known."""
         return self._leases.get(host, {}).get(model)

@@ -12,6 +12,7 @@ import pytest
 from components.contracts import serving_lease
 from components.contracts.serving_lease import Lease
 from components.contracts.serving_spec import ServiceStatus, ServingSpec, SlotStatus, WorkerStatus
+from components.core.errors import SpecError
 from components.core.project import Project
 from components.release import history, ledger_place
 from components.release import ledger as ledgers
@@ -182,6 +183,58 @@ def test_a_host_whose_lease_another_controller_may_have_granted_is_waited_for(
     assert left_behind(target, 7).waiting == ("far",)
     monkeypatch.setitem(host_leases._known_since, (str(project.root), "digits", 7), -1000.0)
     assert left_behind(target, 7).facts == {"absent": ["far"], "without_lease": ["far"]}
+
+
+def test_a_slip_in_the_settings_hides_nothing_that_the_ledger_pins(project: Project) -> None:
+    keeper = LeaseKeeper(project, print)
+    assert keeper._in_force(["digits"]) == {"digits": host_leases.NOTHING}
+    (project.root / "modelyard.toml").write_text("[people]\nenabeld = true\n")
+    assert keeper._in_force(["digits"]) == {"digits": host_leases.NOTHING}
+    ledger_place.forget(project)
+    with pytest.raises(SpecError):  # as in a process that never read it
+        keeper._in_force(["digits"])
+
+
+def test_a_host_that_was_removed_may_answer_until_its_lease_is_over(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [50.0]
+    monkeypatch.setattr(host_leases.time, "monotonic", lambda: now[0])
+    LeaseRecord(project).put("far", {"digits": LEASE})
+    keeper = LeaseKeeper(project, print)
+    monkeypatch.setattr(LeaseKeeper, "_renew", lambda *_: None)
+    settings = project.root / "modelyard.toml"
+    settings.write_text(settings.read_text().replace('[hosts.far]\nfolder = "/srv/far"\n', ""))
+    observed(monkeypatch, {"near": seen()})
+    target = target_of(project, "digits")
+    assert left_behind(target, 7).waiting == ("far",)
+    keeper.renew()
+    now[0] += 61.2
+    assert left_behind(target, 7).facts == {"absent": ["far"], "lease_over": ["far"]}
+    keeper.renew()
+    assert "far" not in str(left_behind(target, 7).facts), "it was removed longer ago than its lease lasts"
+
+
+def test_a_host_that_is_back_is_done_once_it_has_a_lease_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [50.0]
+    monkeypatch.setattr(host_leases.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(host_connection, "FRESH_SECONDS", -1.0)
+    target = target_of(project, "digits")
+    observed(monkeypatch, {"far": seen(over=True), "near": seen()})
+    back = left_behind(target, 7)
+    assert (back.waiting, back.unrenewed, back.present) == (("far",), ("far",), ())
+    assert str(back) == "far: followed, and answers once there is a lease again"
+    assert target.ready_url() == "http://127.0.0.1:3000"
+    assert isinstance(target, HostsServingTarget)
+    assert next(host.name for host in target.hosts) == "far", "the first one is not ready"
+    now[0] += host_leases.RENEWAL_SECONDS
+    assert left_behind(target, 7).facts == {"absent": ["far"], "lease_over": ["far"]}
+    observed(monkeypatch, {"far": seen(), "near": seen()})
+    assert left_behind(target, 7) == LeftBehind()
+    observed(monkeypatch, {"far": seen(over=True), "near": seen(over=True)})
+    assert target.ready_url() is None
 
 
 def test_a_rollback_is_served_once_the_lease_of_a_host_that_is_away_is_over(
