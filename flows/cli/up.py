@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from components.core.project import Project
+
+if TYPE_CHECKING:
+    from flows.platform.lifecycle import Endpoints
 
 PROFILES = ("local", "team")  # as flows.platform.stack_profile has them
 
@@ -16,12 +21,17 @@ PROFILES = ("local", "team")  # as flows.platform.stack_profile has them
     help="What this stack has to be, from now on. team: both servers on PostgreSQL, artifacts in S3, two Prefect API "
     "servers with Redis, MLflow's users; local: whatever modelyard.toml says.",
 )
-def up(profile: str | None) -> None:
+@click.option(
+    "--follow-registry",
+    is_flag=True,
+    help="Let production follow the registry that modelyard.toml names now; else it stays as it is after a change.",
+)
+def up(profile: str | None, follow_registry: bool) -> None:
     """Start Prefect, MLflow, the console and the runner of schedules on this machine; wait until they are ready.
 
     Programs that run already are left unchanged. State and logs are in .modelyard/.
     """
-    from flows.platform import crashed_runs, lifecycle, stack_profile
+    from flows.platform import crashed_runs, followed_registry, lifecycle, stack_profile
     from flows.serving_targets import hosts_placement
 
     project = Project.find()
@@ -31,6 +41,11 @@ def up(profile: str | None) -> None:
         log=lambda line: click.echo(f"  {line}", err=True),
         profile_name=profile,  # type: ignore[arg-type]  # click has checked it
     )
+    if (why := followed_registry.another(project)) is not None:
+        if follow_registry:
+            _follow(project, endpoints)
+        else:
+            click.echo(f"  {why} until `modelyard up {followed_registry.OPTION}`", err=True)
     for run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
         click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)
     click.echo(f"Prefect  {endpoints.prefect_ui}  (in a browser: modelyard open prefect)")
@@ -38,3 +53,16 @@ def up(profile: str | None) -> None:
     if stack_profile.of(project) == "team":
         click.echo("profile  team: PostgreSQL, S3, two Prefect API servers with Redis, MLflow's users")
     click.echo("all models, releases, data and runs in a browser: modelyard open")
+
+
+def _follow(project: Project, endpoints: Endpoints) -> None:
+    from components.registry.api import Api
+    from flows.platform import connections, followed_registry
+    from flows.releases import registry_change
+
+    connections.enter(project)
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
+        for line in registry_change.changes(project, api):
+            click.echo(f"  {line}", err=True)
+    followed_registry.follow(project)
+    click.echo(f"  production follows {followed_registry.place(project)} from now on", err=True)

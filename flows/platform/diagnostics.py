@@ -27,7 +27,16 @@ from components.core.project import Project
 from components.identity import lock_file, remote_artifact_store
 from components.release import ledger as ledgers
 from components.release import ledger_place
-from flows.platform import connections, lifecycle, people_check, ports, stack_profile, stack_status, state
+from flows.platform import (
+    connections,
+    followed_registry,
+    lifecycle,
+    people_check,
+    ports,
+    stack_profile,
+    stack_status,
+    state,
+)
 from flows.platform.programs import FIRST_PORT
 
 GIGABYTE = 10**9
@@ -63,6 +72,7 @@ def diagnose(project: Project, others: Sequence[Callable[[Project], Finding]] = 
         _ledger,
         _artifacts,
         _engines,
+        _registry,
         _ports,
         _stack,
         *others,
@@ -340,6 +350,13 @@ def _ports(project: Project) -> Finding:
         return Finding("ports", "ok", ", ".join(f"{name} {port}" for name, port in expected.items()) + " are free")
     holders = "; ".join(f"{port} ({name}) is held by {ports.holder(port)}" for name, port in taken.items())
     return Finding("ports", "warn", holders, "`modelyard up` takes other ports; or end that process first")
+
+
+def _registry(project: Project) -> Finding:
+    why = followed_registry.another(project)
+    if why is None:
+        return Finding("registry", "ok", f"production follows {followed_registry.place(project)}")
+    return Finding("registry", "warn", why, f"`modelyard up {followed_registry.OPTION}` lets production follow it")
 
 
 def _stack(project: Project) -> Finding:

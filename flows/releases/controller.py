@@ -27,7 +27,7 @@ from components.release import ledger as ledgers
 from components.release.decision import Decision, DesiredState, Situation, decide, is_superseded
 from components.release.ledger_database import OwnHold
 from components.release.ledger_store import Hold
-from flows.platform import connections, environment, lifecycle, readiness
+from flows.platform import connections, environment, followed_registry, lifecycle, readiness
 from flows.platform.log_upkeep import LogUpkeep
 from flows.releases import activity as activities
 from flows.releases import authority, observation, rollback, telling
@@ -105,6 +105,7 @@ class Controller:
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "step"))
     upkeep: LogUpkeep | None = None
     is_leading: bool = False
+    not_followed: str | None = None  # why the registry that is named now is not followed
 
     def reconcile_all(self) -> None:
         """One look at every model; none where another machine's controller leads."""
@@ -116,11 +117,15 @@ class Controller:
         self.idle = [worker for worker in self.idle if worker.is_alive()]
         if not self.idle and not any(memory.worker for memory in self.models.values()):
             self.idle.append(WorkerProcess())
-        aliases = self.registry.aliases()
-        if aliases is None:
+        aliases, self.not_followed = self.registry.aliases(), followed_registry.another(self.project)
+        if self.not_followed is not None:
+            aliases = None
+            self._log("registry", f"{self.not_followed} until `modelyard up {followed_registry.OPTION}`")
+        elif aliases is None:
             why = self.registry.error()
             self._log("registry", f"the registry does not answer ({why}); what is pinned goes on")
         else:
+            followed_registry.follow(self.project)
             self._log("registry", "the registry answers")
         heads = self._heads()
         for name in sorted(path.stem for path in self.project.pipelines.glob("*.yaml")):
@@ -196,7 +201,11 @@ class Controller:
             memory.at_rest = seen if url is None else None
             self._write(name, "idle", "")
         elif decision.step == "wait":
-            reason = decision.reason if desired is not None else f"{decision.reason} ({self.registry.error()})"
+            reason = (
+                decision.reason
+                if desired is not None
+                else f"{decision.reason} ({self.not_followed or self.registry.error()})"
+            )
             self._write(name, "waiting", reason)
         elif self._is_coming_up(situation, decision, memory, now):
             self._write(name, "waiting", "the service is starting")

@@ -28,7 +28,7 @@ from components.release import ledger as ledgers
 from components.release.decision import ObservedState
 from components.release.ledger import CLOSING, Entry, Role
 from flows.pipelines import bundle_plan, signing, stages
-from flows.platform import stack_status
+from flows.platform import followed_registry, stack_status
 from flows.platform.programs import log_file
 from flows.releases import activity, observation
 from flows.releases.activity import Activity
@@ -47,9 +47,10 @@ def promote(project: Project, api: Api, name: str, version: str, role: Role, how
         NotFoundError: there is no such version.
         UsageError: a challenger is asked for that is the champion; NotFoundError: where there is no champion.
         GateRefused: a gate said no; the alias names again what serves.
-        StackError: nobody takes it up.
+        StackError: nobody takes it up, or production follows another registry.
         ServingError: the release failed `MOST_FAILURES` times.
     """
+    followed_registry.require(project)
     with announced("the registry", say):
         find_version(api, name, version)
         champion = find_version(api, name, None) if role == "challenger" else None
