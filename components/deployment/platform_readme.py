@@ -24,7 +24,7 @@ echo "modelyard:$(openssl rand -hex 24)" > secrets/prefect-login
 echo "admin:$(openssl rand -hex 24)" > secrets/mlflow-login
 chmod 0444 secrets/*
 printf 'PROJECT=%s\\nPROJECT_USER=%s\\n' /path/to/the/project "$(id -u):$(id -g)" > .env
-cp modelyard.toml /path/to/the/project/modelyard.toml
+cat modelyard.toml >> /path/to/the/project/modelyard.toml  # where it has [connections] already: merge the lines
 docker compose up --detach --build --wait
 docker compose exec modelyard modelyard run digits
 docker compose exec modelyard modelyard promote digits 1

@@ -14,16 +14,17 @@ README = """# The platform on a server with systemd
 
 `modelyard.target` runs two API servers of Prefect on one socket, Prefect's background services, MLflow with its own
 users, and Modelyard's runner, controller, console and model services for one project. PostgreSQL, Redis and the S3
-store are yours: `platform.env` names them. systemd 250 or later, Python 3.11; as root:
+store are yours: `/etc/modelyard/platform.env` names them; edit it there. systemd 250 or later, Python 3.11; as root:
 
 ```sh
 install -D -m 0644 modelyard-platform.conf /etc/sysusers.d/modelyard-platform.conf && systemd-sysusers
 git clone REPOSITORY /opt/modelyard/platform && make -C /opt/modelyard/platform install
 /opt/modelyard/platform/.venv/bin/pip install boto3 s3fs
-git clone REPOSITORY /srv/modelyard && install -m 0644 modelyard.toml /srv/modelyard/modelyard.toml
+git clone REPOSITORY /srv/modelyard
+cat modelyard.toml >> /srv/modelyard/modelyard.toml  # where it has [connections] already: merge the lines
 chown -R modelyard: /srv/modelyard
 install -D -m 0755 -t /opt/modelyard/bin bin/*
-install -D -m 0644 platform.env /etc/modelyard/platform.env
+test -e /etc/modelyard/platform.env || install -D -m 0644 platform.env /etc/modelyard/platform.env
 install -d -m 0700 /etc/modelyard/secrets
 for name in postgres-password redis-password s3-access-key s3-secret-key mlflow-session-key; do
   openssl rand -hex 24 > /etc/modelyard/secrets/$name

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from components.registry.people import Right
 
 SHORTEST = 12  # characters of a password, as MLflow asks
+LONGEST_NAME = 64
 RIGHTS = ("look", "train", "promote", "approve")
 
 _MODEL = click.option("--model", metavar="NAME", help="On this model alone; without it, on every model.")
@@ -164,9 +165,12 @@ def _known(api: Api, name: str) -> None:
 def _refuse_own_names(name: str) -> None:
     from components.access import service_account
 
-    if service_account.is_name(name) or ":" in name or name.strip() != name:
+    # Others are not the same bytes to all that read a login (RFC 7617), or not kept by MLflow.
+    is_plain = 0 < len(name) <= LONGEST_NAME and name.isascii() and name.isprintable() and name.strip() == name
+    if service_account.is_name(name) or ":" in name or not is_plain:
         raise UsageError(
-            "this can be no name of a person", got=name, expected="no colon, and not modelyard-12345678",
+            "this can be no name of a person", got=name[:80],
+            expected=f"1 to {LONGEST_NAME} characters of ASCII, no colon, and not modelyard-12345678",
             next_step="choose another name",
         )  # fmt: skip
 

@@ -20,7 +20,7 @@ def status(as_json: bool) -> int:
     Exit code 1 unless all servers are ready.
     """
     from flows.cli import table
-    from flows.platform import browser, stack_profile, stack_status
+    from flows.platform import browser, followed_registry, stack_profile, stack_status
     from flows.releases import status
     from flows.serving_targets import hosts_report
 
@@ -36,6 +36,8 @@ def status(as_json: bool) -> int:
         }
         if stack_profile.of(project) is not None:
             document["profile"] = stack_profile.of(project)
+        if (why := followed_registry.another(project)) is not None:
+            document["registry"] = why
         if hosts:
             document["hosts"] = [asdict(host) for host in hosts]
         click.echo(json.dumps(document, indent=2))
@@ -75,6 +77,8 @@ def status(as_json: bool) -> int:
                     for row in models
                 ],
             )
+        if (why := followed_registry.another(project)) is not None:
+            click.echo(f"{why} until `modelyard up {followed_registry.OPTION}`", err=True)
         for host in hosts:
             click.echo(f"host {host.name}: {host.problem or 'answers'}")
     return 0 if all(row.state == "ready" for row in programs) else 1

@@ -66,8 +66,9 @@ def up(
             or `modelyard.toml` does not name all that the profile needs.
     """
     connections.require_external_servers(project)
+    reach = profile_name is not None or supervisor.processes(project) is None  # a server that serves is not asked again
     profile_name = profile_name or stack_profile.of(project)
-    stack_profile.require(project, profile_name, reach=supervisor.processes(project) is None)
+    stack_profile.require(project, profile_name, reach=reach)
     servers = dict.fromkeys((*prefect_names(project), *connections.own_servers(project)))
     awaited = (*servers, *((*ALWAYS, CONSOLE) if runner else ()))
     for attempt in range(1, ATTEMPTS + 1):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -66,6 +66,26 @@ def disable_flow_hooks() -> None:
     setattr(process, function, _flow_without_hooks)
 
 
+def release_slots_of_removed_deployments() -> None:
+    """Let the worker take other runs after one whose deployment was removed: Prefect keeps its slot taken for good.
+
+    Raises:
+        AttributeError: this version of Prefect has no such function, so the slot must be released in another way.
+    """
+    from prefect.workers.base import BaseWorker
+
+    cancel = BaseWorker._mark_flow_run_as_cancelled
+
+    async def cancel_and_release(
+        worker: BaseWorker[Any, Any, Any], flow_run: FlowRun, state_updates: dict[str, Any] | None = None
+    ) -> None:
+        await cancel(worker, flow_run, state_updates)
+        if "no longer exists" in str((state_updates or {}).get("message")):
+            worker._release_limit_slot(flow_run.id)
+
+    BaseWorker._mark_flow_run_as_cancelled = cancel_and_release  # type: ignore[method-assign, assignment]
+
+
 async def _flow_without_hooks(_flow_run: FlowRun) -> Flow[[], None]:
     from prefect import flow
 
@@ -92,6 +112,7 @@ def main() -> None:
                     sys.exit(1)
                 time.sleep(1)
     disable_flow_hooks()
+    release_slots_of_removed_deployments()
     from prefect.cli import app
 
     pool = connections.shared_name(project)
