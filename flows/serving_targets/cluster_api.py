@@ -31,6 +31,8 @@ COLLECTIONS = {
     "InferenceService": ("/apis/serving.kserve.io/v1beta1", "inferenceservices"),
     "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
 }
+# Of a collection that is not there: of a group that has other kinds, of a group that has none.
+UNKNOWN_KIND = ("could not find the requested resource", "404 page not found")
 Document = dict[str, Any]
 
 
@@ -165,14 +167,14 @@ class ClusterApi:
             return ConflictError("the object was changed meanwhile", where=where, got=said)
         if answer.status in (429,) or answer.status >= 500:
             return ClusterAbsentError("the cluster does not answer as it should", where=where, got=said)
-        if answer.status in (401, 403):
+        if answer.status in (401, 403) and not _is_by_admission(said):
             return ServingError(
                 "the cluster does not allow this to Modelyard",
                 where=where,
                 got=said,
                 next_step="give the account the rights that docs/kubernetes.md names",
             )
-        if answer.status == 404 and "could not find the requested resource" in said:
+        if answer.status == 404 and any(words in said for words in UNKNOWN_KIND):
             return ServingError(
                 "the cluster knows no objects of this kind",
                 where=where,
@@ -239,9 +241,18 @@ def connect(settings: KubernetesSettings) -> ClusterApi:
     return ClusterApi(client.ApiClient(configuration), settings.namespace)
 
 
+def _is_by_admission(said: str) -> bool:
+    """Whether a 403 comes from admission (a quota, a policy, a webhook), which asks after the account's rights.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
+    """
+    is_by_plugin = "is forbidden: " in said and 'is forbidden: User "' not in said
+    return is_by_plugin or "denied the request" in said
+
+
 def _message(content: bytes) -> str:
     """What the API server says; its errors are objects of kind Status."""
     try:
         return str(json.loads(content)["message"])[:500]
     except (ValueError, KeyError, TypeError):
-        return content[:300].decode(errors="replace")
+        return content[:300].decode(errors="replace").strip()

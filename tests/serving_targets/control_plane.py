@@ -124,9 +124,7 @@ class ControlPlane:
         Raises:
             httpx.HTTPError: the API server does not answer, or not yet.
         """
-        headers = {"authorization": f"Bearer {ADMIN}", "content-type": media}
-        content = None if body is None else json.dumps(body)
-        answer = self._client.request(method, self.url + path, headers=headers, content=content)
+        answer = self._send(method, path, body, media)
         if answer.status_code == 404:
             return None
         if answer.status_code >= 500:
@@ -134,6 +132,16 @@ class ControlPlane:
         assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         found: dict[str, Any] = answer.json()
         return found
+
+    def refusal(self, method: str, path: str, body: Any) -> tuple[int, str]:
+        """The code and the message that answer a request of the administrator."""
+        answer = self._send(method, path, body, "application/json")
+        return answer.status_code, str(answer.json().get("message", ""))
+
+    def _send(self, method: str, path: str, body: Any, media: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {ADMIN}", "content-type": media}
+        content = None if body is None else json.dumps(body)
+        return self._client.request(method, self.url + path, headers=headers, content=content)
 
     def version(self) -> tuple[int, int]:
         """Of the API server."""

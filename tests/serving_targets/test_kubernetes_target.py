@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import kubernetes_validate
@@ -327,6 +329,37 @@ def test_a_cluster_that_cannot_be_reached_is_absent(tmp_path: Path, monkeypatch:
     (tmp_path / "modelyard.toml").write_text("[kubernetes]\nnamespace = 'far'\n")
     with pytest.raises(ClusterAbsentError, match="does not answer"):
         target_of(Project(tmp_path), "sample").status()
+
+
+MODELYARD = "system:serviceaccount:models:modelyard"
+ABSENT = "knows no objects of this kind"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "what"),
+    [
+        (403, f'secrets "a" is forbidden: User "{MODELYARD}" cannot delete resource "secrets"', "does not allow this"),
+        (403, 'deployments.apps "a" is forbidden: exceeded quota: small, requested: count/deployments=1', "refuses"),
+        (403, 'pods "a" is forbidden: violates PodSecurity "restricted:latest": privileged', "refuses"),
+        (403, 'admission webhook "rules.example.com" denied the request: no', "refuses"),
+        (401, "Unauthorized", "does not allow this"),
+        (422, "the POST operation against Deployment could not be completed", "refuses"),
+        (404, "the server could not find the requested resource", ABSENT),
+        (404, "404 page not found\n", ABSENT),
+        (404, 'namespaces "models" not found', "refuses"),
+    ],
+)
+def test_what_an_api_server_refuses_is_told_by_who_refused_it(
+    status: int, said: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the words of API servers of Kubernetes 1.20 and 1.36, which tell of an unknown path in plain text."""
+    content = said if said.startswith("404") else json.dumps({"kind": "Status", "message": said})
+    client = SimpleNamespace(configuration=SimpleNamespace(host="https://cluster.example"))
+    api = cluster_api.ClusterApi(client, "models")
+    monkeypatch.setattr(api, "_send", lambda *_: cluster_api.Response(status, {}, content.encode()))
+    with pytest.raises(ServingError, match=f"^the cluster.*{what}") as refused:
+        api.list("Deployment", {})
+    assert said.strip() in str(refused.value)
 
 
 @pytest.mark.parametrize(
