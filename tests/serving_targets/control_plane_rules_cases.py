@@ -65,7 +65,8 @@ def test_a_change_with_a_field_that_the_server_does_not_know_is_refused(site: Si
 def _evict(site: Site, pod: str) -> int:
     version = "policy/v1" if site.cluster.minor >= 22 else "policy/v1beta1"
     eviction = {"apiVersion": version, "kind": "Eviction", "metadata": {"name": pod, "namespace": "models"}}
-    return site.cluster.plane.refusal("POST", f"{NAMESPACE}/pods/{pod}/eviction", eviction)[0]
+    code, _ = site.cluster.plane.refusal("POST", f"{NAMESPACE}/pods/{pod}/eviction", eviction)
+    return int(code)
 
 
 def _pods(site: Site, version: str) -> list[str]:
