@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,6 +18,8 @@ from components.contracts.kubernetes_settings import KubernetesSettings
 from components.core.errors import ServingError, StackError, UsageError
 
 TIMEOUT_SECONDS = 10.0
+THROTTLED_ATTEMPTS = 4  # more, for a request that the API server puts off, as the clients of Kubernetes do
+LONGEST_PAUSE_SECONDS = 2.0
 MERGE = "application/merge-patch+json"
 STRICT = {"fieldValidation": "Strict"}  # a field that the API server does not know is refused, not dropped
 # Path of the collection of each kind, below a namespace: https://kubernetes.io/docs/reference/kubernetes-api/
@@ -146,13 +149,19 @@ class ClusterApi:
         """One request of JSON.
 
         Raises:
-            ClusterAbsentError: the API server does not answer, or fails.
+            ClusterAbsentError: the API server does not answer, or fails, or puts it off several times (HTTP 429).
             ConflictError: HTTP 409.
             ServingError: it refuses.
         """
         content = json.dumps(document).encode() if document is not None else None
         target = f"{path}?{urlencode(query)}" if query else path
-        answer = self._send(method, target, {"Content-Type": media}, content, TIMEOUT_SECONDS)
+        headers = {"Content-Type": media}
+        answer = self._send(method, target, headers, content, TIMEOUT_SECONDS)
+        for _ in range(THROTTLED_ATTEMPTS):
+            if answer.status != 429:
+                break
+            time.sleep(_retry_seconds(answer))
+            answer = self._send(method, target, headers, content, TIMEOUT_SECONDS)
         if answer.status == 404 and missing_ok:
             return None
         if answer.status < 300:
@@ -239,6 +248,16 @@ def connect(settings: KubernetesSettings) -> ClusterApi:
             next_step="`kubectl config get-contexts` lists the contexts; [kubernetes] context names one",
         ) from error
     return ClusterApi(client.ApiClient(configuration), settings.namespace)
+
+
+def _retry_seconds(answer: Response) -> float:
+    """When a request that was put off, and not carried out, may be sent again.
+
+    An API server does so under load, and after a start while it reads what is stored.
+    https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
+    """
+    said = answer.headers.get("retry-after", "")
+    return min(float(said) if said.isdigit() else 1.0, LONGEST_PAUSE_SECONDS)
 
 
 def _is_by_admission(said: str) -> bool:

@@ -13,6 +13,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -141,7 +142,11 @@ class ControlPlane:
     def _send(self, method: str, path: str, body: Any, media: str) -> httpx.Response:
         headers = {"authorization": f"Bearer {ADMIN}", "content-type": media}
         content = None if body is None else json.dumps(body)
-        return self._client.request(method, self.url + path, headers=headers, content=content)
+        while True:
+            answer = self._client.request(method, self.url + path, headers=headers, content=content)
+            if "is (re)initializing" not in answer.text:
+                return answer
+            time.sleep(float(answer.headers.get("retry-after", 1)))
 
     def version(self) -> tuple[int, int]:
         """Of the API server."""

@@ -19,6 +19,7 @@ from components.release.production import Production
 from flows.serving_targets import cluster_report
 from tests.serving_targets import custom_resources
 from tests.serving_targets.cluster_site import Site, serves, status_of
+from tests.serving_targets.nodes import ROUTES
 from tests.serving_targets.real_cluster import role
 from tests.waiting import eventually
 
@@ -29,6 +30,7 @@ FIVE = f"sample-{'5' * 12}"
 
 
 def test_a_version_is_served_again(site: Site) -> None:
+    site.cluster.plane.admin("DELETE", f"{ROUTES}/sample")  # of a case with a Gateway
     site.configure("max_replicas = 4\n")
     site.target.apply(Production(champion=site.pin("4")), site.next())
     site.target.start(site.bundles["4"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -360,6 +361,26 @@ def test_what_an_api_server_refuses_is_told_by_who_refused_it(
     with pytest.raises(ServingError, match=f"^the cluster.*{what}") as refused:
         api.list("Deployment", {})
     assert said.strip() in str(refused.value)
+
+
+@pytest.mark.parametrize(("put_off", "is_answered"), [(4, True), (5, False)])
+def test_a_request_that_the_api_server_puts_off_is_sent_again(
+    put_off: int, is_answered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"kind": "Status", "message": "storage is (re)initializing", "code": 429}  # as 1.36 says after a start
+    late = cluster_api.Response(429, {"retry-after": "1"}, json.dumps(said).encode())
+    answers = [late] * put_off + [cluster_api.Response(200, {}, b'{"items": [{}]}')]
+    pauses: list[float] = []
+    client = SimpleNamespace(configuration=SimpleNamespace(host="https://cluster.example"))
+    api = cluster_api.ClusterApi(client, "models")
+    monkeypatch.setattr(api, "_send", lambda *_: answers.pop(0))
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    if is_answered:
+        assert api.list("HTTPRoute", {}) == [{}]
+    else:
+        with pytest.raises(ClusterAbsentError, match="does not answer as it should"):
+            api.list("HTTPRoute", {})
+    assert pauses == [1.0] * 4
 
 
 @pytest.mark.parametrize(
