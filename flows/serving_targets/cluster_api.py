@@ -16,10 +16,10 @@ from urllib.parse import quote, urlencode
 
 from components.contracts.kubernetes_settings import KubernetesSettings
 from components.core.errors import ServingError, StackError, UsageError
+from flows.serving_targets import cluster_refusal
 
 TIMEOUT_SECONDS = 10.0
-THROTTLED_ATTEMPTS = 4  # more, for a request that the API server puts off, as the clients of Kubernetes do
-LONGEST_PAUSE_SECONDS = 2.0
+MORE_ATTEMPTS = 4  # for a request that the API server puts off, as the clients of Kubernetes do
 MERGE = "application/merge-patch+json"
 STRICT = {"fieldValidation": "Strict"}  # a field that the API server does not know is refused, not dropped
 # Path of the collection of each kind, below a namespace: https://kubernetes.io/docs/reference/kubernetes-api/
@@ -34,8 +34,6 @@ COLLECTIONS = {
     "InferenceService": ("/apis/serving.kserve.io/v1beta1", "inferenceservices"),
     "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
 }
-# Of a collection that is not there: of a group that has other kinds, of a group that has none.
-UNKNOWN_KIND = ("could not find the requested resource", "404 page not found")
 Document = dict[str, Any]
 
 
@@ -155,13 +153,10 @@ class ClusterApi:
         """
         content = json.dumps(document).encode() if document is not None else None
         target = f"{path}?{urlencode(query)}" if query else path
-        headers = {"Content-Type": media}
-        answer = self._send(method, target, headers, content, TIMEOUT_SECONDS)
-        for _ in range(THROTTLED_ATTEMPTS):
-            if answer.status != 429:
-                break
-            time.sleep(_retry_seconds(answer))
-            answer = self._send(method, target, headers, content, TIMEOUT_SECONDS)
+        answer = self._patiently(method, target, media, content)
+        if cluster_refusal.is_of_rights(answer.status, cluster_refusal.message(answer.content)):
+            self._refuse_start()
+            answer = self._patiently(method, target, media, content)  # it may have become ready in between
         if answer.status == 404 and missing_ok:
             return None
         if answer.status < 300:
@@ -169,21 +164,47 @@ class ClusterApi:
             return found
         raise self._refusal(method, path, answer)
 
+    def _patiently(self, method: str, path: str, media: str, content: bytes | None) -> Response:
+        """One request, sent again where the API server puts it off."""
+        headers = {"Content-Type": media}
+        answer = self._send(method, path, headers, content, TIMEOUT_SECONDS)
+        for _ in range(MORE_ATTEMPTS):
+            if answer.status != 429:
+                break
+            time.sleep(cluster_refusal.pause_seconds(answer.headers.get("retry-after", "")))
+            answer = self._send(method, path, headers, content, TIMEOUT_SECONDS)
+        return answer
+
+    def _refuse_start(self) -> None:
+        """An API server answers before it has read its accounts and roles, and forbids everything until then.
+
+        Raises:
+            ClusterAbsentError: it does not say of itself that it is ready.
+        """
+        answer = self._send("GET", "/readyz", {}, None, TIMEOUT_SECONDS)
+        if answer.status >= 500:
+            raise ClusterAbsentError(
+                "the API server of the cluster is not ready",
+                where=self.place,
+                got=cluster_refusal.failed_checks(answer.content),
+                next_step="`kubectl get --raw '/readyz?verbose'` says more",
+            )
+
     def _refusal(self, method: str, path: str, answer: Response) -> ServingError | StackError:
-        said = _message(answer.content)
+        said = cluster_refusal.message(answer.content)
         where = f"{method} {self._client.configuration.host}{path}"
         if answer.status == 409:
             return ConflictError("the object was changed meanwhile", where=where, got=said)
         if answer.status in (429,) or answer.status >= 500:
             return ClusterAbsentError("the cluster does not answer as it should", where=where, got=said)
-        if answer.status in (401, 403) and not _is_by_admission(said):
+        if cluster_refusal.is_of_rights(answer.status, said):
             return ServingError(
                 "the cluster does not allow this to Modelyard",
                 where=where,
                 got=said,
                 next_step="give the account the rights that docs/kubernetes.md names",
             )
-        if answer.status == 404 and any(words in said for words in UNKNOWN_KIND):
+        if cluster_refusal.is_of_unknown_kind(answer.status, said):
             return ServingError(
                 "the cluster knows no objects of this kind",
                 where=where,
@@ -248,30 +269,3 @@ def connect(settings: KubernetesSettings) -> ClusterApi:
             next_step="`kubectl config get-contexts` lists the contexts; [kubernetes] context names one",
         ) from error
     return ClusterApi(client.ApiClient(configuration), settings.namespace)
-
-
-def _retry_seconds(answer: Response) -> float:
-    """When a request that was put off, and not carried out, may be sent again.
-
-    An API server does so under load, and after a start while it reads what is stored.
-    https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
-    """
-    said = answer.headers.get("retry-after", "")
-    return min(float(said) if said.isdigit() else 1.0, LONGEST_PAUSE_SECONDS)
-
-
-def _is_by_admission(said: str) -> bool:
-    """Whether a 403 comes from admission (a quota, a policy, a webhook), which asks after the account's rights.
-
-    https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
-    """
-    is_by_plugin = "is forbidden: " in said and 'is forbidden: User "' not in said
-    return is_by_plugin or "denied the request" in said
-
-
-def _message(content: bytes) -> str:
-    """What the API server says; its errors are objects of kind Status."""
-    try:
-        return str(json.loads(content)["message"])[:500]
-    except (ValueError, KeyError, TypeError):
-        return content[:300].decode(errors="replace").strip()

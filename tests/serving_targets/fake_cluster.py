@@ -482,6 +482,8 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
             proxied = re.fullmatch(r".*/pods/([^/:]+):(\d+)/proxy(/.*)", unquote(self.path))
             if cluster.away:
                 self._send(503, {"content-type": "text/plain"}, b"apiserver is away")
+            elif self.path == "/readyz":
+                self._send(200, {"content-type": "text/plain"}, b"ok")
             elif self.headers.get("authorization") != f"Bearer {TOKEN}":
                 self._send(401, {}, b'{"kind": "Status", "message": "Unauthorized"}')
             elif proxied and ("GET", "Pod/proxy") not in cluster.forbidden:

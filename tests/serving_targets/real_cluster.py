@@ -66,7 +66,9 @@ class RealCluster:
         """What Modelyard has asked since the last call: verb and object."""
         found = []
         for event in self.plane.requests(USER):
-            about = event["objectRef"]
+            about = event.get("objectRef")
+            if about is None:  # whether the API server is ready
+                continue
             resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
             named = f"{resource}/{about.get('name', '')}"
             said = event.get("annotations") or {}
