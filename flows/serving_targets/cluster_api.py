@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,8 +16,10 @@ from urllib.parse import quote, urlencode
 
 from components.contracts.kubernetes_settings import KubernetesSettings
 from components.core.errors import ServingError, StackError, UsageError
+from flows.serving_targets import cluster_refusal
 
 TIMEOUT_SECONDS = 10.0
+MORE_ATTEMPTS = 4  # for a request that the API server puts off, as the clients of Kubernetes do
 MERGE = "application/merge-patch+json"
 STRICT = {"fieldValidation": "Strict"}  # a field that the API server does not know is refused, not dropped
 # Path of the collection of each kind, below a namespace: https://kubernetes.io/docs/reference/kubernetes-api/
@@ -144,13 +147,16 @@ class ClusterApi:
         """One request of JSON.
 
         Raises:
-            ClusterAbsentError: the API server does not answer, or fails.
+            ClusterAbsentError: the API server does not answer, or fails, or puts it off several times (HTTP 429).
             ConflictError: HTTP 409.
             ServingError: it refuses.
         """
         content = json.dumps(document).encode() if document is not None else None
         target = f"{path}?{urlencode(query)}" if query else path
-        answer = self._send(method, target, {"Content-Type": media}, content, TIMEOUT_SECONDS)
+        answer = self._patiently(method, target, media, content)
+        if cluster_refusal.is_of_rights(answer.status, cluster_refusal.message(answer.content)):
+            self._refuse_start()
+            answer = self._patiently(method, target, media, content)  # it may have become ready in between
         if answer.status == 404 and missing_ok:
             return None
         if answer.status < 300:
@@ -158,21 +164,47 @@ class ClusterApi:
             return found
         raise self._refusal(method, path, answer)
 
+    def _patiently(self, method: str, path: str, media: str, content: bytes | None) -> Response:
+        """One request, sent again where the API server puts it off."""
+        headers = {"Content-Type": media}
+        answer = self._send(method, path, headers, content, TIMEOUT_SECONDS)
+        for _ in range(MORE_ATTEMPTS):
+            if answer.status != 429:
+                break
+            time.sleep(cluster_refusal.pause_seconds(answer.headers.get("retry-after", "")))
+            answer = self._send(method, path, headers, content, TIMEOUT_SECONDS)
+        return answer
+
+    def _refuse_start(self) -> None:
+        """An API server answers before it has read its accounts and roles, and forbids everything until then.
+
+        Raises:
+            ClusterAbsentError: it does not say of itself that it is ready.
+        """
+        answer = self._send("GET", "/readyz", {}, None, TIMEOUT_SECONDS)
+        if answer.status >= 500:
+            raise ClusterAbsentError(
+                "the API server of the cluster is not ready",
+                where=self.place,
+                got=cluster_refusal.failed_checks(answer.content),
+                next_step="`kubectl get --raw '/readyz?verbose'` says more",
+            )
+
     def _refusal(self, method: str, path: str, answer: Response) -> ServingError | StackError:
-        said = _message(answer.content)
+        said = cluster_refusal.message(answer.content)
         where = f"{method} {self._client.configuration.host}{path}"
         if answer.status == 409:
             return ConflictError("the object was changed meanwhile", where=where, got=said)
         if answer.status in (429,) or answer.status >= 500:
             return ClusterAbsentError("the cluster does not answer as it should", where=where, got=said)
-        if answer.status in (401, 403):
+        if cluster_refusal.is_of_rights(answer.status, said):
             return ServingError(
                 "the cluster does not allow this to Modelyard",
                 where=where,
                 got=said,
                 next_step="give the account the rights that docs/kubernetes.md names",
             )
-        if answer.status == 404 and "could not find the requested resource" in said:
+        if cluster_refusal.is_of_unknown_kind(answer.status, said):
             return ServingError(
                 "the cluster knows no objects of this kind",
                 where=where,
@@ -237,11 +269,3 @@ def connect(settings: KubernetesSettings) -> ClusterApi:
             next_step="`kubectl config get-contexts` lists the contexts; [kubernetes] context names one",
         ) from error
     return ClusterApi(client.ApiClient(configuration), settings.namespace)
-
-
-def _message(content: bytes) -> str:
-    """What the API server says; its errors are objects of kind Status."""
-    try:
-        return str(json.loads(content)["message"])[:500]
-    except (ValueError, KeyError, TypeError):
-        return content[:300].decode(errors="replace")

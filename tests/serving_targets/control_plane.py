@@ -13,6 +13,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -124,9 +125,7 @@ class ControlPlane:
         Raises:
             httpx.HTTPError: the API server does not answer, or not yet.
         """
-        headers = {"authorization": f"Bearer {ADMIN}", "content-type": media}
-        content = None if body is None else json.dumps(body)
-        answer = self._client.request(method, self.url + path, headers=headers, content=content)
+        answer = self._send(method, path, body, media)
         if answer.status_code == 404:
             return None
         if answer.status_code >= 500:
@@ -134,6 +133,20 @@ class ControlPlane:
         assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         found: dict[str, Any] = answer.json()
         return found
+
+    def refusal(self, method: str, path: str, body: Any) -> tuple[int, str]:
+        """The code and the message that answer a request of the administrator."""
+        answer = self._send(method, path, body, "application/json")
+        return answer.status_code, str(answer.json().get("message", ""))
+
+    def _send(self, method: str, path: str, body: Any, media: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {ADMIN}", "content-type": media}
+        content = None if body is None else json.dumps(body)
+        while True:
+            answer = self._client.request(method, self.url + path, headers=headers, content=content)
+            if "is (re)initializing" not in answer.text:
+                return answer
+            time.sleep(float(answer.headers.get("retry-after", 1)))
 
     def version(self) -> tuple[int, int]:
         """Of the API server."""

@@ -1,26 +1,21 @@
 """A model served by the objects of a real control plane: API server, scheduler and controllers of Kubernetes.
 
-`test_control_plane.py` runs these cases in order, in a network namespace of their own. Modelyard acts as a service
-account with the Role of docs/kubernetes.md; each of its requests is in the audit log of the API server.
+`test_control_plane.py` runs these cases in order, in a network namespace of their own, and then those of
+`control_plane_rules_cases.py`. The fixture `site` is that of `real_cluster.py`.
 """
 
 from __future__ import annotations
 
 import http
 import signal
-import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from components.access import api_keys, project_door
 from components.contracts.serving_spec import ChallengerLimits, OvertakenError, RolloutPolicy
@@ -32,108 +27,10 @@ from flows.serving_targets import cluster_api, cluster_report, kubernetes_target
 from flows.serving_targets.cluster_api import ClusterAbsentError, ConflictError
 from flows.serving_targets.cluster_observation import is_ready
 from tests.endtoend.cluster_release import release_and_go_back
-from tests.serving_targets import custom_resources, older_api
-from tests.serving_targets.cluster_site import ROOT, Site, clients, prepare, serves, status_of, use_kubeconfig
-from tests.serving_targets.control_plane import ControlPlane
-from tests.serving_targets.nodes import ROUTES, Nodes
+from tests.serving_targets.cluster_site import Site, clients, serves, status_of
 from tests.waiting import eventually
 
-USER = "system:serviceaccount:models:modelyard"
-RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/models"
-ACCOUNT = "/api/v1/namespaces/models/serviceaccounts"
 LIMITS = ChallengerLimits(max_error_rate=0.5, max_latency_ratio=1000.0, min_requests=10_000)
-Used = set[tuple[str, str, str]]  # API group, resource, verb
-
-
-@dataclass
-class RealCluster:
-    """A control plane with nodes."""
-
-    plane: ControlPlane
-    nodes: Nodes
-    minor: int
-    used: Used
-    refused: set[tuple[str, str]]
-
-    def ask(self, model: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
-        """A client's request through the model's route, else its Service."""
-        route = self.plane.admin("GET", f"{ROUTES}/{model}")
-        if route is not None:
-            return self.nodes.ask_route(route, path, headers, body)
-        return self.nodes.ask_service(model, path, headers, body)
-
-    def found(self, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The objects with these labels."""
-        chosen = ",".join(f"{name}={value}" for name, value in labels.items())
-        found = self.plane.admin("GET", f"{older_api.collection(kind, self.minor)}?labelSelector={chosen}") or {}
-        items: list[dict[str, Any]] = found["items"]
-        return items
-
-    def requests(self) -> list[tuple[str, str]]:
-        """What Modelyard has asked since the last call: verb and object."""
-        found = []
-        for event in self.plane.requests(USER):
-            about, code = event["objectRef"], event["responseStatus"]["code"]
-            resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
-            named = f"{resource}/{about.get('name', '')}"
-            if code == http.HTTPStatus.FORBIDDEN:
-                self.refused.add((event["verb"], named))
-            else:
-                self.used.add((about.get("apiGroup", ""), resource, event["verb"]))
-            found.append((event["verb"], named))
-        return found
-
-    def changes(self) -> list[tuple[str, str]]:
-        """What Modelyard has changed since the last call, but the noting of decisions on Deployments."""
-        changed = [(verb, about) for verb, about in self.requests() if verb in ("create", "patch", "delete")]
-        return [(verb, about) for verb, about in changed if not about.startswith(("deployments/", "pods/proxy"))]
-
-
-def role() -> dict[str, Any]:
-    """The Role of the docs."""
-    text = (ROOT / "docs" / "kubernetes.md").read_text()
-    found: dict[str, Any] = yaml.safe_load(text.partition("## Rights")[2].partition("```text\n")[2].partition("```")[0])
-    return found
-
-
-def account(plane: ControlPlane) -> str:
-    """Make the namespace, and the account of Modelyard with its Role; returns a token of it."""
-    plane.admin("POST", "/api/v1/namespaces", {"metadata": {"name": "models"}})
-    plane.admin("POST", ACCOUNT, {"metadata": {"name": "modelyard"}})
-    plane.admin("POST", f"{RBAC}/roles", role())
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "modelyard"}
-    subject = {"kind": "ServiceAccount", "name": "modelyard", "namespace": "models"}
-    binding = {"metadata": {"name": "modelyard"}, "roleRef": reference, "subjects": [subject]}
-    plane.admin("POST", f"{RBAC}/rolebindings", binding)
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}}
-    found = plane.admin("POST", f"{ACCOUNT}/modelyard/token", request) or {}
-    return str(found["status"]["token"])
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    base = tmp_path_factory.mktemp("site")
-    project, bundles, packages, images = prepare(base)
-    with (
-        pytest.MonkeyPatch.context() as monkeypatch,
-        tempfile.TemporaryDirectory(prefix="pods-", dir="/tmp") as pods,
-        tempfile.TemporaryDirectory(prefix="plane-", dir="/tmp") as folder,
-        ControlPlane(Path(folder)).running() as plane,
-        ExitStack() as processes,
-    ):
-        _, minor = plane.version()
-        print(f"Kubernetes 1.{minor}: {older_api.changes(minor) or 'as Modelyard writes it'}")
-        custom_resources.define(plane)
-        url = processes.enter_context(older_api.proxy(plane, minor))
-        use_kubeconfig(monkeypatch, plane.kubeconfig(base / "kubeconfig", account(plane), url))
-        slices = older_api.collection("EndpointSlice", minor)
-        with Nodes(plane, Path(pods), images, slices).running() as nodes:
-            found = Site(project, RealCluster(plane, nodes, minor, set(), set()), bundles, packages)
-            found.configure("max_replicas = 4\n")
-            yield found
-            found.target.api._client.rest_client.pool_manager.clear()
-        assert not nodes.problems, nodes.problems
-    cluster_api.connect.cache_clear()
 
 
 def test_the_first_version_is_staged_proven_and_switched_to(site: Site) -> None:
@@ -195,9 +92,14 @@ def test_the_controllers_hold_the_budget_and_the_autoscaler_for_ours(site: Site)
         return bool((status.get("currentHealthy"), status.get("disruptionsAllowed")) == (2, 1))
 
     eventually(guarded, "the budget counts two healthy pods, and lets one be disrupted", seconds=30)
-    [scaler] = [one for one in site.cluster.found("HorizontalPodAutoscaler", {}) if "4" * 12 in one["metadata"]["name"]]
-    conditions = {one["type"]: one["status"] for one in scaler.get("status", {}).get("conditions") or []}
-    assert conditions.get("AbleToScale") == "True", scaler
+
+    def is_followed() -> bool:
+        scalers = site.cluster.found("HorizontalPodAutoscaler", {})
+        [scaler] = [one for one in scalers if "4" * 12 in one["metadata"]["name"]]
+        conditions = {one["type"]: one["status"] for one in scaler.get("status", {}).get("conditions") or []}
+        return conditions.get("AbleToScale") == "True"
+
+    eventually(is_followed, "the autoscaler has found its Deployment", seconds=60)
 
 
 def test_an_older_decision_changes_nothing(site: Site) -> None:
@@ -307,22 +209,6 @@ def test_what_cannot_be_pulled_never_gets_a_request_and_the_status_says_why(site
     assert ObservedState.of(status_of(site)).unloadable is None
 
 
-def test_an_api_server_that_is_away_changes_nothing_for_clients(site: Site) -> None:
-    site.cluster.requests()
-    pods = sorted(site.cluster.nodes.processes.values(), key=lambda one: one[1])
-    site.cluster.plane.stop_api_server()
-    with pytest.raises(ClusterAbsentError):
-        site.target.status()
-    assert httpx.get(f"http://{pods[0][1]}:{PORT}/readyz", trust_env=False).status_code == http.HTTPStatus.OK
-    starter = threading.Thread(target=site.cluster.plane.start_api_server)
-    starter.start()
-    try:
-        site.target.wait(serves("4"), "serve version 4", timeout_seconds=60)
-    finally:
-        starter.join()
-    assert site.target.is_applied(Production(champion=site.pin("4")))
-
-
 def test_api_keys_reach_the_cluster(site: Site) -> None:
     production = Production(champion=site.pin("4"))
     api_keys.add(project_door.api_keys_file(site.project, "sample"), "somebody", "predict")
@@ -358,6 +244,25 @@ def test_a_version_that_is_switched_to_has_as_many_pods_as_the_one_under_load(
     assert not site.target.is_applied(production)
     site.target.apply(production, site.decision)
     assert site.target.is_applied(production)
+
+
+def test_an_api_server_that_is_away_changes_nothing_for_clients(site: Site) -> None:
+    """Late, as the garbage collector takes a Deployment made anew while its watch is down for the one before."""
+    site.target.apply(Production(champion=site.pin("4"), previous=site.pin("5")), site.next())
+    site.target.wait(serves("4"), "serve version 4")
+    site.cluster.requests()
+    pods = sorted(site.cluster.nodes.processes.values(), key=lambda one: one[1])
+    site.cluster.plane.stop_api_server()
+    with pytest.raises(ClusterAbsentError):
+        site.target.status()
+    assert httpx.get(f"http://{pods[0][1]}:{PORT}/readyz", trust_env=False).status_code == http.HTTPStatus.OK
+    starter = threading.Thread(target=site.cluster.plane.start_api_server)
+    starter.start()
+    try:
+        site.target.wait(serves("4"), "serve version 4", timeout_seconds=60)
+    finally:
+        starter.join()
+    assert site.target.is_applied(Production(champion=site.pin("4"), previous=site.pin("5")))
 
 
 def test_a_service_that_is_stopped_leaves_no_pod(site: Site) -> None:
@@ -426,16 +331,3 @@ def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(s
 def test_the_commands_release_versions_and_go_back(site: Site, tmp_path: Path) -> None:
     settings = "[kubernetes]\nnamespace = 'models'\nready_seconds = 90\n"
     release_and_go_back(tmp_path, settings, site.cluster.nodes.images, site.cluster.ask)
-
-
-def test_the_role_of_the_docs_is_enough_and_no_more(site: Site) -> None:
-    site.cluster.requests()
-    assert site.cluster.refused == {("delete", "secrets/odd")}
-    allowed = {
-        (group, resource, verb)
-        for rule in role()["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-    assert site.cluster.used == allowed

@@ -40,6 +40,19 @@ def define(plane: ControlPlane) -> None:
         eventually(partial(plane.admin, "GET", place), f"the API server has {plural}")
 
 
+def withdraw(plane: ControlPlane, name: str) -> None:
+    """Remove a definition, and wait until the API server has no such objects any more."""
+    plural, _, group = name.partition(".")
+    plane.admin("DELETE", f"{PATH}/{name}")
+    eventually(lambda: plane.admin("GET", f"{PATH}/{name}") is None, f"{name} is not defined")
+
+    def is_unknown() -> bool:
+        found = plane.admin("GET", f"/apis/{group}")
+        return found is None or plural not in str(found)
+
+    eventually(is_unknown, f"the API server has no {plural}")
+
+
 def _structural(schema: Any) -> Any:
     """As a definition has it: unknown fields are dropped or refused by the server itself, `const` is not known."""
     if not isinstance(schema, dict):

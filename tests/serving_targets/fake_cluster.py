@@ -174,7 +174,7 @@ class FakeCluster:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
         kind, name = KINDS[match["plural"]], match["name"]
         if kind in self.undefined:
-            raise Refusal(404, "NotFound", "the server could not find the requested resource")
+            raise Refusal(404, "", "404 page not found")
         if (method, kind) in self.forbidden:
             raise Refusal(403, "Forbidden", f'{match["plural"]} is forbidden: User "fake" cannot {method}')
         with self.lock:
@@ -482,6 +482,8 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
             proxied = re.fullmatch(r".*/pods/([^/:]+):(\d+)/proxy(/.*)", unquote(self.path))
             if cluster.away:
                 self._send(503, {"content-type": "text/plain"}, b"apiserver is away")
+            elif self.path == "/readyz":
+                self._send(200, {"content-type": "text/plain"}, b"ok")
             elif self.headers.get("authorization") != f"Bearer {TOKEN}":
                 self._send(401, {}, b'{"kind": "Status", "message": "Unauthorized"}')
             elif proxied and ("GET", "Pod/proxy") not in cluster.forbidden:
@@ -491,12 +493,15 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
                 self._api(body)
 
         def _api(self, body: bytes) -> None:
+            media = "application/json"
             try:
                 found, code = cluster.request(self.command, self.path, json.loads(body) if body else None), 200
             except Refusal as refusal:
                 found = {"kind": "Status", "reason": refusal.reason, "message": str(refusal), "code": refusal.code}
                 code = refusal.code
-            self._send(code, {"content-type": "application/json"}, json.dumps(found).encode())
+                media = "application/json" if refusal.reason else "text/plain"  # of a path that nothing serves
+            content = json.dumps(found) if media == "application/json" else f"{found['message']}\n"
+            self._send(code, {"content-type": media}, content.encode())
 
         def _send(self, code: int, headers: Mapping[str, str], content: bytes) -> None:
             self.send_response(code)

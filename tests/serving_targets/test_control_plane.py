@@ -13,7 +13,8 @@ pytest.importorskip("kubernetes", reason="the client of Kubernetes is not instal
 from tests.serving_targets import control_plane
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = "tests/serving_targets/control_plane_cases.py"
+CASES = [f"tests/serving_targets/{name}.py" for name in ("control_plane_cases", "control_plane_rules_cases")]
+PLUGIN = ["-p", "tests.serving_targets.real_cluster"]
 
 
 @pytest.mark.long
@@ -22,5 +23,7 @@ def test_releases_by_a_real_control_plane() -> None:
     if problem is not None:
         pytest.skip(f"{problem}: docs/kubernetes.md says how to get them")
     words = [sys.executable, "-m", "tests.serving_targets.control_plane", sys.executable, "-m", "pytest"]
-    done = subprocess.run([*words, "-n0", "-x", CASES], cwd=ROOT, capture_output=True, text=True, timeout=1500)
+    done = subprocess.run(
+        [*words, "-n0", "-x", *PLUGIN, *CASES], cwd=ROOT, capture_output=True, text=True, timeout=1500
+    )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import kubernetes_validate
@@ -327,6 +330,86 @@ def test_a_cluster_that_cannot_be_reached_is_absent(tmp_path: Path, monkeypatch:
     (tmp_path / "modelyard.toml").write_text("[kubernetes]\nnamespace = 'far'\n")
     with pytest.raises(ClusterAbsentError, match="does not answer"):
         target_of(Project(tmp_path), "sample").status()
+
+
+MODELYARD = "system:serviceaccount:models:modelyard"
+ABSENT = "knows no objects of this kind"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "what"),
+    [
+        (403, f'secrets "a" is forbidden: User "{MODELYARD}" cannot delete resource "secrets"', "does not allow this"),
+        (403, 'deployments.apps "a" is forbidden: exceeded quota: small, requested: count/deployments=1', "refuses"),
+        (403, 'pods "a" is forbidden: violates PodSecurity "restricted:latest": privileged', "refuses"),
+        (403, 'admission webhook "rules.example.com" denied the request: no', "refuses"),
+        (401, "Unauthorized", "does not allow this"),
+        (422, "the POST operation against Deployment could not be completed", "refuses"),
+        (404, "the server could not find the requested resource", ABSENT),
+        (404, "404 page not found\n", ABSENT),
+        (404, 'namespaces "models" not found', "refuses"),
+    ],
+)
+def test_what_an_api_server_refuses_is_told_by_who_refused_it(
+    status: int, said: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the words of API servers of Kubernetes 1.20 and 1.36, which tell of an unknown path in plain text."""
+    content = said if said.startswith("404") else json.dumps({"kind": "Status", "message": said})
+    api, _ = _api(monkeypatch, [])
+    monkeypatch.setattr(api, "_send", lambda *_: cluster_api.Response(status, {}, content.encode()))
+    with pytest.raises(ServingError, match=f"^the cluster.*{what}") as refused:
+        api.list("Deployment", {})
+    assert said.strip() in str(refused.value)
+
+
+def _api(monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, str]]) -> tuple[cluster_api.ClusterApi, list[str]]:
+    """An API that gets these answers, and the paths for which it asks."""
+    asked: list[str] = []
+
+    def send(_: str, path: str, *__: Any) -> cluster_api.Response:
+        asked.append(path)
+        status, said = answers[len(asked) - 1]
+        content = said if status in (200, 500) else json.dumps({"kind": "Status", "message": said, "code": status})
+        return cluster_api.Response(status, {"retry-after": "1"} if status == 429 else {}, content.encode())
+
+    client = SimpleNamespace(configuration=SimpleNamespace(host="https://cluster.example"))
+    api = cluster_api.ClusterApi(client, "models")
+    monkeypatch.setattr(api, "_send", send)
+    return api, asked
+
+
+LATE = (429, "storage is (re)initializing")  # as an API server of 1.36 says after a start
+DENIED = (403, f'services is forbidden: User "{MODELYARD}" cannot list resource "services"')
+NOT_READY = (500, "[+]ping ok\n[-]informer-sync failed: reason withheld\nreadyz check failed\n")
+FOUND = (200, '{"items": [{}]}')
+
+
+@pytest.mark.parametrize(("put_off", "is_answered"), [(4, True), (5, False)])
+def test_a_request_that_the_api_server_puts_off_is_sent_again(
+    put_off: int, is_answered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    api, _ = _api(monkeypatch, [LATE] * put_off + [FOUND])
+    if is_answered:
+        assert api.list("Service", {}) == [{}]
+    else:
+        with pytest.raises(ClusterAbsentError, match="does not answer as it should"):
+            api.list("Service", {})
+    assert pauses == [1.0] * 4
+
+
+def test_an_api_server_that_starts_and_knows_no_rights_yet_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    api, asked = _api(monkeypatch, [DENIED, NOT_READY])
+    with pytest.raises(ClusterAbsentError, match="is not ready") as absent:
+        api.list("Service", {})
+    assert "\n  got:      [-]informer-sync failed: reason withheld\n" in str(absent.value)
+    assert asked[1] == "/readyz"
+    api, _ = _api(monkeypatch, [DENIED, (200, "ok"), FOUND])  # it has become ready between the two
+    assert api.list("Service", {}) == [{}]
+    api, _ = _api(monkeypatch, [DENIED, (200, "ok"), DENIED])
+    with pytest.raises(ServingError, match="does not allow"):
+        api.list("Service", {})
 
 
 @pytest.mark.parametrize(
