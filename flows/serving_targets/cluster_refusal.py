@@ -9,6 +9,7 @@ import http
 import json
 
 LONGEST_PAUSE_SECONDS = 2.0
+HEAD_CHARACTERS, TAIL_CHARACTERS = 200, 400  # of a message: the object comes first, what is wrong with it last
 # Of a collection that is not there: of a group that has other kinds, of a group that has none.
 UNKNOWN_KIND = ("could not find the requested resource", "404 page not found")
 
@@ -16,9 +17,12 @@ UNKNOWN_KIND = ("could not find the requested resource", "404 page not found")
 def message(content: bytes) -> str:
     """What the API server says; its errors are objects of kind Status, but for a path that nothing serves."""
     try:
-        return str(json.loads(content)["message"])[:500]
+        said = str(json.loads(content)["message"])
     except (ValueError, KeyError, TypeError):
-        return content[:300].decode(errors="replace").strip()
+        said = content.decode(errors="replace").strip()
+    if len(said) <= HEAD_CHARACTERS + TAIL_CHARACTERS:
+        return said
+    return f"{said[:HEAD_CHARACTERS]} ... {said[-TAIL_CHARACTERS:]}"
 
 
 def failed_checks(content: bytes) -> str:

@@ -41,12 +41,17 @@ def test_a_version_is_served_again(site: Site) -> None:
 def test_pods_were_admitted_by_the_restricted_standard(site: Site) -> None:
     if site.cluster.minor < STRICT_SINCE:
         pytest.skip("the API server knows no pod security standards")
-    container = {"name": "a", "image": "registry.example/a", "securityContext": {"privileged": True}}
-    pod = {"metadata": {"name": "privileged"}, "spec": {"containers": [container]}}
+    pod = _free("free")["spec"]["template"]
     code, said = site.cluster.plane.refusal("POST", f"{NAMESPACE}/pods", pod)
     assert (code, "restricted:latest" in said) == (http.HTTPStatus.FORBIDDEN, True), said
     site.cluster.requests()
     assert site.cluster.disapproved == []
+    site.target.api.create(_free("free"))
+    site.target.api.delete("Deployment", "free")
+    site.cluster.requests()
+    [said] = site.cluster.disapproved
+    assert "would violate PodSecurity" in said
+    site.cluster.disapproved.clear()
 
 
 def test_a_change_with_a_field_that_the_server_does_not_know_is_refused(site: Site) -> None:
@@ -121,30 +126,26 @@ def test_what_a_policy_of_the_cluster_refuses_is_said_in_its_words(site: Site) -
         spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [validation]}
         plane.admin("POST", f"{ADMISSION}/validatingadmissionpolicies", {"metadata": {"name": name}, "spec": spec})
     _bind(site, "digests")
-    container = {"name": "a", "image": "registry.example/a:latest"}
-    tagged = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "tagged"},
-        "spec": {
-            "selector": {"matchLabels": {"a": "b"}},
-            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}},
-        },
-    }
     dry = "/apis/apps/v1/namespaces/models/deployments?dryRun=All"
-    eventually(lambda: "only digests run here" in plane.refusal("POST", dry, tagged)[1], "the policy is in force")
+    eventually(
+        lambda: "only digests run here" in plane.refusal("POST", dry, _free("tagged"))[1], "the policy is in force"
+    )
     site.target.apply(Production(champion=four), site.decision, staged=five)  # images by digest pass
     assert FIVE in site.running()
     site.target.apply(Production(champion=four), site.next())
+    plane.admin("DELETE", f"{ADMISSION}/validatingadmissionpolicybindings/digests")
     _bind(site, "fours")
-    eventually(lambda: "only fours run here" in plane.refusal("POST", dry, tagged)[1], "the policy is in force")
+    eventually(
+        lambda: "only fours run here" in plane.refusal("POST", dry, _free("tagged"))[1], "the policy is in force"
+    )
     with pytest.raises(ServingError, match="only fours run here") as refused:
         site.target.apply(Production(champion=four), site.next(), staged=five)
     assert "the cluster refuses" in str(refused.value)
     assert (site.predict(), FIVE in site.running()) == ("4", False)
-    for name in ("digests", "fours"):
-        plane.admin("DELETE", f"{ADMISSION}/validatingadmissionpolicybindings/{name}")
-        plane.admin("DELETE", f"{ADMISSION}/validatingadmissionpolicies/{name}")
+    plane.admin("DELETE", f"{ADMISSION}/validatingadmissionpolicybindings/fours")
+    eventually(
+        lambda: plane.refusal("POST", dry, _free("tagged"))[0] == http.HTTPStatus.CREATED, "no policy is in force"
+    )
 
 
 def test_pods_that_are_not_ready_do_not_hold_up_a_drain(site: Site) -> None:
@@ -183,6 +184,18 @@ def test_the_role_of_the_docs_is_enough_and_no_more(site: Site) -> None:
     }
     assert site.cluster.used == allowed
     assert site.cluster.minor < STRICT_SINCE or site.cluster.disapproved == []
+
+
+def _free(name: str) -> dict[str, Any]:
+    """A Deployment of another image than by digest, whose pods keep to no standard."""
+    pod = {"containers": [{"name": "a", "image": "registry.example/a:latest"}]}
+    template = {"metadata": {"name": name, "labels": {"app": name}}, "spec": pod}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": name}}, "template": template},
+    }
 
 
 @contextmanager

@@ -333,6 +333,7 @@ def test_a_cluster_that_cannot_be_reached_is_absent(tmp_path: Path, monkeypatch:
 
 
 MODELYARD = "system:serviceaccount:models:modelyard"
+STRICT = ' "" is invalid: patch: Invalid value: "{{{}}}": strict decoding error: unknown field "spec.selectors"'
 ABSENT = "knows no objects of this kind"
 
 
@@ -344,7 +345,7 @@ ABSENT = "knows no objects of this kind"
         (403, 'pods "a" is forbidden: violates PodSecurity "restricted:latest": privileged', "refuses"),
         (403, 'admission webhook "rules.example.com" denied the request: no', "refuses"),
         (401, "Unauthorized", "does not allow this"),
-        (422, "the POST operation against Deployment could not be completed", "refuses"),
+        (422, STRICT.format(""), "refuses"),
         (404, "the server could not find the requested resource", ABSENT),
         (404, "404 page not found\n", ABSENT),
         (404, 'namespaces "models" not found', "refuses"),
@@ -376,6 +377,16 @@ def _api(monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, str]]) -> tup
     api = cluster_api.ClusterApi(client, "models")
     monkeypatch.setattr(api, "_send", send)
     return api, asked
+
+
+def test_a_refusal_that_quotes_the_whole_object_still_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API server answers a patch with an unknown field so, when it is to be strict."""
+    api, _ = _api(monkeypatch, [(422, STRICT.format("m" * 5000))])
+    with pytest.raises(ServingError, match="the cluster refuses") as refused:
+        api.list("Service", {})
+    said = str(refused.value)
+    assert 'unknown field "spec.selectors"' in said
+    assert len(said) < 1000
 
 
 LATE = (429, "storage is (re)initializing")  # as an API server of 1.36 says after a start
