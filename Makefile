@@ -3,9 +3,9 @@
 PYTHON ?= python3.11
 BIN    := .venv/bin
 STAMP  := .venv/.installed
-# Six workers share the tests out, since much of a test is waiting for a server; those that need one another's server
+# Five workers share the tests out, since much of a test is waiting for a server; those that need one another's server
 # or files stay with one of them.
-SHARED_OUT = --numprocesses 6
+SHARED_OUT = --numprocesses 5
 # uv does not read pip's find-links folder (where a CPU torch may lie) by itself; the environment or pip's file names it.
 LINKS   = $${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null || true)}
 # GPU=1 and GPU=0 choose torch's build with CUDA or the one for CPUs; unset, `make install` looks for an NVIDIA GPU.

@@ -61,7 +61,7 @@ def test_partitions_and_statistics_from_files_change_nothing(
         assert prepared(tmp_path) == whole
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = dataset(tmp_path, monkeypatch, LABELLED, rows=5000)
     here = prepared(tmp_path)
@@ -104,7 +104,7 @@ def test_ctrl_c_ends_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert not list(staging.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_existing_scheduler_gets_our_code_and_reports_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,7 @@ def on_dask(bundle: Path, path: Path, out: Path, code: Path | None = None, **clu
     return request(bundle, path, out, cluster=document)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_worker_is_replaced_and_ctrl_c_keeps_what_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,7 +63,7 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_keeps_what_is_done(
     assert content(out) == content(tmp_path / "whole")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_workers_of_an_existing_scheduler_write_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -317,7 +317,7 @@ def _is_away(name: str) -> Callable[[HostConnection], HostObservation]:
     return observed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_at_boot_a_service_comes_back_only_under_a_lease_and_answers_when_it_is_renewed(hosts: Hosts) -> None:
     folders = {name: Project(folder) for name, folder in hosts.folders.items()}
     port = {host.name: one.port for host, one in hosts.target._present().items()}["one"]

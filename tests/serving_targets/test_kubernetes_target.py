@@ -159,7 +159,7 @@ def test_a_later_decision_that_comes_between_reading_and_writing_wins(
     assert target.is_applied(production)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_pod_that_is_killed_is_missing_until_it_is_back(site: Site) -> None:
     [pod, _] = site.cluster.found("Pod", {"modelyard.bundle": "4" * 12})
     site.cluster.kill(pod["metadata"]["name"])
