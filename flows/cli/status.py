@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import click
@@ -28,6 +28,8 @@ def status(as_json: bool) -> int:
     programs = stack_status.status(project)
     registry = next((row.url for row in programs if row.name == "mlflow" and row.state == "ready"), None)
     models = status.of_all(project, registry)
+    if (not_followed := followed_registry.another(project)) is not None:
+        models = [replace(row, state="stays as it is: another registry is named") for row in models]
     hosts = hosts_report.report(project)
     if as_json:
         document: dict[str, object] = {
@@ -36,8 +38,8 @@ def status(as_json: bool) -> int:
         }
         if stack_profile.of(project) is not None:
             document["profile"] = stack_profile.of(project)
-        if (why := followed_registry.another(project)) is not None:
-            document["registry"] = why
+        if not_followed is not None:
+            document["registry"] = not_followed
         if hosts:
             document["hosts"] = [asdict(host) for host in hosts]
         click.echo(json.dumps(document, indent=2))
@@ -77,8 +79,8 @@ def status(as_json: bool) -> int:
                     for row in models
                 ],
             )
-        if (why := followed_registry.another(project)) is not None:
-            click.echo(f"{why} until `modelyard up {followed_registry.OPTION}`", err=True)
+        if not_followed is not None:
+            click.echo(f"{not_followed} until `modelyard up {followed_registry.OPTION}`", err=True)
         for host in hosts:
             click.echo(f"host {host.name}: {host.problem or 'answers'}")
     return 0 if all(row.state == "ready" for row in programs) else 1
