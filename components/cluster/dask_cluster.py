@@ -334,7 +334,8 @@ class DaskCluster:
             return
         self._looked_at, known = now, self._known_workers()
         if gone := self._threads.keys() - known.keys():
-            print(f"{len(gone)} Dask workers ended; their tasks are repeated", file=sys.stderr, flush=True)
+            ended = "a Dask worker ended: its" if len(gone) == 1 else f"{len(gone)} Dask workers ended: their"
+            print(f"{ended} tasks are repeated", file=sys.stderr, flush=True)
         self._threads = known
         if known:
             self._alone_since = None

@@ -85,7 +85,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
         _workers_at_work(process, staging)[0].kill()
         _, said = process.communicate(timeout=100)
         assert process.returncode == 0, said
-        assert "their tasks are repeated" in said
+        assert "a Dask worker ended: its tasks are repeated" in said
         assert contents(staging / "prepared") == here
 
 

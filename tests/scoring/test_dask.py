@@ -51,7 +51,7 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_keeps_what_is_done(
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130, said
-    assert "their tasks are repeated" in said
+    assert "a Dask worker ended: its tasks are repeated" in said
     assert "are kept" in said
     assert "Traceback" not in said
     until = time.monotonic() + 30
