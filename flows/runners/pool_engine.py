@@ -20,6 +20,8 @@ OPEN = ("SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "PAUSED")
 # A job touches a file every few seconds. Without it for so long, as seen from here, its worker or machine is gone:
 # Prefect itself leaves such a run RUNNING for good. A network file system may show a time a minute late.
 ALIVE_SECONDS = 180.0
+# A worker that is killed after it has taken a run, and before it has started it, leaves it PENDING for good.
+TAKEN_SECONDS = 600.0
 
 
 class PoolEngine:
@@ -33,6 +35,7 @@ class PoolEngine:
     def __init__(self, spec: PoolSpec, client: PrefectClient, log: Log) -> None:
         self._spec, self._client, self._log = spec, client, log
         self._signs: dict[str, tuple[object, float]] = {}  # of life, and when they were first seen
+        self._taken: dict[str, float] = {}  # when a run that a worker has taken, and not started, was first seen
 
     @property
     def label(self) -> str:
@@ -92,6 +95,13 @@ class PoolEngine:
             self._signs.pop(job, None)  # it may wait for long before it runs again
         elif not self._is_alive(job, folder):
             message = f"no sign of life for {ALIVE_SECONDS:g} s"
+            self._set(job, {"type": "CRASHED", "name": "Crashed", "message": message})
+            return JobState("CRASHED", False, message)
+        is_taken = kind == "PENDING" and run.get("state_name") != WAITING_POD
+        if not is_taken:
+            self._taken.pop(job, None)
+        elif time.monotonic() - self._taken.setdefault(job, time.monotonic()) > TAKEN_SECONDS:
+            message = f"a worker took it and did not start it within {TAKEN_SECONDS:g} s"
             self._set(job, {"type": "CRASHED", "name": "Crashed", "message": message})
             return JobState("CRASHED", False, message)
         if kind == "PENDING" and run.get("state_name") == WAITING_POD:

@@ -137,6 +137,21 @@ def test_a_run_that_waited_between_two_attempts_is_not_taken_for_dead(
     assert engine.state(job, tmp_path).name == "CRASHED"
 
 
+def test_a_run_that_a_killed_worker_had_taken_is_given_up(
+    client: PrefectClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_engine, "TAKEN_SECONDS", 0.5)
+    client.request("POST", "/work_pools/", {"name": "taken", "type": "process"})
+    engine = PoolEngine(PoolSpec(runner="pool", pool="taken"), client, print)
+    job = engine.submit("modelyard-taken", tmp_path, {"PYTHONPATH": "/code"}, "/store")
+    client.request("POST", f"/flow_runs/{job}/set_state", {"state": {"type": "PENDING"}, "force": True})
+    assert engine.state(job, tmp_path).is_open
+    time.sleep(0.6)
+    found = engine.state(job, tmp_path)
+    assert (found.is_open, found.text) == (False, "a worker took it and did not start it within 0.5 s")
+    assert client.request("GET", f"/flow_runs/{job}")["state_type"] == "CRASHED"
+
+
 def test_a_pool_without_workers_and_no_pool(
     client: PrefectClient, project: Project, spec: PipelineSpec, tmp_path: Path
 ) -> None:
