@@ -117,16 +117,7 @@ class Controller:
         self.idle = [worker for worker in self.idle if worker.is_alive()]
         if not self.idle and not any(memory.worker for memory in self.models.values()):
             self.idle.append(WorkerProcess())
-        aliases, self.not_followed = self.registry.aliases(), followed_registry.another(self.project)
-        if self.not_followed is not None:
-            aliases = None
-            self._log("registry", f"{self.not_followed} until `modelyard up {followed_registry.OPTION}`")
-        elif aliases is None:
-            why = self.registry.error()
-            self._log("registry", f"the registry does not answer ({why}); what is pinned goes on")
-        else:
-            followed_registry.follow(self.project)
-            self._log("registry", "the registry answers")
+        aliases = self._aliases()
         heads = self._heads()
         for name in sorted(path.stem for path in self.project.pipelines.glob("*.yaml")):
             memory = self.models.setdefault(name, Memory(Observer(self.project, name)))
@@ -145,6 +136,24 @@ class Controller:
                 self.upkeep.look()
             except (ModelyardError, OSError) as error:
                 self._log("prediction logs", f"prediction logs: {error}")
+
+    def _aliases(self) -> dict[str, dict[str, str]] | None:
+        """What the registry that production follows says; None where it says nothing, and what is pinned goes on."""
+        aliases = self.registry.aliases()
+        try:
+            self.not_followed = followed_registry.another(self.project)
+            if self.not_followed is None and aliases is not None:
+                followed_registry.follow(self.project)
+        except (ModelyardError, OSError) as error:  # a wrong modelyard.toml; the ledger's server does not answer
+            self.not_followed = f"nobody knows whether production follows this registry: {str(error).splitlines()[0]}"
+        if self.not_followed is not None:
+            self._log("registry", f"{self.not_followed}; what is pinned goes on (`modelyard status`)")
+            return None
+        if aliases is None:
+            self._log("registry", f"the registry does not answer ({self.registry.error()}); what is pinned goes on")
+        else:
+            self._log("registry", "the registry answers")
+        return aliases
 
     def _leads(self) -> bool:
         """Whether this controller is the one of all machines that acts; a release of one that lost that ends."""

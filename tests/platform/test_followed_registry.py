@@ -65,6 +65,10 @@ def test_another_registry_is_asked_for_nothing(project: Project, monkeypatch: py
     followed_registry.follow(project)
     controller._look()
     assert said == [None, {}]
+    (project.root / "modelyard.toml").write_text("[people]\nenabeld = true\n")
+    controller._look()
+    assert said == [None, {}], "a slip in the settings ends no controller, and switches nothing"
+    assert "nobody knows" in str(controller.not_followed)
 
 
 @pytest.mark.parametrize(
