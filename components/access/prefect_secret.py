@@ -93,7 +93,10 @@ def _ask(root: Path, url: str, block: str, where: str) -> str:
             got=f"{block}: status {answer.status_code}",
             next_step=f'make it: `Secret(value="USER:PASSWORD").save("{block}")`, or on the page Blocks of Prefect',
         )  # fmt: skip
-    value = answer.json().get("data", {}).get("value")
+    try:
+        value = answer.json()["data"]["value"]
+    except (ValueError, KeyError, TypeError):  # a proxy's page, a block that was never filled
+        value = None
     if not isinstance(value, str) or not value.strip():
         raise StackError(
             "a secret block of Prefect holds no text",
