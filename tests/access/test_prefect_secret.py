@@ -67,7 +67,9 @@ def test_a_value_that_was_read_outlives_the_server(
         read(tmp_path)
 
 
-@pytest.mark.parametrize("body", ['{"data": {"value": {"user": "ann"}}}', '{"data": {"value": " "}}', "{}", "[]", "<html>"])
+@pytest.mark.parametrize(
+    "body", ['{"data": {"value": {"user": "ann"}}}', '{"data": {"value": " "}}', "{}", "[]", "<html>"]
+)
 def test_a_block_without_a_text_is_refused(prefect: ThreadingHTTPServer, tmp_path: Path, body: str) -> None:
     prefect.body = body  # type: ignore[attr-defined]
     with pytest.raises(StackError, match="holds no text"):
