@@ -129,8 +129,7 @@ class DaskSpec(Strict):
         workers: processes of a cluster on this machine, which ends with the stage; None: one a processor.
         scheduler: URL of an existing scheduler, whose workers see the project's folder under its path here.
         tls: for a scheduler of `tls://`; None: what Dask's own configuration says.
-        partition_rows: a partition ends with the row group (1,024 rows) that reaches so many rows; None: 65,536, or as
-            many as give each worker one.
+        partition_rows: most rows of a partition; None: 65,536, or as many as give each worker one.
     """
 
     runner: Literal["dask"]

@@ -127,8 +127,8 @@ def renamed(
 
 
 def sizes(column: pa.Array) -> NDArray[np.int64]:
-    """Number of bytes (n,) of texts that are not null."""
-    _, offsets, _ = column.buffers()
+    """Number of bytes (n,) of texts that are not null, or of values of lists."""
+    offsets = column.buffers()[1]
     return np.diff(np.frombuffer(offsets, np.int32, len(column) + 1, 4 * column.offset)).astype(np.int64)
 
 

@@ -82,40 +82,35 @@ def read(table: pa.Table, fields: Fields, numbers: Sequence[str], categories: Se
 
 
 def row_groups(tables: Iterable[pa.Table], most_rows: int, most_bytes: int) -> Iterator[pa.Table]:
-    """Tables as row groups: each result is one, or several full ones of `most_rows`.
+    """The rows of tables as row groups, which do not depend on how they are cut into tables.
 
     Args:
-        most_bytes: of the texts and numbers of a row group; the row that reaches it is its last.
+        most_bytes: of the fields of a row group; the row that reaches it is its last.
     """
-    held: pa.Table | None = None
+    held: list[pa.Table] = []
+    rows = size = 0
     for table in tables:
-        held = table if held is None else pa.concat_tables([held, table]).combine_chunks()
-        full = held.num_rows - held.num_rows % most_rows
-        if held.nbytes < most_bytes:
-            if full:
-                yield held.slice(0, full)
-            held = held.slice(full)
-            continue
-        sizes = np.cumsum(_row_bytes(held))
+        ends = np.cumsum(_row_bytes(table))
         start = 0
-        while start < held.num_rows:
-            by_bytes = int(np.searchsorted(sizes, (sizes[start - 1] if start else 0) + most_bytes)) + 1
-            end = min(start + most_rows, by_bytes)
-            if end > held.num_rows:
-                break
-            yield held.slice(start, end - start)
-            start = end
-        held = held.slice(start)
-    if held is not None and held.num_rows:
-        yield held
+        while start < table.num_rows:
+            before = int(ends[start - 1]) if start else 0
+            by_bytes = int(np.searchsorted(ends, before + most_bytes - size)) + 1
+            end = min(start + most_rows - rows, by_bytes, table.num_rows)
+            held.append(table.slice(start, end - start))
+            rows, size, start = rows + end - start, size + int(ends[end - 1]) - before, end
+            if rows == most_rows or size >= most_bytes:
+                yield pa.concat_tables(held).combine_chunks()
+                held, rows, size = [], 0, 0
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
 
 
 def _row_bytes(table: pa.Table) -> NDArray[np.int64]:
-    """The size (n,) of the fields of each row, as one by one: 8 bytes of a target, the texts in UTF-8."""
+    """The size (n,) of the fields of each row: 8 bytes of a number, texts in UTF-8."""
     sizes = np.zeros(table.num_rows, np.int64)
     for name in table.column_names[2:]:
         column = columns.whole(table[name])
-        sizes += 8 if pa.types.is_list(column.type) else columns.sizes(column)
+        sizes += columns.sizes(column) * (8 if pa.types.is_list(column.type) else 1)
     return sizes
 
 

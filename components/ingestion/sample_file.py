@@ -24,9 +24,11 @@ from components.ingestion.sample import Sample
 from components.ingestion.sample_batch import FeatureSamples, SampleBatch
 
 FILE_NAME = "samples.parquet"
-ROW_GROUP = 1024
-_ROW_GROUP_BYTES = 64 << 20  # a row group of large images has fewer rows
-_BATCH_GROUPS, _BATCH_GROUP_BYTES = 16, 4 << 20  # row groups of a batch; a larger one is its batch's last
+# Of a row group, whose share of the footer takes about 1 KiB a column wherever the file is open. One of large images
+# has fewer rows.
+ROW_GROUP, _ROW_GROUP_BYTES = 1 << 16, 16 << 20
+_GROUP = 1024  # samples that are converted at a time
+_BATCH_ROWS, _BATCH_GROUP_BYTES = 1 << 14, 4 << 20  # rows of a batch; a row group of more bytes ends its batch
 _REPLACEMENT = "\ufffd"
 
 _TYPES: dict[Kind, pa.DataType] = {
@@ -50,6 +52,20 @@ class SampleCounts(NamedTuple):
     replaced: int
 
 
+class FilePart(NamedTuple):
+    """Consecutive samples of a file.
+
+    Args:
+        row_groups: numbers of those that have them.
+        skipped: rows of the first row group before them.
+        rows: number of samples.
+    """
+
+    row_groups: range
+    skipped: int
+    rows: int
+
+
 def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> SampleCounts:
     """Write samples in order, by row group: the memory does not grow with the number of samples.
 
@@ -65,21 +81,27 @@ def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> 
         pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer,
         Progress(label, None) as progress,
     ):
-        for table in _tables(samples, fields, schema):
-            splits.update(_counts(table["split"]))
-            if "label" in fields:
-                labels.update(_counts(table["label"]))
-            replaced += _replaced(table, texts)
-            writer.write_table(table, row_group_size=ROW_GROUP)
-            progress.advance(table.num_rows)
+
+        def counted() -> Iterator[pa.Table]:
+            nonlocal replaced
+            for table in _tables(samples, fields, schema):
+                splits.update(_counts(table["split"]))
+                if "label" in fields:
+                    labels.update(_counts(table["label"]))
+                replaced += _replaced(table, texts)
+                yield table
+                progress.advance(table.num_rows)
+
+        for group in sample_batch.row_groups(counted(), ROW_GROUP, _ROW_GROUP_BYTES):
+            writer.write_table(group)
     return SampleCounts(splits.total(), dict(sorted(splits.items())), dict(sorted(labels.items())), replaced)
 
 
 def _tables(samples: Iterable[Sample], fields: Fields, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The samples as columns, each table as one row group or as several full ones."""
-    if not isinstance(samples, FeatureSamples):
-        return _sample_tables(samples, fields, schema)
-    return sample_batch.row_groups(_batch_tables(samples, fields, schema), ROW_GROUP, _ROW_GROUP_BYTES)
+    """The samples as columns, some at a time."""
+    if isinstance(samples, FeatureSamples):
+        return _batch_tables(samples, fields, schema)
+    return _sample_tables(samples, fields, schema)
 
 
 def _sample_tables(samples: Iterable[Sample], fields: Fields, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -118,9 +140,9 @@ def fields_of(path: Path) -> Fields:
 
 
 def groups(path: Path, leave_out: Collection[str] = ()) -> Iterator[list[Sample]]:
-    """The samples of a file, a row group at a time.
+    """The samples of a file, at most 1,024 at a time.
 
-    Each group is read by itself: pyarrow's own `iter_batches` does not free the memory of earlier groups.
+    Each row group is read by itself: pyarrow's own `iter_batches` does not free the memory of earlier ones.
 
     Args:
         leave_out: fields that are not read.
@@ -128,47 +150,56 @@ def groups(path: Path, leave_out: Collection[str] = ()) -> Iterator[list[Sample]
     with pq.ParquetFile(path) as parquet:
         fields = {name: kind for name, kind in _fields(parquet.schema_arrow).items() if name not in leave_out}
         for group in range(parquet.num_row_groups):
-            yield _samples(parquet.read_row_group(group, columns=["id", "split", *fields], use_threads=False), fields)
+            table = parquet.read_row_group(group, columns=["id", "split", *fields], use_threads=False)
+            for start in range(0, table.num_rows, _GROUP):
+                yield _samples(table.slice(start, _GROUP), fields)
 
 
 def batches(
-    path: Path, numbers: Sequence[str], categories: Sequence[str], row_groups: range | None = None
+    path: Path, numbers: Sequence[str], categories: Sequence[str], part: FilePart | None = None
 ) -> Iterator[SampleBatch]:
-    """The samples of a file by column, a few row groups at a time.
+    """The samples of a file by column, up to 16,384 at a time.
 
     Args:
         numbers, categories: names of the columns of the field `row`.
-        row_groups: numbers of those that are read; None: all.
+        part: what is read; None: all.
 
     Raises:
         OtherRowsError: the samples are no rows of these columns alone, or not written as `write` does it by column.
     """
-    with _opened(path, row_groups) as parquet:
+    with _opened(path, part) as parquet:
         fields = _fields(parquet.schema_arrow)
-    tables = batch_tables(path, ["id", "split", *fields], row_groups)
-    yield from ahead(sample_batch.read(table, fields, numbers, categories) for _, table in tables)
+    tables = batch_tables(path, ["id", "split", *fields], part)
+    yield from ahead(sample_batch.read(table, fields, numbers, categories) for table in tables)
 
 
-def batch_tables(
-    path: Path, names: Sequence[str], row_groups: range | None = None
-) -> Iterator[tuple[list[int], pa.Table]]:
-    """Columns of the samples of each of `batches`, as they are stored, and the number of samples of each row group."""
-    with _opened(path, row_groups) as parquet:
+def batch_tables(path: Path, names: Sequence[str], part: FilePart | None = None) -> Iterator[pa.Table]:
+    """Columns of the samples of each of `batches`, as they are stored."""
+    with _opened(path, part) as parquet:
         about = parquet.metadata
-        chosen: list[int] = []
-        groups = range(about.num_row_groups) if row_groups is None else row_groups
-        for group in groups:
-            chosen.append(group)
-            is_last = group == groups[-1]
-            if is_last or len(chosen) == _BATCH_GROUPS or about.row_group(group).total_byte_size > _BATCH_GROUP_BYTES:
-                table = parquet.read_row_groups(chosen, columns=list(names), use_threads=False)
-                yield [about.row_group(one).num_rows for one in chosen], table
-                chosen = []
+        skipped, left = (0, about.num_rows) if part is None else part[1:]
+        for chosen in _together(about, range(about.num_row_groups) if part is None else part.row_groups):
+            table = parquet.read_row_groups(chosen, columns=list(names), use_threads=False).slice(skipped, left)
+            skipped, left = 0, left - table.num_rows
+            yield from (table.slice(start, _BATCH_ROWS) for start in range(0, table.num_rows, _BATCH_ROWS))
 
 
-def _opened(path: Path, row_groups: range | None) -> pq.ParquetFile:
+def _together(about: pq.FileMetaData, row_groups: range) -> Iterator[list[int]]:
+    """The numbers of row groups, those together that are read at once."""
+    chosen: list[int] = []
+    rows = 0
+    for number in row_groups:
+        group = about.row_group(number)
+        chosen.append(number)
+        rows += group.num_rows
+        if rows >= _BATCH_ROWS or group.total_byte_size > _BATCH_GROUP_BYTES or number == row_groups[-1]:
+            yield chosen
+            chosen, rows = [], 0
+
+
+def _opened(path: Path, part: FilePart | None) -> pq.ParquetFile:
     """The file; for parts of it, its footer is read once: it grows with the number of row groups."""
-    if row_groups is None:
+    if part is None:
         return pq.ParquetFile(path)
     about = path.stat()
     return pq.ParquetFile(path, metadata=_footer(path, about.st_size, about.st_mtime_ns))
@@ -250,14 +281,14 @@ def _values(column: pa.ChunkedArray, kind: Kind) -> Sequence[Any]:
 
 
 def _groups(samples: Iterable[Sample], fields: Fields) -> Iterator[list[Sample]]:
-    """Row groups of encoded samples: text and JSON as UTF-8 bytes."""
+    """Encoded samples, some at a time: text and JSON as UTF-8 bytes."""
     group: list[Sample] = []
     group_bytes = 0
     for sample in samples:
         encoded = {name: _encode(sample, name, kind) for name, kind in fields.items()}
         group.append(sample._replace(values=encoded))
         group_bytes += sum(memoryview(value).nbytes for value in encoded.values())
-        if len(group) == ROW_GROUP or group_bytes >= _ROW_GROUP_BYTES:
+        if len(group) == _GROUP or group_bytes >= _ROW_GROUP_BYTES:
             yield group
             group, group_bytes = [], 0
     if group:

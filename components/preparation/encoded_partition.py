@@ -5,7 +5,6 @@ Legend: n samples.
 
 from __future__ import annotations
 
-import json
 import uuid
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from components.ingestion import columns
 from components.preparation import column_file
 from components.preprocessing.batch import Arrays
 
-_NUMBERS, _SIZES = "numbers", b"sizes"
+_NUMBERS = "numbers"
 
 
 class EncodedPartition(NamedTuple):
@@ -28,13 +27,11 @@ class EncodedPartition(NamedTuple):
         numbers: (n,) of their splits.
         arrays: (n, ...) each; {} where they are in the files of the splits already.
         listed: columns of `samples.parquet`, of texts (n,).
-        sizes: number of samples of each row group of the raw file.
     """
 
     numbers: NDArray[np.uint8]
     arrays: Arrays
     listed: dict[str, pa.Array]
-    sizes: list[int]
 
     def save(self, path: Path) -> None:
         """Write the samples into an Arrow file, and the arrays beside it; each is there as a whole or not at all."""
@@ -42,7 +39,6 @@ class EncodedPartition(NamedTuple):
             column_file.save(_arrays_of(path), self.arrays)
         numbers = pa.Array.from_buffers(pa.uint8(), len(self.numbers), [None, pa.py_buffer(self.numbers.tobytes())])
         table = pa.Table.from_arrays([numbers, *self.listed.values()], names=[_NUMBERS, *self.listed])
-        table = table.replace_schema_metadata({_SIZES: json.dumps(self.sizes)})
         fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         with pa.ipc.new_file(str(fresh), table.schema) as stream:
             stream.write_table(table)
@@ -61,7 +57,7 @@ class EncodedPartition(NamedTuple):
         listed = {name: columns.whole(table[name]) for name in table.column_names if name != _NUMBERS}
         _, buffer = columns.whole(table[_NUMBERS]).buffers()
         numbers = np.frombuffer(buffer or b"", np.uint8, table.num_rows)
-        return EncodedPartition(numbers, arrays, listed, json.loads(table.schema.metadata[_SIZES]))
+        return EncodedPartition(numbers, arrays, listed)
 
 
 def _arrays_of(path: Path) -> Path:

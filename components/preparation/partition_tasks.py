@@ -91,7 +91,7 @@ class PartitionTasks:
         Raises:
             OtherRowsError: the samples cannot be read by column.
         """
-        batches = sample_file.batches(self.raw, *self.spec.columns_by_kind(), partition.row_groups)
+        batches = sample_file.batches(self.raw, *self.spec.columns_by_kind(), partition.part)
         labels: dict[str, int] = {}
         parts = [self._decoded(batch, labels) for batch in batches]
         whole = _joined(parts)
@@ -138,13 +138,12 @@ class PartitionTasks:
         """
         processor = _processor(self.spec.task, self.folder / PROCESSOR)
         names = ["id", *(name for name in ("label", "target") if name in self.task.fields)]
-        stored = list(sample_file.batch_tables(self.raw, names, partition.row_groups))
+        stored = list(sample_file.batch_tables(self.raw, names, partition.part))
         assigned = self._assigned(partition)
         used = assigned < len(splits.SPLITS)
-        table = pa.concat_tables([table for _, table in stored]).filter(columns.booleans(used)).combine_chunks()
+        table = pa.concat_tables(stored).filter(columns.booleans(used)).combine_chunks()
         file = self.columns(partition)
         arrays = _encoded(processor, file.rows(partition.rows).chosen(used), table)
-        ends = np.cumsum([size for sizes, _ in stored for size in sizes])
         keys = file.array("keys")[used]
         has_labels = "label" in table.column_names
         listed = {
@@ -153,8 +152,7 @@ class PartitionTasks:
             "digest": columns.hexadecimal(digest_bytes_of(arrays, processor.inputs()), 32),
             "content": columns.hexadecimal(keys.astype(">u8").tobytes(), 8),
         }
-        sizes = [int(found.sum()) for found in np.split(used, ends[:-1])]
-        return EncodedPartition(assigned[used], arrays, listed, sizes)
+        return EncodedPartition(assigned[used], arrays, listed)
 
     def encode_to_file(self, target: EncodeTarget) -> Path:
         """As `encode`; the path of the result's file."""

@@ -1,13 +1,16 @@
-"""The partitions of a raw file: runs of whole row groups. What is prepared does not depend on where they are cut."""
+"""The partitions of a raw file. What is prepared does not depend on where they are cut."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-ROWS = 1 << 16
+from components.ingestion.sample_file import ROW_GROUP, FilePart
+
+ROWS = ROW_GROUP
 _BYTES = 64 << 20  # of the rows, decompressed
 
 
@@ -16,37 +19,49 @@ class Partition(NamedTuple):
 
     Args:
         number: of the partition, from 0.
-        start, rows: the first row, and number of rows.
-        first_group, groups: the first row group, and number of row groups.
+        start: the first row.
+        part: where the rows are in the file.
     """
 
     number: int
     start: int
-    rows: int
-    first_group: int
-    groups: int
+    part: FilePart
 
     @property
-    def row_groups(self) -> range:
-        """The numbers of its row groups."""
-        return range(self.first_group, self.first_group + self.groups)
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.part.rows
 
 
 def of(path: Path, rows: int = ROWS, least: int = 1) -> list[Partition]:
-    """The partitions of a file, in order.
+    """The partitions of a file, in order: each has whole row groups, or a part of one.
 
     Args:
-        rows: a partition ends with the row group that reaches so many rows, or 64 MiB.
-        least: so many partitions, if there are as many row groups.
+        rows: at most so many rows; a partition of more than 64 MiB has one row group.
+        least: so many partitions, if there are as many rows.
     """
-    found: list[Partition] = []
-    start = first = held_rows = held_bytes = 0
     about = pq.read_metadata(path)
     rows = min(rows, max(1, -(-about.num_rows // least)))
+    parts: list[FilePart] = []
+    held_rows = held_bytes = first = 0
+
+    def end(group: int) -> None:
+        nonlocal held_rows, held_bytes, first
+        if held_rows:
+            parts.append(FilePart(range(first, group), 0, held_rows))
+        held_rows, held_bytes, first = 0, 0, group
+
     for group in range(about.num_row_groups):
         one = about.row_group(group)
-        held_rows, held_bytes = held_rows + one.num_rows, held_bytes + one.total_byte_size
-        if held_rows >= rows or held_bytes >= _BYTES or group == about.num_row_groups - 1:
-            found.append(Partition(len(found), start, held_rows, first, group + 1 - first))
-            start, first, held_rows, held_bytes = start + held_rows, group + 1, 0, 0
-    return found
+        if held_rows + one.num_rows > rows or held_bytes + one.total_byte_size > _BYTES:
+            end(group)
+        if one.num_rows > rows:
+            each = -(-one.num_rows // -(-one.num_rows // rows))  # parts of about one size
+            cuts = range(0, one.num_rows, each)
+            parts += [FilePart(range(group, group + 1), cut, min(each, one.num_rows - cut)) for cut in cuts]
+            first = group + 1
+        else:
+            held_rows, held_bytes = held_rows + one.num_rows, held_bytes + one.total_byte_size
+    end(about.num_row_groups)
+    starts = itertools.accumulate((part.rows for part in parts), initial=0)
+    return [Partition(number, start, part) for number, (start, part) in enumerate(zip(starts, parts, strict=False))]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from components.contracts.array_spec import ArraySpec
 from components.core.errors import SampleError
 from components.ingestion import columns
+from components.ingestion.sample_file import ROW_GROUP
 from components.preparation.splits import SPLITS
 from components.preprocessing.batch import Arrays
 
@@ -159,13 +160,16 @@ class SampleList:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._table = pq.ParquetWriter(folder / "samples.parquet", _SCHEMA, compression="zstd", write_statistics=False)
+        self._file = pq.ParquetWriter(folder / "samples.parquet", _SCHEMA, compression="zstd", write_statistics=False)
+        self._held: list[pa.Table] = []
+        self._rows = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._table.close()
+        with self._file:
+            self._write(self._rows)
 
     def append(
         self,
@@ -177,16 +181,25 @@ class SampleList:
         contents: Sequence[str],
     ) -> None:
         """Append n samples."""
-        arrays = [columns.text(splits), columns.integers(rows), *map(columns.text, (ids, labels, digests, contents))]
-        self._table.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA))
+        self.append_columns(
+            [columns.text(splits), columns.integers(rows), *map(columns.text, (ids, labels, digests, contents))]
+        )
 
-    def append_groups(self, arrays: Sequence[pa.Array], sizes: Sequence[int]) -> None:
-        """Append samples by column, as row groups of these sizes."""
-        table = pa.Table.from_arrays(list(arrays), schema=_SCHEMA)
-        start = 0
-        for size in sizes:
-            self._table.write_table(table.slice(start, size))
-            start += size
+    def append_columns(self, arrays: Sequence[pa.Array]) -> None:
+        """Append samples by column."""
+        self._held.append(pa.Table.from_arrays(list(arrays), schema=_SCHEMA))
+        self._rows += self._held[-1].num_rows
+        if self._rows >= ROW_GROUP:
+            self._write(self._rows - self._rows % ROW_GROUP)
+
+    def _write(self, rows: int) -> None:
+        """Write the first of the held rows, by row group; these do not depend on how the rows were appended."""
+        if not self._rows:
+            return
+        held = pa.concat_tables(self._held)
+        for start in range(0, rows, ROW_GROUP):
+            self._file.write_table(held.slice(start, min(ROW_GROUP, rows - start)).combine_chunks())
+        self._held, self._rows = [held.slice(rows)], self._rows - rows
 
 
 def _offsets(name: str) -> str:

@@ -144,7 +144,7 @@ class TablePasses:
                 )
                 names = columns.of_codes(part.numbers.astype(np.int32), splits.SPLITS)
                 texts = [part.listed[name] for name in ("id", "label", "digest", "content")]
-                listed.append_groups([names, columns.integers(rows), *texts], part.sizes)
+                listed.append_columns([names, columns.integers(rows), *texts])
 
     def _encoded(self, assigned: NDArray[np.uint8], folder: Path) -> Iterator[EncodedPartition]:
         label = f"encoding {self._raw.spec.name}"

@@ -26,7 +26,6 @@ from components.validation.stored_table import StoredTable
 
 _SPLITS = ("train", "validation", "test")
 _ROWS = 1024
-_GROUPS = 16  # row groups that are read at once
 _LISTED = ("split", "row", "id", "label", "content")
 
 
@@ -109,9 +108,8 @@ def _listed(path: Path, split: str) -> Iterator[pa.Table]:
     held: list[pa.Table] = []
     rows = 0
     with pq.ParquetFile(path) as parquet:
-        for group in range(0, parquet.num_row_groups, _GROUPS):
-            groups = range(group, min(group + _GROUPS, parquet.num_row_groups))
-            table = parquet.read_row_groups(list(groups), columns=list(_LISTED), use_threads=False)
+        for group in range(parquet.num_row_groups):
+            table = parquet.read_row_group(group, columns=list(_LISTED), use_threads=False)
             table = table.filter(pc.equal(table["split"], split))
             if not np.array_equal(table["row"].to_numpy(), np.arange(rows, rows + table.num_rows)):
                 raise OtherOrderError

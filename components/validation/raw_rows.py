@@ -19,7 +19,7 @@ def numbers_of(source: Path, ids: Collection[str]) -> set[int]:
     """The row numbers of samples in the raw file, by their ids."""
     found: set[int] = set()
     start = 0
-    for _, table in sample_file.batch_tables(source, ["id"]):
+    for table in sample_file.batch_tables(source, ["id"]):
         found |= {start + row for row, identity in enumerate(table["id"].to_pylist()) if identity in ids}
         start += table.num_rows
     return found
@@ -27,7 +27,7 @@ def numbers_of(source: Path, ids: Collection[str]) -> set[int]:
 
 def texts(source: Path, field: str) -> Iterator[tuple[str, str]]:
     """The id and one field of texts of each sample of the raw file."""
-    for _, table in sample_file.batch_tables(source, ["id", field]):
+    for table in sample_file.batch_tables(source, ["id", field]):
         yield from zip(table["id"].to_pylist(), table[field].to_pylist(), strict=True)
 
 
@@ -63,7 +63,7 @@ def _places(raw: Path, table: StoredTable) -> Iterator[str | None]:
     """
     rest = {split: _ids(table, split) for split in _SPLITS}
     heads = {next(ids, None): split for split, ids in rest.items()}
-    for _, part in sample_file.batch_tables(raw, ["id"]):
+    for part in sample_file.batch_tables(raw, ["id"]):
         for identity in part["id"].to_pylist():
             split = heads.pop(identity, "")
             if split:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from components.core.project import Project
-from flows.platform import connections, lifecycle
+from flows.platform import connections, lifecycle, taken_runs
 from flows.platform.programs import ENTRYPOINT
 
 if TYPE_CHECKING:
@@ -101,7 +101,11 @@ def main() -> None:
     project = Project.find()
     endpoints = lifecycle.configured(project)
     deadline = time.monotonic() + SETUP_TIMEOUT_SECONDS
-    with connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=30) as client:
+
+    def opened() -> httpx.Client:
+        return connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=30)
+
+    with opened() as client:
         while True:
             try:
                 apply_work_pool(project, client)
@@ -113,9 +117,10 @@ def main() -> None:
                 time.sleep(1)
     disable_flow_hooks()
     release_slots_of_removed_deployments()
+    pool = connections.shared_name(project)
+    taken_runs.watch(opened, pool)
     from prefect.cli import app
 
-    pool = connections.shared_name(project)
     arguments = ["worker", "start", "--pool", pool, "--type", TYPE, "--name", "modelyard-runner", "--limit", "2"]
     sys.argv = ["prefect", *arguments, "--install-policy", "never"]
     app()

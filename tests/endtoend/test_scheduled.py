@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from flows.platform import connections, taken_runs
 from tests.house import House
 from tests.prefect_api import ask
 
@@ -18,7 +19,12 @@ def test_the_runner_executes_the_deployment(house: House) -> None:
     api = f"{services['prefect']['url']}/api"
     deployment = ask(house, "GET", f"{api}/deployments/name/pipeline/{name}")
     assert deployment["schedules"][0]["schedule"]["cron"] == "0 3 * * *"
-    run = ask(house, "POST", f"{api}/deployments/{deployment['id']}/create_flow_run", {})["id"]
+    taken = {"state": {"type": "PENDING", "name": "Submitting"}}  # as a runner leaves it that is killed now
+    run = ask(house, "POST", f"{api}/deployments/{deployment['id']}/create_flow_run", taken)["id"]
+    with connections.client(connections.credentials(house.project), api) as client:
+        pool = connections.shared_name(house.project)
+        assert taken_runs.put_back(client, pool) == []  # a runner that lives may begin it yet
+        assert taken_runs.put_back(client, pool, most_seconds=0) == [run]
     until = time.monotonic() + 150
     while time.monotonic() < until:
         state = ask(house, "GET", f"{api}/flow_runs/{run}")["state"]

@@ -152,18 +152,26 @@ def test_a_dataset_under_another_name_is_refused(tmp_path: Path) -> None:
         stage.main([str(tmp_path / "photos")])
 
 
-def test_row_groups_are_small(tmp_path: Path) -> None:
+def test_row_groups_have_many_small_rows_or_few_large_ones(tmp_path: Path) -> None:
     from components.ingestion import sample_file
 
-    samples = (labelled(str(row), None if row % 2 else "train", "a", bytes([row % 256])) for row in range(2500))
-    written = sample_file.write(samples, tmp_path / "s.parquet", "writing", IMAGES)
-    assert written == (2500, {"null": 1250, "train": 1250}, {"a": 2500}, 0)
-    with pq.ParquetFile(tmp_path / "s.parquet") as parquet:
-        assert max(parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)) <= 1024
-        table = parquet.read()
-    assert table.column("id").to_pylist() == [str(row) for row in range(2500)]
-    assert table.column("split").to_pylist() == [None if row % 2 else "train" for row in range(2500)]
-    assert table.column("image").to_pylist() == [bytes([row % 256]) for row in range(2500)]
+    def written(count: int, image: bytes) -> tuple[list[int], pa.Table]:
+        samples = (labelled(str(row), None if row % 2 else "train", "a", image) for row in range(count))
+        found = sample_file.write(samples, tmp_path / "s.parquet", "writing", IMAGES)
+        assert found == (count, {"null": count // 2, "train": count // 2}, {"a": count}, 0)
+        with pq.ParquetFile(tmp_path / "s.parquet") as parquet:
+            sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
+            return sizes, parquet.read()
+
+    sizes, table = written(70_000, b"x")
+    assert sizes == [65_536, 4_464]
+    assert table.column("id").to_pylist() == [str(row) for row in range(70_000)]
+    assert table.column("split").to_pylist() == [None if row % 2 else "train" for row in range(70_000)]
+    sizes, table = written(10, bytes(3 << 20))  # a group ends with the row that reaches 16 MiB
+    assert sizes == [6, 4]
+    assert [len(image) for image in table.column("image").to_pylist()] == [3 << 20] * 10
+    found = list(sample_file.groups(tmp_path / "s.parquet"))
+    assert [sample.id for group in found for sample in group] == [str(row) for row in range(10)]
 
 
 def test_the_specs_of_the_repository_read() -> None:

@@ -17,12 +17,15 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.cluster import dask_cluster, prestart
 from components.contracts.dask_variable import VARIABLE
 from components.core.errors import SampleError, StackError, UsageError
 from components.identity import manifest
+from components.ingestion import columns, sample_file
 from components.ingestion import stage as ingestion
 from components.preparation import column_file, partitions, stage
 from components.preparation.partition_runner import HereRunner
@@ -59,6 +62,24 @@ def test_partitions_and_statistics_from_files_change_nothing(
     for place in ("machine", "elsewhere"):  # the files in which samples come from other processes
         monkeypatch.setattr(HereRunner, "place", place)
         assert prepared(tmp_path) == whole
+
+
+def test_partitions_have_all_rows_once_and_no_more_than_asked(tmp_path: Path) -> None:
+    path = tmp_path / "samples.parquet"
+    groups = [3, 5, 20, 1, 1, 7]
+    with pq.ParquetWriter(path, pa.schema([("id", pa.int64())])) as writer:
+        start = 0
+        for rows in groups:
+            ids = columns.integers(np.arange(start, start + rows))
+            writer.write_table(pa.Table.from_arrays([ids], names=["id"]))
+            start += rows
+    for rows, least, expected in ((8, 1, [8, 7, 7, 6, 2, 7]), (37, 1, [37]), (37, 3, [8, 10, 10, 9]), (1, 1, [1] * 37)):
+        found = partitions.of(path, rows, least)
+        assert [one.rows for one in found] == expected
+        read = [table["id"].to_pylist() for one in found for table in sample_file.batch_tables(path, ["id"], one.part)]
+        assert [row for ids in read for row in ids] == list(range(37))
+        assert [one.start for one in found] == [sum(expected[:number]) for number in range(len(expected))]
+    assert partitions.of(path, 8)[0].part.row_groups == range(2)
 
 
 @pytest.mark.long

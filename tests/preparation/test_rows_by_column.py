@@ -19,6 +19,7 @@ from components.identity import manifest
 from components.ingestion import sample_file
 from components.ingestion import stage as ingestion
 from components.ingestion.sample_batch import OtherRowsError, SampleBatch
+from components.ingestion.sample_file import FilePart
 from components.preparation import stage
 from components.preprocessing.stored import digest_of, digests_of
 from components.tasks import rows_by_column
@@ -161,11 +162,11 @@ def test_parts_of_a_file_read_its_footer_once_and_again_when_it_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = dataset(tmp_path, monkeypatch, TARGETS, rows=2500) / "raw" / sample_file.FILE_NAME
-    groups = [range(number, number + 1) for number in range(3)]
+    parts = [FilePart(range(1), skipped, 900) for skipped in (0, 900, 1800)]
     sample_file._footer.cache_clear()
 
     def ids() -> list[str]:
-        tables = [table for part in groups for _, table in sample_file.batch_tables(path, ["id"], part)]
+        tables = [table for part in parts for table in sample_file.batch_tables(path, ["id"], part)]
         return [str(name) for table in tables for name in table["id"].to_pylist()]
 
     before = ids()

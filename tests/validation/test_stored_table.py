@@ -183,11 +183,12 @@ def suite(text: str) -> dict[str, Any]:
 def test_files_are_those_of_the_whole_table(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from components.validation import prepared_table, stage
+    from components.preparation import split_files
+    from components.validation import stage
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sample_file, "_BATCH_GROUPS", 1)
-    monkeypatch.setattr(prepared_table, "_GROUPS", 1)
+    monkeypatch.setattr(sample_file, "_BATCH_ROWS", 1024)
+    monkeypatch.setattr(split_files, "ROW_GROUP", 1024)
     folder = dataset(text)
     (folder / "expectations.json").write_text(json.dumps(suite(text)))
     ingestion.main(["data/rows"])
