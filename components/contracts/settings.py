@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
+import time
 import tomllib
 from collections.abc import Iterator
 from datetime import datetime
@@ -28,6 +29,7 @@ from components.core.errors import Problem, SpecError
 from components.core.strict import Strict
 
 FILE_NAME = "modelyard.toml"
+_SAVED_SECONDS = 0.03  # in which an editor saves a file
 
 
 def server_url(text: str) -> str:
@@ -367,12 +369,7 @@ def read(root: Path) -> Settings:
         SpecError: the file is no TOML, or does not fit; all problems, with keys and lines.
     """
     path = root / FILE_NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return Settings()
-    except UnicodeDecodeError as error:
-        raise SpecError(str(path), (Problem("", "not UTF-8 text", got=str(error)),)) from error
+    text = _text(path)
     try:
         return Settings.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -381,6 +378,26 @@ def read(root: Path) -> Settings:
     except ValidationError as error:
         found = (_problem(detail, text) for detail in error.errors(include_url=False))
         raise SpecError(str(path), tuple(sorted(found, key=lambda problem: problem.line or 0))) from error
+
+
+def _text(path: Path) -> str:
+    """What the file says, "" without one.
+
+    An editor that saves it leaves it empty or missing for a moment: without `ledger`, say, production would be kept in
+    another place from then on. So a file that has just become so is read again.
+    """
+    until = time.monotonic() + _SAVED_SECONDS
+    while True:
+        try:
+            text = path.read_text(encoding="utf-8")
+            changed = path.stat().st_mtime
+        except FileNotFoundError:
+            text, changed = "", path.parent.stat().st_mtime if path.parent.is_dir() else 0.0
+        except UnicodeDecodeError as error:
+            raise SpecError(str(path), (Problem("", "not UTF-8 text", got=str(error)),)) from error
+        if text.strip() or time.monotonic() > until or not 0 <= time.time() - changed < _SAVED_SECONDS:
+            return text
+        time.sleep(0.005)
 
 
 def _problem(detail: Any, text: str) -> Problem:

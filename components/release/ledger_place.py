@@ -99,9 +99,10 @@ def _move(path: Path, target: LedgerStore) -> None:
             return
         database = ledger_database.at(path)
         with database.writing() as source, target.writing() as statements:
-            for model, sequence, digest, signature in list(source.execute("SELECT * FROM head")):
-                _move_model(source, statements, path, (model, sequence, digest, signature))
-            source.execute(_MOVED)  # a process that waits to write here would write into the file that is set aside
+            if source.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:  # else other programs made it
+                for head in list(source.execute("SELECT model, sequence, digest, signature FROM head")):
+                    _move_model(source, statements, path, head)
+                source.execute(_MOVED)  # a process that waits to write here would write into a file that is set aside
         database.close()  # what its log holds goes into the file
         moved = path.with_name(f"{path.name}.moved")
         if moved.exists():

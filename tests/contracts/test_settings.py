@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,28 @@ def read(tmp_path: Path, text: str) -> Settings:
 
 def test_without_a_file_all_is_as_by_default(tmp_path: Path) -> None:
     assert settings.read(tmp_path) == Settings()
+
+
+@pytest.mark.parametrize("before", [lambda path: path.write_text(""), lambda path: path.unlink()])
+def test_a_file_that_is_being_saved_is_not_taken_as_empty(before: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / settings.FILE_NAME
+    text = '[connections]\nledger = "postgresql://db.example/ledger"\nledger_credentials = {env = "LOGIN"}\n'
+    path.write_text(text)
+    emptied = threading.Event()
+
+    def save() -> None:
+        before(path)
+        emptied.set()
+        time.sleep(0.005)
+        path.write_text(text)
+
+    for _ in range(5):
+        emptied.clear()
+        editor = threading.Thread(target=save)
+        editor.start()
+        emptied.wait()
+        assert settings.read(tmp_path).connections.ledger == "postgresql://db.example/ledger"
+        editor.join()
 
 
 def test_servers_are_named(tmp_path: Path) -> None:

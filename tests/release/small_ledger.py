@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +38,13 @@ def rewrite(ledger: Ledger, change: Callable[[Rows], Rows], *, numbered: bool = 
     Args:
         numbered: rows get the sequence numbers of their places, as an index would have them.
     """
-    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as connection:
+    with ledger._database.writing() as connection:
         found = connection.execute("SELECT document FROM entry WHERE model = ? ORDER BY sequence", (ledger.model,))
         rows = change([json.loads(text) for (text,) in found])
-        connection.execute("BEGIN IMMEDIATE")
         connection.execute("DELETE FROM entry WHERE model = ?", (ledger.model,))
         for place, row in enumerate(rows, 1):
             sequence = place if numbered else row["sequence"]
             connection.execute("INSERT INTO entry VALUES (?, ?, ?)", (ledger.model, sequence, json.dumps(row)))
-        connection.execute("COMMIT")
 
 
 def chained(rows: Rows) -> Rows:
@@ -63,7 +59,7 @@ def chained(rows: Rows) -> Rows:
 def set_head(ledger: Ledger, last: dict[str, Any], signature: str | None = None) -> None:
     """Write the row of the chain's end."""
     words = (last["sequence"], last["digest"], ledger.model)
-    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as connection:
+    with ledger._database.writing() as connection:
         connection.execute("UPDATE head SET sequence = ?, digest = ? WHERE model = ?", words)
         if signature is not None:
             connection.execute("UPDATE head SET signature = ? WHERE model = ?", (signature, ledger.model))

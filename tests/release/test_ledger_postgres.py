@@ -164,6 +164,10 @@ def test_entries_of_the_file_move_to_the_server(
     assert len(ledgers.of(machine, "digits").entries()) == len(before) + 1
     assert len(list(machine.ledger.glob("ledger.db.moved*"))) == 2
     # A process that still has the file cannot write into it.
+    (machine.ledger / "ledger.db").touch()  # as `sqlite3 ledger.db` leaves it: it has nothing to move
+    assert ledgers.of(machine, "digits").entries()
+    assert not (machine.ledger / "ledger.db").exists()
+
     shutil.copy(machine.ledger / "ledger.db.moved", tmp_path / "ledger.db")
     shutil.copy(machine.ledger / "key", tmp_path / "key")
     late = Ledger(tmp_path, "digits")
