@@ -2,9 +2,11 @@
 
 python -m benchmarks.dask_prepare [--rows 1000000] [--workers 2] [--flat]
 
-The seconds are of the whole stage's process, the start and the end of the cluster included; one process and the cluster
-take turns. A row is a number in eight columns, a category and a label (benchmarks/large_table.py). The prepared bytes
-are compared. With `--flat`, the memory of 2, 4 and 8 times the rows as well.
+The seconds are of the whole stage's process, the start and the end of the cluster included. One process, the same on
+one processor, and the cluster take turns. One process uses more than one processor by threads: what it leaves of them
+is all that others could gain, `... at best`. A row is a number in eight columns, a category and a label
+(benchmarks/large_table.py). The prepared bytes are compared. With `--flat`, the memory of 2, 4 and 8 times the rows
+too.
 """
 
 from __future__ import annotations
@@ -52,9 +54,11 @@ class _Run(NamedTuple):
     Args:
         peak_mib: of the stage's process.
         worker_mib: of the largest worker; what it shares with others is counted.
+        processor_seconds: of the stage's process, without workers.
     """
 
     seconds: float
+    processor_seconds: float
     peak_mib: int
     worker_mib: int
     digest: str
@@ -65,17 +69,25 @@ def measure(rows: int = ROWS, workers: int = WORKERS, flat: bool = False) -> lis
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         root = Path(folder)
         once = _ingested(root / "once", rows)
-        here, dask = zip(*((_prepared(once), _prepared(once, workers)) for _ in range(ROUNDS)), strict=True)
+        rounds = (
+            (_prepared(once), _prepared(once, workers), _prepared(once, processors=1)) for _ in range(ROUNDS)
+        )  # fmt: skip
+        here, dask, alone = zip(*rounds, strict=True)
         shutil.rmtree(once)
         more = [found for times in TIMES if flat for found in _growth(root, rows, workers, times, here[0], dask[0])]
-    seconds = [statistics.median(run.seconds for run in runs) for runs in (here, dask)]
+    seconds = [statistics.median(run.seconds for run in runs) for runs in (here, dask, alone)]
+    best = statistics.median(run.seconds * (os.cpu_count() or 1) / run.processor_seconds for run in here)
+    scaled = statistics.median(one.seconds / other.seconds for one, other in zip(alone, dask, strict=True))
     ratio = round(statistics.median(one.seconds / other.seconds for one, other in zip(here, dask, strict=True)), 2)
     target = LEAST_RATIO if rows == ROWS and workers == WORKERS else None
-    differing = len({run.digest for run in (*here, *dask)}) - 1
+    differing = len({run.digest for run in (*here, *dask, *alone)}) - 1
     return [
         Figure(NAME, f"{rows:,} rows in one process", round(seconds[0], 1), "s"),
         Figure(NAME, f"... on {workers} Dask workers", round(seconds[1], 1), "s"),
         Figure(NAME, "... one process over the workers", ratio, "x", at_least=target),
+        Figure(NAME, "... at best on these processors", round(best, 2), "x"),
+        Figure(NAME, "... one process on one processor", round(seconds[2], 1), "s"),
+        Figure(NAME, "... which over the workers", round(scaled, 2), "x"),
         Figure(NAME, "... prepared data that differs", differing, "", at_most=0),
         Figure(NAME, "peak memory of one process", here[0].peak_mib, "MiB"),
         Figure(NAME, "... of the process that leads the workers", dask[0].peak_mib, "MiB"),
@@ -118,20 +130,24 @@ def _ingested(project: Path, rows: int) -> Path:
     return project
 
 
-def _prepared(project: Path, workers: int | None = None) -> _Run:
+def _prepared(project: Path, workers: int | None = None, processors: int | None = None) -> _Run:
     cluster = {"cluster": {"runner": "dask", "workers": workers}}
-    seconds, peak, worker = _timed(
-        project, "components.preparation", {"MODELYARD_DASK": json.dumps(cluster)} if workers else {}
-    )
+    variables = {"MODELYARD_DASK": json.dumps(cluster)} if workers else {}
+    all_of_them = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(all_of_them)[:processors])  # the stage inherits it
+    try:
+        seconds, used, peak, worker = _timed(project, "components.preparation", variables)
+    finally:
+        os.sched_setaffinity(0, all_of_them)
     sealed = manifest.load(project / ".modelyard" / "staging" / "large" / "prepared", "prepared")
-    tell(
-        f"{f'{workers} Dask workers' if workers else 'one process'}: {seconds:.1f} s, {peak} MiB, workers {worker} MiB"
-    )
-    return _Run(seconds, peak, worker, sealed.digest)
+    who = f"{workers} Dask workers" if workers else "one process"
+    where = f" on {processors} processor" if processors else ""
+    tell(f"{who}{where}: {seconds:.1f} s, of a processor {used:.1f} s, {peak} MiB, workers {worker} MiB")
+    return _Run(seconds, used, peak, worker, sealed.digest)
 
 
-def _timed(project: Path, module: str, variables: dict[str, str]) -> tuple[float, int, int]:
-    """Wall seconds of a stage, and the peak resident memory in MiB of its process and of the largest below it."""
+def _timed(project: Path, module: str, variables: dict[str, str]) -> tuple[float, float, int, int]:
+    """Wall and processor seconds of a stage, and the peak memory in MiB of its process and of the largest below it."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     begin = time.perf_counter()
     below = 0
@@ -149,7 +165,7 @@ def _timed(project: Path, module: str, variables: dict[str, str]) -> tuple[float
     seconds = time.perf_counter() - begin
     if status:
         raise SystemExit(f"{module} failed:\n{(project / 'log.txt').read_text()[-2000:]}")
-    return seconds, usage.ru_maxrss >> 10, below >> 10
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss >> 10, below >> 10
 
 
 def _largest_below(pid: int) -> int:
