@@ -48,7 +48,7 @@ def run(pipeline: str, force: tuple[str, ...], settings: tuple[str, ...], profil
     else:
         facts = summary(outcome)
         click.echo(
-            f"{pipeline}: up to date in {seconds:.1f} s: model version {facts['version']}, "
+            f"{pipeline}: up to date after {seconds:.1f} s: model version {facts['version']}, "
             f"package {facts['package'][:12]}, bundle {facts['bundle']}"
         )
     return 0
