@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from components.access import named_credentials
@@ -16,6 +16,9 @@ from components.access.secret import Credentials
 from components.contracts import settings
 from components.core.errors import StackError
 from components.core.project import Project
+
+if TYPE_CHECKING:
+    import psycopg
 
 CREDENTIALS = "MODELYARD_SERVERS_CREDENTIALS"
 TABLES_LOCK = 7_263_448_120_951  # of who makes the tables of an empty database: two at once would break them
@@ -55,6 +58,50 @@ def with_credentials(named: str, driver: str, known: Credentials | None) -> str:
     return urlunsplit((driver, login + place, path, query, ""))
 
 
+def _connect(address: str, where: str) -> psycopg.Connection[tuple[Any, ...]]:
+    import psycopg
+
+    try:
+        return psycopg.connect(address, autocommit=True, connect_timeout=CONNECT_SECONDS)
+    except psycopg.Error as error:
+        raise StackError(
+            "the server's database does not answer",
+            where=where,
+            got=" ".join(str(error).split()),
+            next_step="correct [servers] in modelyard.toml, or start PostgreSQL; the database itself has to be there",
+        ) from error
+
+
+def identity(address: str, where: str) -> str:
+    """What tells a database from every other one, by whichever name its server is reached.
+
+    The identifier that PostgreSQL gives a cluster when it is made, and the database's number there. A replica that
+    takes over has the same; a copy, and a database that was restored elsewhere, have others.
+    https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CONTROLDATA
+
+    Args:
+        address, where: as in `first_start`.
+
+    Raises:
+        StackError: the database does not answer, or does not tell.
+    """
+    import psycopg
+
+    query = "SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()) FROM "
+    with _connect(address, where) as connection:
+        try:
+            row = connection.execute(f"{query}pg_control_system()").fetchone()
+        except psycopg.Error as error:
+            raise StackError(
+                "the server's database does not tell its identity",
+                where=where,
+                got=" ".join(str(error).split()),
+                next_step="GRANT EXECUTE ON FUNCTION pg_control_system() TO the user of [servers] credentials",
+            ) from error
+    assert row is not None  # noqa: S101  # the function returns one row
+    return f"{row[0]}/{row[1]}"
+
+
 @contextmanager
 def first_start(address: str, where: str) -> Iterator[bool]:
     """Whether the database has no tables yet; no other server makes them for as long as the block lasts.
@@ -66,18 +113,7 @@ def first_start(address: str, where: str) -> Iterator[bool]:
     Raises:
         StackError: the database does not answer.
     """
-    import psycopg
-
-    try:
-        connection = psycopg.connect(address, autocommit=True, connect_timeout=CONNECT_SECONDS)
-    except psycopg.Error as error:
-        raise StackError(
-            "the server's database does not answer",
-            where=where,
-            got=" ".join(str(error).split()),
-            next_step="correct [servers] in modelyard.toml, or start PostgreSQL; the database itself has to be there",
-        ) from error
-    with connection:
+    with _connect(address, where) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (TABLES_LOCK,))
         row = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
         yield row is None or row[0] is None

@@ -5,7 +5,10 @@ The URL with its password is made in the process that needs it, and stands in no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from components.access import named_credentials
@@ -70,23 +73,24 @@ def variables(address: str) -> dict[str, str]:
     }
 
 
-def examine(project: Project) -> RedisState:
-    """Ask the Redis for its version, and write a key there and remove it.
+@contextmanager
+def client(address: str, where: str) -> Iterator[Any]:
+    """A client of a Redis, of class `redis.Redis`.
+
+    Args:
+        address: as `url` returns it.
+        where: the URL without credentials.
 
     Raises:
-        StackError: the Redis does not answer, is too old, or refuses to be written to.
+        StackError: the Redis does not answer, or refuses what the block asks.
     """
     import redis
 
-    where = str(settings.read(project.root).servers.redis)
-    client = redis.Redis.from_url(
-        url(project), socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, protocol=2
-    )
     try:
-        with client:
-            about = client.info()
-            client.set("modelyard:examined", "1", ex=60)
-            client.delete("modelyard:examined")
+        with redis.Redis.from_url(
+            address, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, protocol=2
+        ) as found:
+            yield found
     except redis.RedisError as error:
         raise StackError(
             "the Redis of Prefect's servers does not answer, or may not be written to",
@@ -94,6 +98,19 @@ def examine(project: Project) -> RedisState:
             got=" ".join(str(error).split()),
             next_step="correct redis and redis_credentials below [servers] in modelyard.toml, or start Redis",
         ) from error
+
+
+def examine(project: Project) -> RedisState:
+    """Ask the Redis for its version, and write a key there and remove it.
+
+    Raises:
+        StackError: the Redis does not answer, is too old, or refuses to be written to.
+    """
+    where = str(settings.read(project.root).servers.redis)
+    with client(url(project), where) as found:
+        about = found.info()
+        found.set("modelyard:examined", "1", ex=60)
+        found.delete("modelyard:examined")
     version = str(about["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
         raise StackError("this Redis is too old", where=where, got=version, expected="6.2 or later")

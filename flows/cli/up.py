@@ -26,7 +26,12 @@ PROFILES = ("local", "team")  # as flows.platform.stack_profile has them
     is_flag=True,
     help="Let production follow the registry that modelyard.toml names now; else it stays as it is after a change.",
 )
-def up(profile: str | None, follow_registry: bool) -> None:
+@click.option(
+    "--take-redis",
+    is_flag=True,
+    help="Take the Redis of modelyard.toml from the Prefect that used it, which is gone or whose database was moved.",
+)
+def up(profile: str | None, follow_registry: bool, take_redis: bool) -> None:
     """Start Prefect, MLflow, the console and the runner of schedules on this machine; wait until they are ready.
 
     Programs that run already are left unchanged. State and logs are in .modelyard/.
@@ -40,6 +45,7 @@ def up(profile: str | None, follow_registry: bool) -> None:
         project,
         log=lambda line: click.echo(f"  {line}", err=True),
         profile_name=profile,  # type: ignore[arg-type]  # click has checked it
+        take_redis=take_redis,
     )
     if (why := followed_registry.another(project)) is not None:
         if follow_registry:

@@ -18,7 +18,7 @@ from typing import Literal
 
 import psutil
 
-from components.access import server_database, server_redis
+from components.access import redis_owner, server_database, server_redis
 from components.contracts import settings
 from components.contracts.runner_spec import SlurmSpec
 from components.core import git
@@ -218,6 +218,8 @@ def _redis(project: Project) -> Finding:
     if found.may_evict:
         what_to_do = "maxmemory-policy noeviction: a message that is removed is lost"
         return Finding("redis", "warn", f"{text}; it removes keys when its memory is full", what_to_do)
+    if "prefect" in connections.own_servers(project) and not redis_owner.check(project):
+        text += "; nobody's yet"
     return Finding("redis", "ok", text)
 
 
