@@ -8,12 +8,14 @@ what the key holds. A copy of the database has another identity, and so has one 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from components.access import server_database, server_redis
 from components.contracts import settings
-from components.core.errors import StackError
+from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
 
 KEY = "modelyard:prefect-database"
@@ -126,6 +128,23 @@ def _is_own(value: bytes | None, own: Owner, where: str) -> bool:
             got=f"the Prefect on {other.named}, since {other.since}",
             expected=f"the Prefect on {own.named}, or nobody's",
             next_step=f"name another number, as in {where.rpartition('/')[0]}/7; if the other one is gone, or its "
-            f"database was moved here: `modelyard up {OPTION}`",
+            f"database was moved here: `modelyard up {OPTION}`, or with the units and containers of `modelyard deploy` "
+            f"`redis-cli ... DEL {KEY}`",
         )
     return True
+
+
+def main() -> int:
+    """Claim a Redis for the servers of `modelyard deploy --with-platform`, from the variables of their scripts."""
+    database = os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"].replace("+asyncpg", "", 1)
+    try:
+        own = of_database(database, f"postgresql://{os.environ['DATABASE']}/prefect")
+        write(os.environ["PREFECT_SERVER_DOCKET_URL"], os.environ["REDIS"], own)
+    except ModelyardError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

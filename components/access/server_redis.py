@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from components.access import named_credentials
+from components.access import named_credentials, server_tls
 from components.contracts import settings
 from components.core.errors import StackError
 from components.core.project import Project
@@ -50,9 +50,11 @@ def url(project: Project) -> str:
     """
     found = settings.read(project.root).servers
     known = named_credentials.read(project.root, "redis", found.redis_credentials, CREDENTIALS)
-    scheme, place, path, _, _ = urlsplit(str(found.redis))
+    named = server_tls.with_files(str(found.redis), project.root)
+    server_tls.require_files(named, str(found.redis))
+    scheme, place, path, query, _ = urlsplit(named)
     login = f"{quote(known.user, safe='')}:{quote(known.secret, safe='')}@" if known is not None else ""
-    return urlunsplit((scheme, login + place, path or "/0", "", ""))
+    return urlunsplit((scheme, login + place, path or "/0", query, ""))
 
 
 def variables(address: str) -> dict[str, str]:
@@ -92,11 +94,13 @@ def client(address: str, where: str) -> Iterator[Any]:
         ) as found:
             yield found
     except redis.RedisError as error:
+        got = " ".join(str(error).split())
+        otherwise = "correct redis and redis_credentials below [servers] in modelyard.toml, or start Redis"
         raise StackError(
             "the Redis of Prefect's servers does not answer, or may not be written to",
             where=where,
-            got=" ".join(str(error).split()),
-            next_step="correct redis and redis_credentials below [servers] in modelyard.toml, or start Redis",
+            got=got,
+            next_step=server_tls.next_step(got, otherwise),
         ) from error
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.access import project_door, redis_owner, server_database, server_redis
+from components.access import project_door, redis_owner, server_database, server_redis, server_tls
 from components.access.door import Application
 from components.contracts import settings
 from components.core import atomic_database
@@ -53,8 +53,10 @@ def variables(project: Project) -> dict[str, str]:
         SpecError, StackError: `modelyard.toml` or the credentials cannot be read.
     """
     url = server_database.url(project, "prefect", "postgresql+asyncpg")
+    named = server_tls.with_files(str(settings.read(project.root).servers.prefect), project.root)
     shared = server_redis.variables(server_redis.url(project)) if server_redis.is_named(project) else {}
-    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url, **shared}
+    database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url, **server_database.asyncpg_variables(named)}
+    return {**database, **shared}
 
 
 def require_own_redis(project: Project) -> None:
