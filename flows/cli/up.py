@@ -64,11 +64,14 @@ def up(profile: str | None, follow_registry: bool, take_redis: bool) -> None:
 def _follow(project: Project, endpoints: Endpoints) -> None:
     from components.registry.api import Api
     from flows.platform import connections, followed_registry
+    from flows.platform.user_name import user_name
     from flows.releases import registry_change
 
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         for line in registry_change.changes(project, api):
             click.echo(f"  {line}", err=True)
+        before = followed_registry.followed(project) or followed_registry.OWN_FILES
+        registry_change.record(project, api, followed_registry.place(project), before, user_name())
     followed_registry.follow(project)
     click.echo(f"  production follows {followed_registry.place(project)} from now on", err=True)
