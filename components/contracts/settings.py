@@ -144,12 +144,14 @@ class OwnServerSettings(Strict):
     """`[servers]`: where the project's own servers keep what they know, in place of files.
 
     Args:
-        prefect, mlflow: the databases, each server's its own; None: a file in `.modelyard`.
+        prefect, mlflow: the databases, each server's its own; None: a file in `.modelyard`. Certificates are named in
+            the URL, relative to the project: `?sslmode=verify-full&sslrootcert=FILE`.
         credentials: of both databases.
         artifacts: where MLflow keeps the artifacts of runs: s3://BUCKET/FOLDER, with credentials and server in the
             environment as AWS's tools have them, or an absolute folder; None: a folder in `.modelyard`.
         redis: messages, leases and background tasks of Prefect, which then runs as two API servers and one process of
-            services; a database of Redis that nothing else uses. None: one process does all of it.
+            services; a database of Redis that nothing else uses, `rediss://...?ssl_ca_certs=FILE` with TLS. None: one
+            process does all of it.
         redis_credentials: USER:PASSWORD, or the password alone.
     """
 

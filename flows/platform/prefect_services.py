@@ -53,7 +53,7 @@ async def _keep_redis(project: Project, period_seconds: float = CLAIM_SECONDS) -
     Raises:
         ForeignRedisError: another Prefect has taken it.
     """
-    own = None
+    own: redis_owner.Owner | None = None
     while server_redis.is_named(project):
         try:
             own = own or await asyncio.to_thread(redis_owner.of_project, project)
