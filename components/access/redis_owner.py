@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from components.access import server_database, server_redis
-from components.contracts import settings
 from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
 
@@ -71,7 +70,7 @@ def of_project(project: Project) -> Owner:
         SpecError: `modelyard.toml` is wrong.
         StackError: the credentials cannot be read, or as `of_database`.
     """
-    named = str(settings.read(project.root).servers.prefect)
+    named = server_database.named(project, "prefect")
     return of_database(server_database.url(project, "prefect", "postgresql"), named)
 
 
@@ -82,24 +81,22 @@ def check(project: Project) -> bool:
         ForeignRedisError: another Prefect uses it.
         SpecError, StackError: as `of_project`, or the Redis does not answer.
     """
-    own, where = of_project(project), str(settings.read(project.root).servers.redis)
+    own, where = of_project(project), server_redis.named(project)
     with server_redis.client(server_redis.url(project), where) as client:
         return _is_own(client.get(KEY), own, where)
 
 
-def claim(project: Project, *, own: Owner | None = None, take: bool = False) -> None:
+def claim(project: Project, *, take: bool = False) -> None:
     """Write into the project's Redis that it is this project's; of several that do so at once one succeeds.
 
     Args:
-        own: as `of_project` returned it; None: PostgreSQL is asked.
         take: also where the Redis belongs to another Prefect. Its messages stay there.
 
     Raises:
         ForeignRedisError: another Prefect uses it, and it is not to be taken.
         SpecError, StackError: as in `check`.
     """
-    where = str(settings.read(project.root).servers.redis)
-    write(server_redis.url(project), where, own or of_project(project), take=take)
+    write(server_redis.url(project), server_redis.named(project), of_project(project), take=take)
 
 
 def write(address: str, where: str, own: Owner, *, take: bool = False) -> None:

@@ -42,6 +42,15 @@ def is_named(project: Project, server: Literal["mlflow", "prefect"]) -> bool:
     return getattr(settings.read(project.root).servers, server) is not None
 
 
+def named(project: Project, server: Literal["mlflow", "prefect"]) -> str:
+    """The URL of a server's database as the settings have it, without credentials.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+    """
+    return str(getattr(settings.read(project.root).servers, server))
+
+
 def url(project: Project, server: Literal["mlflow", "prefect"], driver: str) -> str:
     """The URL of a server's database for SQLAlchemy, with user and password.
 
@@ -52,10 +61,10 @@ def url(project: Project, server: Literal["mlflow", "prefect"], driver: str) -> 
         SpecError, StackError: `modelyard.toml` or the credentials cannot be read.
     """
     found = settings.read(project.root).servers
-    named = server_tls.with_files(getattr(found, server), project.root)
-    server_tls.require_files(named, getattr(found, server))
+    place = server_tls.with_files(getattr(found, server), project.root)
+    server_tls.require_files(place, getattr(found, server))
     known = named_credentials.read(project.root, "servers", found.credentials, CREDENTIALS)
-    return with_credentials(named, driver, known)
+    return with_credentials(place, driver, known)
 
 
 def with_credentials(named: str, driver: str, known: Credentials | None) -> str:

@@ -42,6 +42,15 @@ def is_named(project: Project) -> bool:
     return settings.read(project.root).servers.redis is not None
 
 
+def named(project: Project) -> str:
+    """The URL as the settings have it, without credentials.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+    """
+    return str(settings.read(project.root).servers.redis)
+
+
 def url(project: Project) -> str:
     """The URL with user and password.
 
@@ -50,11 +59,11 @@ def url(project: Project) -> str:
     """
     found = settings.read(project.root).servers
     known = named_credentials.read(project.root, "redis", found.redis_credentials, CREDENTIALS)
-    named = server_tls.with_files(str(found.redis), project.root)
-    server_tls.require_files(named, str(found.redis))
-    scheme, place, path, query, _ = urlsplit(named)
+    place = server_tls.with_files(str(found.redis), project.root)
+    server_tls.require_files(place, str(found.redis))
+    scheme, host, path, query, _ = urlsplit(place)
     login = f"{quote(known.user, safe='')}:{quote(known.secret, safe='')}@" if known is not None else ""
-    return urlunsplit((scheme, login + place, path or "/0", query, ""))
+    return urlunsplit((scheme, login + host, path or "/0", query, ""))
 
 
 def variables(address: str) -> dict[str, str]:
@@ -110,7 +119,7 @@ def examine(project: Project) -> RedisState:
     Raises:
         StackError: the Redis does not answer, is too old, or refuses to be written to.
     """
-    where = str(settings.read(project.root).servers.redis)
+    where = named(project)
     with client(url(project), where) as found:
         about = found.info()
         found.set("modelyard:examined", "1", ex=60)

@@ -1,7 +1,7 @@
 """`python -m components.cluster.examination`: asks an existing Dask scheduler what `modelyard doctor` wants to know.
 
 A process of its own: Dask takes a second to import, and a scheduler that hangs is given up by ending the process. It
-runs in the project's folder, reads an `Examination` from standard input, and writes an `Answer`, or the error, as JSON.
+runs in the project's folder, reads an `DaskExamination` from standard input, and writes an `DaskAnswer`, or the error, as JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PACKAGES = {"run.prepare": (), "run.score": ("onnxruntime",)}  # by place: furth
 SECONDS = 10.0  # for the scheduler to answer
 
 
-class Examination(Strict):
+class DaskExamination(Strict):
     """What is asked.
 
     Args:
@@ -34,7 +34,7 @@ class Examination(Strict):
     folder: str
 
 
-class Answer(Strict):
+class DaskAnswer(Strict):
     """What the scheduler has; every worker has the versions of this machine, and sees the folder."""
 
     workers: int
@@ -42,8 +42,8 @@ class Answer(Strict):
 
 
 def main() -> int:
-    """Answer, or write the error."""
-    request = Examination.model_validate_json(sys.stdin.read())
+    """DaskAnswer, or write the error."""
+    request = DaskExamination.model_validate_json(sys.stdin.read())
     from components.cluster import dask_cluster
 
     try:
@@ -53,7 +53,7 @@ def main() -> int:
     except ModelyardError as error:
         print(json.dumps(error.to_dict()))
         return error.exit_code
-    print(Answer(workers=len(threads), threads=sum(threads)).model_dump_json())
+    print(DaskAnswer(workers=len(threads), threads=sum(threads)).model_dump_json())
     return 0
 
 

@@ -78,11 +78,16 @@ def unfinished(entries: Sequence[Entry], role: Role) -> Release | None:
 def untold(entries: Sequence[Entry]) -> Release | None:
     """The last rollback, if the registry was not told of it yet.
 
-    A release of the champion that was closed after the rollback has told the registry what serves.
+    A release of the champion that was closed after the rollback has told the registry what serves. A registry that is
+    followed since, and has no such version, is not told.
     """
+    change = followed.last(entries)
     found = [release for release in releases(entries) if release.role == "champion"]
     for release in reversed(found):
         if release.is_direct:
+            begun_before = change is not None and release.entries[0].sequence < change.sequence
+            if begun_before and release.after and followed.is_of_another(entries, release.after.package_digest):
+                return None
             return release if release.end is not None and "told" not in release.events else None
         if release.end is not None and release.end.event not in ("superseded", "refused"):
             return None

@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
-from components.cluster.examination import PACKAGES, Answer, Examination
+from components.cluster.examination import PACKAGES, DaskAnswer, DaskExamination
 from components.contracts import settings
 from components.contracts.runner_spec import DaskSpec
 from components.core.errors import ModelyardError
@@ -41,7 +41,7 @@ def _stage(project: Project, name: str, spec: DaskSpec) -> tuple[Verdict, str, s
         return "ok", f"{name} by Dask workers of this machine", ""
     assert f"run.{name}" in PACKAGES  # noqa: S101  # every stage that Dask runs
     folder = project.state if project.state.is_dir() else project.root
-    request = Examination(cluster=spec, place=f"run.{name}", folder=str(folder))
+    request = DaskExamination(cluster=spec, place=f"run.{name}", folder=str(folder))
     command = [sys.executable, "-m", "components.cluster.examination"]
     try:
         done = subprocess.run(
@@ -65,7 +65,7 @@ def _stage(project: Project, name: str, spec: DaskSpec) -> tuple[Verdict, str, s
         error = ModelyardError.from_dict(document)
         facts = [fact for fact in (error.got, error.expected and f"expected {error.expected}") if fact]
         return "fail", f"{name}: {error.what} ({error.where}): {', '.join(facts)}", error.next_step or ""
-    answer = Answer.model_validate(document)
+    answer = DaskAnswer.model_validate(document)
     if answer.workers == 0:
         return "warn", f"{name}: {spec.scheduler} answers, and has no worker", f"dask worker {spec.scheduler}"
     has = f"{answer.workers} workers with {answer.threads} threads"

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from components.access import redis_owner, server_redis
+from components.access import redis_owner, server_database, server_redis
 from components.core import atomic
 from components.core.errors import ModelyardError
 from components.core.project import Project
@@ -50,14 +50,18 @@ async def _beat(path: Path) -> None:
 async def _keep_redis(project: Project, period_seconds: float = CLAIM_SECONDS) -> None:
     """Claim the Redis time and again: one that was emptied, or started anew without its data, is nobody's.
 
+    What `modelyard.toml` says later is of the next start: this process goes on with the servers that it has.
+
     Raises:
         ForeignRedisError: another Prefect has taken it.
     """
+    address, where = server_redis.url(project), server_redis.named(project)
+    database, named = server_database.url(project, "prefect", "postgresql"), server_database.named(project, "prefect")
     own: redis_owner.Owner | None = None
-    while server_redis.is_named(project):
+    while True:
         try:
-            own = own or await asyncio.to_thread(redis_owner.of_project, project)
-            await asyncio.to_thread(redis_owner.claim, project, own=own)
+            own = own or await asyncio.to_thread(redis_owner.of_database, database, named)
+            await asyncio.to_thread(redis_owner.write, address, where, own)
         except redis_owner.ForeignRedisError:
             raise
         except ModelyardError as error:

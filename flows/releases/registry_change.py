@@ -36,7 +36,9 @@ def changes(project: Project, api: Api) -> list[str]:
             found.append(f"{name}: version {serves.version} serves, {number} is champion there: it is released")
         else:
             require_same(name, serves, versions.by_number(api, name, number).package_digest)
-        lost = [side.version for side in _ever_served(project, name) if not _has(api, name, side)]
+        entries = ledgers.of(project, name).entries()
+        back = [side for side in history.served_well(entries) if side.package_digest != serves.package_digest]
+        lost = [side.version for side in back if not _has(api, name, side)]
         if lost:
             numbers = ", ".join(dict.fromkeys(reversed(lost)))
             found.append(f"{name}: `modelyard rollback` cannot go to {numbers}: they are no versions there")

@@ -100,7 +100,7 @@ def test_of_two_that_claim_at_once_one_succeeds(servers: Servers, tmp_path: Path
         def claim(index: int, projects=projects, owners=owners, refused=refused, barrier=barrier) -> None:  # type: ignore[no-untyped-def]
             barrier.wait()
             try:
-                redis_owner.claim(projects[index], own=owners[index])
+                redis_owner.write(server_redis.url(projects[index]), servers.redis.url, owners[index])
             except redis_owner.ForeignRedisError:
                 refused.append(index)
 
@@ -127,6 +127,10 @@ def test_nothing_of_a_stack_starts_on_another_ones_redis(servers: Servers, tmp_p
     assert "--take-redis" in finding.what_to_do
     own = next(one for one in diagnostics.diagnose(Project(tmp_path / "a")) if one.check == "redis")
     assert own.verdict == "ok"
+    said: list[str] = []
+    lifecycle._take_redis(other, said.append)
+    assert said == [f"{servers.redis.url} is this project's from now on"]
+    assert redis_owner.check(other)
 
 
 def server_database_is_empty(project: Project) -> bool:
@@ -147,6 +151,7 @@ def test_services_claim_an_emptied_redis_again_and_end_on_one_that_was_taken(ser
                 client.flushdb()
         while not await asyncio.to_thread(redis_owner.check, project):
             await asyncio.sleep(0.02)
+        (project.root / "modelyard.toml").write_text("[wrong]\n")  # of the next start
         redis_owner.claim(other, take=True)
         await keeping
 

@@ -50,7 +50,7 @@ def test_a_worker_with_other_versions_is_named(tmp_path: Path) -> None:
     )
     with scheduler(tmp_path) as url:
         spec = dask_check.DaskSpec(runner="dask", scheduler=url)
-        request = dask_check.Examination(cluster=spec, place="run.score", folder=str(tmp_path)).model_dump_json()
+        request = dask_check.DaskExamination(cluster=spec, place="run.score", folder=str(tmp_path)).model_dump_json()
         words = [sys.executable, "-c", code]
         for _ in range(20):
             done = subprocess.run(words, input=request, capture_output=True, text=True, check=False)

@@ -47,6 +47,22 @@ def serve(ledger: Ledger, *pins: Pin, ends: str = "served") -> None:
             )
 
 
+def go_back(ledger: Ledger, to: Pin) -> None:
+    """A rollback that the registry is not told of."""
+    now = production.decided(ledger.entries()).production
+    assert now.champion is not None
+    for event in ("asked", "switched", "served"):
+        ledger.append(
+            event,  # type: ignore[arg-type]
+            release="back",
+            role="champion",
+            before=now.champion.side,
+            after=to.side,
+            asked_by="ann",
+            facts={PRODUCTION: now.with_champion(to).model_dump(mode="json")} if event == "asked" else {},
+        )
+
+
 class Registry:
     """The versions that a registry has, in place of `components.registry.versions`' requests."""
 
@@ -99,7 +115,7 @@ def test_versions_of_the_registry_of_before_are_refused_by_name(
 ) -> None:
     Registry(monkeypatch, pin("1", "b"), pin("2", "b"))
     said = registry_change.changes(project, API)
-    assert said[-1] == f"{NAME}: `modelyard rollback` cannot go to 3, 2, 1: they are no versions there"
+    assert said[-1] == f"{NAME}: `modelyard rollback` cannot go to 2, 1: they are no versions there"
     follow(project)
     serve(ledger, pin("2", "b"))
     assert numbers(ledger) == ["2"]
@@ -202,28 +218,30 @@ def test_no_alias_is_set_back_to_another_model(monkeypatch: pytest.MonkeyPatch) 
 def test_a_rollback_of_before_is_not_told_as_one_there(
     project: Project, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    facts = {PRODUCTION: production.decided(ledger.entries()).production.with_champion(pin("2", "a")).model_dump()}
-    for event in ("asked", "switched", "served"):
-        ledger.append(
-            event,  # type: ignore[arg-type]
-            release="back",
-            role="champion",
-            before=pin("3", "a").side,
-            after=pin("2", "a").side,
-            asked_by="ann",
-            facts=facts if event == "asked" else {},
-        )
+    go_back(ledger, pin("2", "a"))
     registry = Registry(monkeypatch, pin("2", "b"), pin("3", "b"))
     registry.alias = "3"
     monkeypatch.setattr(versions, "aliases_of", lambda *_: {"champion": registry.alias})
     monkeypatch.setattr(refusal, "anchor", lambda *_: None)
     telling.tell_soon(API, project, NAME, "back", lambda _: None)
     assert registry.alias == "3"
-    follow(project)
-    telling.tell(API, project, NAME, lambda _: None)
+    telling.tell(API, project, NAME, lambda _: None)  # as a defence, where nobody has said that it is another one
     assert (registry.alias, registry.tagged) == (None, [])
     told = ledger.entries()[-1]
     assert (told.event, told.facts["missing"]) == ("told", True)
+
+
+def test_a_rollback_that_was_not_told_stays_untold_where_there_is_no_such_version(
+    project: Project, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_back(ledger, pin("2", "a"))
+    assert history.untold(ledger.entries()) is not None
+    Registry(monkeypatch, pin("2", "a"))
+    follow(project, "a copy")
+    assert history.untold(ledger.entries()) is not None
+    Registry(monkeypatch, pin("2", "b"))
+    follow(project)
+    assert history.untold(ledger.entries()) is None
 
 
 def test_while_another_registry_is_named_it_is_not_told(
