@@ -1,7 +1,8 @@
 """`python -m components.cluster.examination`: asks an existing Dask scheduler what `modelyard doctor` wants to know.
 
 A process of its own: Dask takes a second to import, and a scheduler that hangs is given up by ending the process. It
-runs in the project's folder, reads an `DaskExamination` from standard input, and writes an `DaskAnswer`, or the error, as JSON.
+runs in the project's folder, reads a `DaskExamination` from standard input, and writes a `DaskAnswer`, or the error, as
+JSON.
 """
 
 from __future__ import annotations
