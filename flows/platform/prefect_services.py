@@ -60,7 +60,8 @@ async def _keep_redis(project: Project, period_seconds: float = CLAIM_SECONDS) -
     own: redis_owner.Owner | None = None
     while True:
         try:
-            own = own or await asyncio.to_thread(redis_owner.of_database, database, named)
+            if own is None:
+                own = await asyncio.to_thread(redis_owner.of_database, database, named)
             await asyncio.to_thread(redis_owner.write, address, where, own)
         except redis_owner.ForeignRedisError:
             raise
