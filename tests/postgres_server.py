@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -41,6 +42,7 @@ class PostgresServer:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    has_tls: bool = False
 
     @property
     def url(self) -> str:
@@ -56,6 +58,9 @@ class PostgresServer:
         """Start it, and wait until it answers."""
         words = [str(_program("postgres")), "-D", str(self.folder / "data"), "-p", str(self.port)]
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "shared_buffers": "16MB"}
+        if self.has_tls:
+            files = {"ssl_cert_file": self.folder / "tls.crt", "ssl_key_file": self.folder / "tls.key"}
+            settings |= {"ssl": "on", **{key: str(path) for key, path in files.items()}}
         words += [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **_as_user())
         ready = [str(_program("pg_isready")), "-h", "127.0.0.1", "-p", str(self.port), "-t", "1"]
@@ -73,8 +78,12 @@ class PostgresServer:
 
 
 @contextmanager
-def running() -> Iterator[PostgresServer]:
-    """A new server with an empty database, whose user needs a password."""
+def running(tls: tuple[Path, Path] | None = None) -> Iterator[PostgresServer]:
+    """A new server with an empty database, whose user needs a password.
+
+    Args:
+        tls: files of its certificate and key; it accepts no connection without TLS then.
+    """
     folder = Path(tempfile.mkdtemp(prefix="yard-postgres-"))
     server = PostgresServer(folder, free_port())
     try:
@@ -86,6 +95,15 @@ def running() -> Iterator[PostgresServer]:
         words = [str(_program("initdb")), "-D", str(folder / "data"), "-U", USER, "-A", "scram-sha-256"]
         words += ["--pwfile", str(folder / "password"), "--no-sync", "-E", "UTF8"]
         subprocess.run(words, check=True, capture_output=True, cwd=folder, **_as_user())
+        for source, name in zip(tls or (), ("tls.crt", "tls.key"), strict=False):
+            (folder / name).write_bytes(source.read_bytes())
+            (folder / name).chmod(0o600)
+            if os.geteuid() == 0:
+                shutil.chown(folder / name, "postgres")
+        if tls is not None:
+            server.has_tls = True
+            rules = folder / "data" / "pg_hba.conf"
+            rules.write_text(re.sub(r"(?m)^host\b", "hostssl", rules.read_text()))
         server.start()
         yield server
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -10,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import redis
 
 from flows.platform import ports
 
@@ -29,33 +28,40 @@ class RedisServer:
     """A running Redis."""
 
     port: int
+    has_tls: bool = False
 
     @property
     def url(self) -> str:
         """Of a database of it, without the password."""
-        return f"redis://127.0.0.1:{self.port}/3"
+        return f"redis{'s' if self.has_tls else ''}://127.0.0.1:{self.port}/3"
 
 
 @contextmanager
-def running() -> Iterator[RedisServer]:
-    """A new, empty Redis."""
+def running(tls: tuple[Path, Path] | None = None) -> Iterator[RedisServer]:
+    """A new, empty Redis.
+
+    Args:
+        tls: files of its certificate and key; it accepts no connection without TLS then.
+    """
     folder = Path(tempfile.mkdtemp(prefix="yard-redis-"))
     port = ports.choose(26379, ())
+    listen = f"port {port}\n"
+    if tls is not None:
+        listen = f"port 0\ntls-port {port}\ntls-cert-file {tls[0]}\ntls-key-file {tls[1]}\ntls-auth-clients no\n"
     (folder / "redis.conf").write_text(
-        f'bind 127.0.0.1\nport {port}\nrequirepass {PASSWORD}\nsave ""\nappendonly no\ndir {folder}\n'
+        f'bind 127.0.0.1\n{listen}requirepass {PASSWORD}\nsave ""\nappendonly no\ndir {folder}\n'
     )
     process = subprocess.Popen(["redis-server", str(folder / "redis.conf")], stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 20
         while True:
             try:
-                with redis.Redis(port=port, password=PASSWORD, protocol=2) as client:
-                    client.ping()
-                break
-            except redis.ConnectionError:
+                with socket.create_connection(("127.0.0.1", port)):
+                    break
+            except ConnectionRefusedError:
                 assert time.monotonic() < deadline, "Redis did not start"
                 time.sleep(0.05)
-        yield RedisServer(port)
+        yield RedisServer(port, tls is not None)
     finally:
         process.terminate()
         process.wait()

@@ -5,10 +5,13 @@ The URL with its password is made in the process that needs it, and stands in no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from components.access import named_credentials
+from components.access import named_credentials, server_tls
 from components.contracts import settings
 from components.core.errors import StackError
 from components.core.project import Project
@@ -39,6 +42,15 @@ def is_named(project: Project) -> bool:
     return settings.read(project.root).servers.redis is not None
 
 
+def named(project: Project) -> str:
+    """The URL as the settings have it, without credentials.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+    """
+    return str(settings.read(project.root).servers.redis)
+
+
 def url(project: Project) -> str:
     """The URL with user and password.
 
@@ -47,9 +59,11 @@ def url(project: Project) -> str:
     """
     found = settings.read(project.root).servers
     known = named_credentials.read(project.root, "redis", found.redis_credentials, CREDENTIALS)
-    scheme, place, path, _, _ = urlsplit(str(found.redis))
+    place = server_tls.with_files(str(found.redis), project.root)
+    server_tls.require_files(place, str(found.redis))
+    scheme, host, path, query, _ = urlsplit(place)
     login = f"{quote(known.user, safe='')}:{quote(known.secret, safe='')}@" if known is not None else ""
-    return urlunsplit((scheme, login + place, path or "/0", "", ""))
+    return urlunsplit((scheme, login + host, path or "/0", query, ""))
 
 
 def variables(address: str) -> dict[str, str]:
@@ -70,30 +84,46 @@ def variables(address: str) -> dict[str, str]:
     }
 
 
+@contextmanager
+def client(address: str, where: str) -> Iterator[Any]:
+    """A client of a Redis, of class `redis.Redis`.
+
+    Args:
+        address: as `url` returns it.
+        where: the URL without credentials.
+
+    Raises:
+        StackError: the Redis does not answer, or refuses what the block asks.
+    """
+    import redis
+
+    try:
+        with redis.Redis.from_url(
+            address, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, protocol=2
+        ) as found:
+            yield found
+    except redis.RedisError as error:
+        got = " ".join(str(error).split())
+        otherwise = "correct redis and redis_credentials below [servers] in modelyard.toml, or start Redis"
+        raise StackError(
+            "the Redis of Prefect's servers does not answer, or may not be written to",
+            where=where,
+            got=got,
+            next_step=server_tls.next_step(got, otherwise),
+        ) from error
+
+
 def examine(project: Project) -> RedisState:
     """Ask the Redis for its version, and write a key there and remove it.
 
     Raises:
         StackError: the Redis does not answer, is too old, or refuses to be written to.
     """
-    import redis
-
-    where = str(settings.read(project.root).servers.redis)
-    client = redis.Redis.from_url(
-        url(project), socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, protocol=2
-    )
-    try:
-        with client:
-            about = client.info()
-            client.set("modelyard:examined", "1", ex=60)
-            client.delete("modelyard:examined")
-    except redis.RedisError as error:
-        raise StackError(
-            "the Redis of Prefect's servers does not answer, or may not be written to",
-            where=where,
-            got=" ".join(str(error).split()),
-            next_step="correct redis and redis_credentials below [servers] in modelyard.toml, or start Redis",
-        ) from error
+    where = named(project)
+    with client(url(project), where) as found:
+        about = found.info()
+        found.set("modelyard:examined", "1", ex=60)
+        found.delete("modelyard:examined")
     version = str(about["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
         raise StackError("this Redis is too old", where=where, got=version, expected="6.2 or later")

@@ -101,6 +101,26 @@ def opened(
         yield during.enter_context(DaskCluster(client, request, relief))
 
 
+def examine(spec: DaskSpec, place: str, folder: Path, *, packages: Sequence[str], seconds: float) -> list[int]:
+    """Check an existing cluster as `opened` does; returns the number of threads of each worker.
+
+    Args:
+        place, folder, packages: as of `opened`.
+        seconds: for the scheduler to answer.
+
+    Raises:
+        StackError: the scheduler does not answer, or a worker lacks something.
+    """
+    assert spec.scheduler is not None  # noqa: S101  # the caller names one
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with dask.config.set(_CONFIGURATION), _existing(spec, spec.scheduler, place, seconds) as client:
+        known = client.scheduler_info(n_workers=-1)["workers"]
+        if known:
+            with _prepared(client, spec.scheduler, None, _Needs(folder.absolute(), (), (*_SAME, *packages))):
+                pass
+        return [int(about["nthreads"]) for about in known.values()]
+
+
 @contextmanager
 def _ending_on_sigterm() -> Iterator[None]:
     """Let SIGTERM end the block, so that the cluster is closed, and the process with it."""
@@ -145,14 +165,14 @@ def _local(workers: int, place: str, folder: Path) -> Iterator[distributed.Clien
 
 
 @contextmanager
-def _existing(spec: DaskSpec, url: str, place: str) -> Iterator[distributed.Client]:
+def _existing(spec: DaskSpec, url: str, place: str, seconds: float | None = None) -> Iterator[distributed.Client]:
     security = None
     if spec.tls is not None:
         root = Path().absolute()  # the project
         ca, cert, key = (str(root / Path(path).expanduser()) for path in (spec.tls.ca, spec.tls.cert, spec.tls.key))
         security = Security(tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key, require_encryption=True)
     try:
-        client = distributed.Client(url, security=security, timeout=_WAIT_SECONDS)
+        client = distributed.Client(url, security=security, timeout=seconds or _WAIT_SECONDS)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise StackError(
             "the Dask scheduler cannot be reached",

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -30,6 +31,11 @@ from components.core.strict import Strict
 
 FILE_NAME = "modelyard.toml"
 _SAVED_SECONDS = 0.03  # in which an editor saves a file
+REDIS_PARAMETERS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")  # of redis-py: certificates are always verified
+PREFECT_PARAMETERS = (  # of a database's URL that Prefect's driver can be told of; libpq has more
+    "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs", "application_name",
+    "connect_timeout",
+)  # fmt: skip
 
 
 def server_url(text: str) -> str:
@@ -58,10 +64,13 @@ def redis_url(text: str) -> str:
     """The URL of a database of Redis, with its number.
 
     Raises:
-        ValueError: it is none, or holds credentials.
+        ValueError: it is none, holds credentials, or has parameters other than those of certificates.
     """
-    if re.fullmatch(r"rediss?://[^\s/@?#]+(/[0-9]+)?", text) is None:
+    if re.fullmatch(r"rediss?://[^\s/@?#]+(/[0-9]+)?(\?[^\s@#]*)?", text) is None:
         raise ValueError("expected redis://HOST[:PORT][/NUMBER] or rediss://..., without credentials")
+    unknown = [name for name, _ in parse_qsl(urlsplit(text).query, True) if name not in REDIS_PARAMETERS]
+    if unknown or ("?" in text and text.startswith("redis://")):
+        raise ValueError(f"after ? only rediss:// has parameters, and only {', '.join(REDIS_PARAMETERS)}: files (PEM)")
     return text
 
 
@@ -137,12 +146,14 @@ class OwnServerSettings(Strict):
     """`[servers]`: where the project's own servers keep what they know, in place of files.
 
     Args:
-        prefect, mlflow: the databases, each server's its own; None: a file in `.modelyard`.
+        prefect, mlflow: the databases, each server's its own; None: a file in `.modelyard`. Certificates are named in
+            the URL, relative to the project: `?sslmode=verify-full&sslrootcert=FILE`.
         credentials: of both databases.
         artifacts: where MLflow keeps the artifacts of runs: s3://BUCKET/FOLDER, with credentials and server in the
             environment as AWS's tools have them, or an absolute folder; None: a folder in `.modelyard`.
         redis: messages, leases and background tasks of Prefect, which then runs as two API servers and one process of
-            services; a database of Redis that nothing else uses. None: one process does all of it.
+            services; a database of Redis that nothing else uses, `rediss://...?ssl_ca_certs=FILE` with TLS. None: one
+            process does all of it.
         redis_credentials: USER:PASSWORD, or the password alone.
     """
 
@@ -159,6 +170,17 @@ class OwnServerSettings(Strict):
             raise ValueError('redis needs prefect = "postgresql://...": two API servers share one database')
         if self.redis_credentials is not None and self.redis is None:
             raise ValueError("redis_credentials needs redis")
+        return self
+
+    @model_validator(mode="after")
+    def _parameters(self) -> Self:
+        found = parse_qsl(urlsplit(self.prefect or "").query, keep_blank_values=True)
+        unknown = [name for name, _ in found if name not in PREFECT_PARAMETERS]
+        if unknown:
+            raise ValueError(
+                f"Prefect's driver does not know {', '.join(unknown)} in the URL of its database; "
+                f"it knows {', '.join(PREFECT_PARAMETERS)}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -108,13 +108,22 @@ def _ours(script: str) -> dict[str, Any]:
     }
 
 
-QUIET = {"HOME": f"{TEMPORARY_FOLDER}/home", **scripts.QUIET, "DATABASE": f"postgres:{POSTGRES_PORT}"}
+CERTIFICATES = "${CERTIFICATES:-./certificates}:/etc/modelyard:ro"  # of authorities, for servers elsewhere
+QUIET = {
+    "HOME": f"{TEMPORARY_FOLDER}/home",
+    **scripts.QUIET,
+    "DATABASE": f"${{DATABASE:-postgres:{POSTGRES_PORT}}}",
+    "PGSSLMODE": "${PGSSLMODE:-prefer}",
+    "PGSSLROOTCERT": "${PGSSLROOTCERT:-}",
+}
 PREFECT = {
     **QUIET,
     **scripts.PREFECT,
     "PREFECT_HOME": f"{TEMPORARY_FOLDER}/prefect",
     "PREFECT_UI_STATIC_DIRECTORY": f"{TEMPORARY_FOLDER}/prefect/ui",
-    "REDIS": f"redis:{REDIS_PORT}/0",
+    "REDIS": f"${{REDIS:-redis:{REDIS_PORT}/0}}",
+    "REDIS_TLS": "${REDIS_TLS:-}",
+    "REDIS_CA": "${REDIS_CA:-}",
 }
 STORE = {
     **QUIET,
@@ -132,6 +141,7 @@ def _setup() -> dict[str, Any]:
         **_ours(f"{scripts.migrate()}{scripts.KEYS}python -c '{_BUCKET}'\n"),
         "environment": {**PREFECT, **STORE},
         "secrets": [*scripts.OF_MIGRATIONS, "s3-access-key", "s3-secret-key"],
+        "volumes": [CERTIFICATES],
         "depends_on": _after("postgres", "redis", "object-store"),
         "restart": "on-failure:3",
         "deploy": limits("1G", "1"),
@@ -144,6 +154,7 @@ def _prefect_api() -> dict[str, Any]:
         **_ours(scripts.prefect_api(start)),
         "environment": PREFECT,
         "secrets": list(scripts.OF_PREFECT),
+        "volumes": [CERTIFICATES],
         "healthcheck": _answers(PREFECT_PORT, "/api/health"),
         "depends_on": _after("postgres", "redis", done=("setup",)),
         "restart": "unless-stopped",
@@ -157,6 +168,7 @@ def _prefect_services() -> dict[str, Any]:
         **_ours(scripts.prefect_services()),
         "environment": PREFECT,
         "secrets": list(scripts.OF_SERVICES),
+        "volumes": [CERTIFICATES],
         "healthcheck": {
             "test": ["CMD-SHELL", scripts.services_are_alive().replace("$", "$$")],
             "interval": "30s",
@@ -177,6 +189,7 @@ def _mlflow() -> dict[str, Any]:
         **_ours(scripts.mlflow("0.0.0.0", hosts)),  # noqa: S104  # inside the container
         "environment": {**STORE, **scripts.MLFLOW},
         "secrets": list(scripts.OF_MLFLOW),
+        "volumes": [CERTIFICATES],
         "ports": [f"127.0.0.1:{MLFLOW_PORT}:{MLFLOW_PORT}"],
         "healthcheck": _answers(MLFLOW_PORT, "/health"),
         "depends_on": _after("postgres", "object-store", done=("setup",)),

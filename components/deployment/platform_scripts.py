@@ -6,7 +6,10 @@ credentials of its unit, and hands them on in its environment, never in a comman
 | variable | value |
 |---|---|
 | DATABASE | HOST:PORT of PostgreSQL, with the databases prefect, mlflow and mlflow_login of the user modelyard |
+| PGSSLMODE, PGSSLROOTCERT | of both drivers of PostgreSQL: how its certificate is verified, and the authority's file |
 | REDIS | HOST:PORT/NUMBER |
+| REDIS_TLS | not empty: Redis is asked with TLS, and its certificate is verified |
+| REDIS_CA | the authority's file; else those that the system trusts |
 | ARTIFACTS | s3://BUCKET |
 """
 
@@ -52,7 +55,8 @@ _MLFLOW_DATABASE = (
     '"postgresql+psycopg://modelyard:$(read_secret postgres-password)@$DATABASE/mlflow"\n'
 )
 _REDIS = (
-    'export PREFECT_REDIS_MESSAGING_URL="redis://:$(read_secret redis-password)@$REDIS"\n'
+    'ca="${REDIS_CA:+?ssl_ca_certs=$REDIS_CA}" tls="${REDIS_TLS:+s}"\n'
+    'export PREFECT_REDIS_MESSAGING_URL="redis$tls://:$(read_secret redis-password)@$REDIS${tls:+$ca}"\n'
     'export PREFECT_SERVER_DOCKET_URL="$PREFECT_REDIS_MESSAGING_URL"\n'
 )
 _BLOCKS = """import asyncio, prefect.plugins
@@ -78,9 +82,10 @@ sys.exit(asyncio.run(count()) == 0)
 
 
 def migrate() -> str:
-    """Tables of both servers and the block types of Prefect, which are events too, once before any server starts."""
+    """The claim to the Redis, tables of both servers, and Prefect's block types: once before any server starts."""
     return (
-        f"{READ}{_PREFECT_DATABASE}{_REDIS}{_MLFLOW_DATABASE}prefect server database upgrade -y\n"
+        f"{READ}{_PREFECT_DATABASE}{_REDIS}{_MLFLOW_DATABASE}python -m components.access.redis_owner\n"
+        "prefect server database upgrade -y\n"
         f"python -c '{_BLOCKS}'\npython -c '{_TABLES}'\n"
     )
 

@@ -24,6 +24,11 @@ LOOPBACK = "127.0.0.1"
 ENVIRONMENT = f"""# Where the platform's servers keep what they know; passwords are files in {CONFIGURATION}/secrets.
 DATABASE={LOOPBACK}:5432
 REDIS={LOOPBACK}:6379/0
+# With TLS, as for servers on other machines; the files are readable for all, below {CONFIGURATION}:
+# PGSSLMODE=verify-full
+# PGSSLROOTCERT={CONFIGURATION}/postgresql-ca.pem
+# REDIS_TLS=yes
+# REDIS_CA={CONFIGURATION}/redis-ca.pem
 ARTIFACTS=s3://mlflow
 AWS_DEFAULT_REGION=us-east-1
 # A store other than Amazon's:

@@ -40,6 +40,11 @@ Where PostgreSQL, Redis or the store have passwords already, write those into th
 `modelyard` and its databases `prefect`, `mlflow` and `mlflow_login`; Redis one database that nothing else uses, and
 `maxmemory-policy noeviction`; the store the bucket that `ARTIFACTS` names. Passwords in URLs: letters and digits.
 
+With servers on other machines, TLS: put the certificate of the authority that signed theirs below `/etc/modelyard`
+(`install -m 0644 ca.pem /etc/modelyard/postgresql-ca.pem`; the units see no home folder), and take the `#` from
+`PGSSLMODE` and `PGSSLROOTCERT`, `REDIS_TLS` and `REDIS_CA`. Without `REDIS_CA` those that the system trusts count. A
+ledger or studies on such a server: `?sslmode=verify-full&sslrootcert=/etc/modelyard/postgresql-ca.pem` in the URL.
+
 ```sh
 sudo -u modelyard env -C /srv/modelyard PYTHONPATH=/srv/modelyard /opt/modelyard/platform/.venv/bin/modelyard run digits
 systemctl restart modelyard-prefect-api@1 && systemctl restart modelyard-prefect-api@2

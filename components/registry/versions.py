@@ -116,6 +116,15 @@ def by_number(api: Api, name: str, version: str) -> Version:
     return _version(api.get("model-versions/get", name=name, version=version)["model_version"])
 
 
+def has_package(api: Api, name: str, version: str, package_digest: str | None) -> bool:
+    """Whether there is a version of that number, and it is this package as far as is known."""
+    try:
+        found = by_number(api, name, version).package_digest
+    except MissingError:
+        return False
+    return found is None or package_digest is None or found == package_digest
+
+
 def create(
     api: Api, name: str, source: str, run_id: str, model_id: str, tags: dict[str, str], description: str
 ) -> Version:

@@ -103,6 +103,7 @@ class Situation:
         going_back: whether the desired champion served well before, and its bundle is on disk.
         champion_gone: whether no version was champion for longer than the grace period.
         unregistered: whether production was rolled back to a version that the registry has no more.
+        foreign: whether the pinned champion is of a registry that production does not follow any more.
         settling: whether the service's spec changed within the last seconds, or its processes are starting.
     """
 
@@ -119,6 +120,7 @@ class Situation:
     going_back: bool = False
     champion_gone: bool = False
     unregistered: bool = False
+    foreign: bool = False
     settling: bool = False
 
 
@@ -212,6 +214,8 @@ def _follow_registry(now: Situation) -> Decision | None:
         return Decision("tell", "champion", f"the registry is to name version {serving or 'none'} as champion")
     if (left := now.open.get("champion")) is not None:
         return _go_on(left, desired)
+    if now.foreign and champion is not None and desired.champion in (None, serving):
+        return _of_another_registry(champion.version, desired)
     if desired.champion is not None and desired.champion != serving:
         reason = f"champion is to be {desired.champion}, serving is {serving or 'nothing'}"
         return Decision("roll back" if now.going_back else "release", "champion", reason)
@@ -231,6 +235,17 @@ def _follow_registry(now: Situation) -> Decision | None:
     if desired.champion is None and now.service != "stopped" and not now.open:
         return Decision("stop", "champion", "no version is champion, and the service runs")
     return _policy(now) or _settle(now)
+
+
+def _of_another_registry(serving: str, desired: DesiredState) -> Decision:
+    """What serves is no version of the registry, although one there may have its number."""
+    reason = f"version {serving} of the registry of before serves, and no version of this one is champion: make one"
+    if desired.champion is not None:
+        reason = (
+            f"version {serving} of this registry is another model than version {serving} of the registry of before, "
+            "which serves: register it once more, so that it has another number, and make that one champion"
+        )
+    return Decision("wait", "champion", reason)
 
 
 def _go_on(left: Release, desired: DesiredState) -> Decision:

@@ -45,11 +45,12 @@ Event = Literal[
     "rekeyed",  # the entries before this one were signed again, because the key was lost; no release
     "monitored",  # an alarm of the monitor, and what followed from it; no release
     "forgotten",  # a person's data was removed: digests and numbers of it, and not the data; no release
+    "followed",  # production follows another registry from now on (components/release/followed.py); no release
 ]
 
 CLOSING: frozenset[Event] = frozenset({"served", "refused", "returned", "superseded", "withdrawn", "removed"})
 # Entries about the ledger itself, of the monitor or of removed data: of no release, they change nothing in production.
-NOTES: frozenset[Event] = frozenset({"imported", "rekeyed", "monitored", "forgotten"})
+NOTES: frozenset[Event] = frozenset({"imported", "rekeyed", "monitored", "forgotten", "followed"})
 FIRST = "0" * 64
 
 Document = dict[str, Any]

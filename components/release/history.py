@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.core.errors import UsageError
-from components.release import production
+from components.release import followed, production
 from components.release.ledger import CLOSING, NOTES, Entry, Event, Role, VersionRef
 from components.release.production import Pin
 
@@ -78,11 +78,16 @@ def unfinished(entries: Sequence[Entry], role: Role) -> Release | None:
 def untold(entries: Sequence[Entry]) -> Release | None:
     """The last rollback, if the registry was not told of it yet.
 
-    A release of the champion that was closed after the rollback has told the registry what serves.
+    A release of the champion that was closed after the rollback has told the registry what serves. A registry that is
+    followed since, and has no such version, is not told.
     """
+    change = followed.last(entries)
     found = [release for release in releases(entries) if release.role == "champion"]
     for release in reversed(found):
         if release.is_direct:
+            begun_before = change is not None and release.entries[0].sequence < change.sequence
+            if begun_before and release.after and followed.is_of_another(entries, release.after.package_digest):
+                return None
             return release if release.end is not None and "told" not in release.events else None
         if release.end is not None and release.end.event not in ("superseded", "refused"):
             return None
@@ -100,8 +105,20 @@ def served_well(entries: Sequence[Entry]) -> list[VersionRef]:
     """The champions that production can go back to, the present one last.
 
     Each release that ended well adds its version. Going back to one of them, once that is decided, removes those above
-    it: what was left in that way did not serve well enough to be gone back to.
+    it: what was left in that way did not serve well enough to be gone back to. A version of a registry that production
+    does not follow any more is none of them.
     """
+    known = followed.packages(entries)
+    return [side for side in _served_well(entries) if known is None or side.package_digest in known]
+
+
+def served_elsewhere(entries: Sequence[Entry]) -> list[VersionRef]:
+    """What served well as well, and is a version of a registry that production does not follow any more."""
+    return [side for side in _served_well(entries) if followed.is_of_another(entries, side.package_digest)]
+
+
+def _served_well(entries: Sequence[Entry]) -> list[VersionRef]:
+    """As `served_well`, of every registry."""
     found: list[VersionRef] = []
     for entry in entries:
         if entry.role != "champion" or entry.after is None:
@@ -110,7 +127,8 @@ def served_well(entries: Sequence[Entry]) -> list[VersionRef]:
         served = entry.event == "served"
         decided = entry.event == "asked" and production.PRODUCTION in entry.facts
         if (served or decided) and entry.after.package_digest in known:
-            del found[known.index(entry.after.package_digest) + 1 :]
+            place = known.index(entry.after.package_digest)
+            found[place:] = [entry.after]  # another registry may give the same package another number
         elif served:
             found.append(entry.after)
     return found
@@ -120,17 +138,17 @@ def rollback_target(entries: Sequence[Entry], name: str, to: str | None = None) 
     """The bundle that a rollback goes to: the last one that served well before what serves now, or version `to`.
 
     Raises:
-        UsageError: nothing served before, or that version never served well.
+        UsageError: nothing served before, or that version never served well, or only in another registry.
     """
     champion = production.decided(entries).production.champion
     serving = champion.package_digest if champion else None
     pinned = production.pins(entries)
     served = [side for side in served_well(entries) if side.package_digest in pinned]
-    known = ", ".join(dict.fromkeys(side.version for side in reversed(served))) or "none"
+    known = _numbers(served)
     if to is not None:
         side = next((side for side in reversed(served) if side.version == to), None)
         if side is None:
-            raise UsageError(
+            raise _elsewhere(entries, name, to, known) or UsageError(
                 f"version {to} of {name} never served well",
                 expected=f"one of {known}",
                 next_step=f"`modelyard promote {name} {to}` goes through the gates",
@@ -138,10 +156,35 @@ def rollback_target(entries: Sequence[Entry], name: str, to: str | None = None) 
     else:
         side = next((side for side in reversed(served) if side.package_digest != serving), None)
         if side is None:
-            raise UsageError(
+            raise _elsewhere(entries, name, None, known) or UsageError(
                 f"nothing to go back to: no other version of {name} served well before",
                 got=f"served well: {known}",
                 next_step=f"`modelyard history {name}`",
             )
     assert side.package_digest is not None  # noqa: S101  # it is a key of `pinned`
     return pinned[side.package_digest]
+
+
+def _numbers(sides: Sequence[VersionRef]) -> str:
+    return ", ".join(dict.fromkeys(side.version for side in reversed(sides))) or "none"
+
+
+def _elsewhere(entries: Sequence[Entry], name: str, to: str | None, known: str) -> UsageError | None:
+    """Why production cannot go back to what served in another registry; None where nothing did."""
+    others = [side for side in served_elsewhere(entries) if to is None or side.version == to]
+    change = followed.last(entries)
+    if change is None or not others:
+        return None
+    before, now = change.facts[followed.BEFORE], change.facts[followed.REGISTRY]
+    what = (
+        f"version {to} of {name} served"
+        if to is not None
+        else f"nothing to go back to: what served of {name} before is"
+    )
+    return UsageError(
+        f"{what} in another registry than the one that production follows",
+        got=f"{_numbers(others)} of {before}, until {change.time[:16].replace('T', ' ')}Z",
+        expected=f"one of {known}, of {now}",
+        next_step=f"`modelyard promote {name} VERSION` for another version of this registry; or name the registry of "
+        "before in modelyard.toml, and `modelyard up --follow-registry`: its versions can be gone back to then",
+    )

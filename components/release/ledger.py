@@ -26,7 +26,7 @@ from components.core import disk_space
 from components.core.errors import CorruptArtifactError
 from components.core.project import Project
 from components.release import entry as entries_
-from components.release import ledger_database, ledger_file, ledger_place
+from components.release import followed, ledger_database, ledger_file, ledger_place
 from components.release.entry import CLOSING, FIRST, NOTES, Document, Entry, Event, Role, VersionRef
 from components.release.ledger_store import LedgerStore, Statements
 
@@ -193,6 +193,28 @@ class Ledger:
                 return entry
         return self.append(
             "forgotten", release=release, role="champion", before=None, after=None, asked_by=asked_by, facts=facts
+        )
+
+    def note_followed(self, registry: str, before: str, same: list[str], asked_by: str) -> Entry:
+        """Add that production follows another registry from now on; nothing where the last such entry says so.
+
+        Args:
+            registry, before: the URL of a server or a database, without credentials.
+            same: digests of the packages of before that this registry has under the same number.
+        """
+        entries = self.entries()
+        known = followed.last(entries)
+        if known is not None and known.facts[followed.REGISTRY] == registry:
+            return known
+        facts = {followed.REGISTRY: registry, followed.BEFORE: before, followed.SAME: sorted(same)}
+        return self.append(
+            "followed",
+            release=f"registry-{len(entries)}",
+            role="champion",
+            before=None,
+            after=None,
+            asked_by=asked_by,
+            facts=facts,
         )
 
     def sign_anew(self, reason: str) -> Entry | None:

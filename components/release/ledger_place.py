@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from components.access import named_credentials
+from components.access import named_credentials, server_tls
 from components.contracts import settings
 from components.core import file_lock
 from components.core.errors import CorruptArtifactError, Problem, SpecError
@@ -89,6 +89,7 @@ def _named(project: Project) -> LedgerStore | None:
     from components.release.ledger_postgres import PostgresLedgerDatabase
 
     source = settings.read(project.root).connections.ledger_credentials
+    found = server_tls.with_files(found, project.root)
     return PostgresLedgerDatabase(found, named_credentials.read(project.root, "ledger", source, CREDENTIALS))
 
 

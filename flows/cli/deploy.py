@@ -112,7 +112,7 @@ def _show(files: WrittenFiles, out: Path, about: dict[str, Any], *, as_json: boo
     if as_json:
         click.echo(json.dumps({**about, **asdict(files)}, indent=2))
         return
-    for verb in ("written", "overwritten", "removed"):
+    for verb in ("written", "overwritten", "removed", "kept"):
         for name in getattr(files, verb):
             click.echo(f"{verb:<12}{out / name}")
     if files.unchanged:

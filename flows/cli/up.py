@@ -26,7 +26,12 @@ PROFILES = ("local", "team")  # as flows.platform.stack_profile has them
     is_flag=True,
     help="Let production follow the registry that modelyard.toml names now; else it stays as it is after a change.",
 )
-def up(profile: str | None, follow_registry: bool) -> None:
+@click.option(
+    "--take-redis",
+    is_flag=True,
+    help="Take the Redis of modelyard.toml from the Prefect that used it, which is gone or whose database was moved.",
+)
+def up(profile: str | None, follow_registry: bool, take_redis: bool) -> None:
     """Start Prefect, MLflow, the console and the runner of schedules on this machine; wait until they are ready.
 
     Programs that run already are left unchanged. State and logs are in .modelyard/.
@@ -40,6 +45,7 @@ def up(profile: str | None, follow_registry: bool) -> None:
         project,
         log=lambda line: click.echo(f"  {line}", err=True),
         profile_name=profile,  # type: ignore[arg-type]  # click has checked it
+        take_redis=take_redis,
     )
     if (why := followed_registry.another(project)) is not None:
         if follow_registry:
@@ -58,11 +64,14 @@ def up(profile: str | None, follow_registry: bool) -> None:
 def _follow(project: Project, endpoints: Endpoints) -> None:
     from components.registry.api import Api
     from flows.platform import connections, followed_registry
+    from flows.platform.user_name import user_name
     from flows.releases import registry_change
 
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         for line in registry_change.changes(project, api):
             click.echo(f"  {line}", err=True)
+        before = followed_registry.followed(project) or followed_registry.OWN_FILES
+        registry_change.record(project, api, followed_registry.place(project), before, user_name())
     followed_registry.follow(project)
     click.echo(f"  production follows {followed_registry.place(project)} from now on", err=True)

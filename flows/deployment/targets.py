@@ -54,11 +54,12 @@ def write(project: Project, bundle: Bundle, request: DeployRequest, log: Log) ->
     """Write the files of a target.
 
     Raises:
-        UsageError: options do not go together, or files in the folder were edited.
+        UsageError: options do not go together, the folder is another deployment's, or files in it were edited.
         NotFoundError, CorruptArtifactError: the bundle is not whole.
         ServingError: the service could not be measured.
     """
     check(request)
+    written_files.require_own(request.folder, {"target": request.target, "model": bundle.model})
     measurement = None
     if request.measure:
         from flows.deployment import measurement as measurements

@@ -18,7 +18,7 @@ from typing import Literal
 
 import psutil
 
-from components.access import server_database, server_redis
+from components.access import redis_owner, server_database, server_redis
 from components.contracts import settings
 from components.contracts.runner_spec import SlurmSpec
 from components.core import git
@@ -29,6 +29,7 @@ from components.release import ledger as ledgers
 from components.release import ledger_place
 from flows.platform import (
     connections,
+    dask_check,
     followed_registry,
     lifecycle,
     people_check,
@@ -72,6 +73,7 @@ def diagnose(project: Project, others: Sequence[Callable[[Project], Finding]] = 
         _ledger,
         _artifacts,
         _engines,
+        _dask,
         _registry,
         _ports,
         _stack,
@@ -218,6 +220,8 @@ def _redis(project: Project) -> Finding:
     if found.may_evict:
         what_to_do = "maxmemory-policy noeviction: a message that is removed is lost"
         return Finding("redis", "warn", f"{text}; it removes keys when its memory is full", what_to_do)
+    if "prefect" in connections.own_servers(project) and not redis_owner.check(project):
+        text += "; nobody's yet"
     return Finding("redis", "ok", text)
 
 
@@ -334,6 +338,11 @@ def _engines(project: Project) -> Finding:
     if done.returncode != 0 or not done.stdout.strip():
         return Finding("engines", "fail", (done.stderr or "no partition").strip(), "is slurmctld up?")
     return Finding("engines", "ok", f"{' and '.join(asked)} by Slurm: {'; '.join(done.stdout.strip().splitlines())}")
+
+
+def _dask(project: Project) -> Finding:
+    """Check the Dask schedulers that modelyard.toml gives stages."""
+    return Finding("dask", *dask_check.of(project))
 
 
 def _ports(project: Project) -> Finding:

@@ -8,6 +8,9 @@ import time
 import xmlrpc.client
 from dataclasses import replace
 
+from components.access import redis_owner, server_redis
+from components.contracts import settings
+from components.core.errors import UsageError
 from components.core.log import Log
 from components.core.project import Project
 from components.identity import source_code
@@ -52,6 +55,7 @@ def up(
     runner: bool = True,
     timeout_seconds: float = 240,
     profile_name: stack_profile.Name | None = None,
+    take_redis: bool = False,
 ) -> Endpoints:
     """Start the programs that are not running, and wait until they are ready.
 
@@ -60,8 +64,10 @@ def up(
         runner: also wait for the runner and the controller, which are started in any case.
         timeout_seconds: time for all programs to become ready.
         profile_name: what this stack has to be from now on; None: what an earlier call named.
+        take_redis: take the Redis between the API servers of Prefect, also from another Prefect.
 
     Raises:
+        UsageError: `take_redis`, and no Redis is named.
         StackError: a program does not become ready; contains the end of its log. Or an external server does not answer,
             or `modelyard.toml` does not name all that the profile needs.
     """
@@ -69,6 +75,8 @@ def up(
     reach = profile_name is not None or supervisor.processes(project) is None  # a server that serves is not asked again
     profile_name = profile_name or stack_profile.of(project)
     stack_profile.require(project, profile_name, reach=reach)
+    if take_redis:
+        _take_redis(project, log)
     servers = dict.fromkeys((*prefect_names(project), *connections.own_servers(project)))
     awaited = (*servers, *((*ALWAYS, CONSOLE) if runner else ()))
     for attempt in range(1, ATTEMPTS + 1):
@@ -83,6 +91,18 @@ def up(
                 raise readiness.not_ready_error(project, stack_state, port_taken.name, "has no port") from port_taken
             log(f"{port_taken.name} was started, but its port went to another process")
     return configured(project)
+
+
+def _take_redis(project: Project, log: Log) -> None:
+    if not server_redis.is_named(project) or "prefect" not in connections.own_servers(project):
+        raise UsageError(
+            "there is no Redis to take",
+            where=str(project.root / settings.FILE_NAME),
+            expected="redis below [servers], and a Prefect of the project's own",
+            next_step=f"`modelyard up` without {redis_owner.OPTION}",
+        )
+    redis_owner.claim(project, take=True)
+    log(f"{settings.read(project.root).servers.redis} is this project's from now on")
 
 
 def down(project: Project, *, log: Log = lambda _: None) -> bool:

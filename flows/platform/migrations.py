@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from components.access import server_database, server_redis
+from components.access import redis_owner, server_database, server_redis
 from components.core.errors import StackError
 from components.core.log import Log
 from components.core.project import Project
@@ -30,10 +30,12 @@ def run_if_shared(project: Project, log: Log) -> None:
     """Migrate the databases of the project's own servers, where several of them start on one.
 
     Raises:
-        StackError: a migration failed.
+        StackError: a migration failed, or the Redis between the servers belongs to another Prefect.
     """
     names = tuple(name for name in connections.own_servers(project) if server_database.is_named(project, name))
     if server_redis.is_named(project) and names:
+        if "prefect" in names:
+            redis_owner.claim(project)
         log(f"migrating the databases of {' and '.join(names)}")
         run(project, names, log)
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.access import project_door, server_database, server_redis
+from components.access import project_door, redis_owner, server_database, server_redis, server_tls
 from components.access.door import Application
 from components.contracts import settings
 from components.core import atomic_database
@@ -42,6 +42,7 @@ def create_app() -> Application:
 def _use_postgres(project: Project) -> None:
     """Let the server keep what it knows where `[servers]` says; tables are made where there are none."""
     os.environ.update(variables(project))  # before Prefect is imported, which reads them once
+    require_own_redis(project)
     migrate(project, only_if_empty=True)
 
 
@@ -52,8 +53,27 @@ def variables(project: Project) -> dict[str, str]:
         SpecError, StackError: `modelyard.toml` or the credentials cannot be read.
     """
     url = server_database.url(project, "prefect", "postgresql+asyncpg")
+    named = server_tls.with_files(str(settings.read(project.root).servers.prefect), project.root)
     shared = server_redis.variables(server_redis.url(project)) if server_redis.is_named(project) else {}
-    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url, **shared}
+    database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url, **server_database.asyncpg_variables(named)}
+    return {**database, **shared}
+
+
+def require_own_redis(project: Project) -> None:
+    """Check that the Redis between several servers is not another Prefect's; one that is away is not waited for.
+
+    Raises:
+        ForeignRedisError: it is.
+        SpecError: `modelyard.toml` is wrong.
+    """
+    if not server_redis.is_named(project):
+        return
+    try:
+        redis_owner.check(project)
+    except redis_owner.ForeignRedisError:
+        raise
+    except StackError as error:  # the servers start all the same, and answer once it is back
+        print(f"which Prefect the Redis belongs to could not be asked: {error}", file=sys.stderr)
 
 
 def migrate(project: Project, *, only_if_empty: bool) -> None:

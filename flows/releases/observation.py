@@ -15,7 +15,7 @@ from components.contracts.serving_spec import UnreadableSpecError
 from components.core import file_lock, located_yaml
 from components.core.errors import ModelyardError, NotFoundError, SpecError
 from components.core.project import Project
-from components.release import history, ledger_place
+from components.release import followed, history, ledger_place
 from components.release import ledger as ledgers
 from components.release import production as productions
 from components.release.decision import ROLES, DesiredState, ObservedState, Situation
@@ -37,7 +37,7 @@ class Recorded:
 
     Args:
         open: the unfinished release of each role.
-        untold, unregistered: as in `Situation`.
+        untold, unregistered, foreign: as in `Situation`.
     """
 
     entries: list[Entry]
@@ -45,16 +45,20 @@ class Recorded:
     open: Mapping[Role, Release]
     untold: Release | None
     unregistered: bool
+    foreign: bool
 
     @staticmethod
     def of(entries: list[Entry]) -> Recorded:
         """From checked entries."""
+        production = productions.decided(entries).production
+        champion = production.champion
         return Recorded(
             entries,
-            productions.decided(entries).production,
+            production,
             {role: left for role in ROLES if (left := history.unfinished(entries, role)) is not None},
             history.untold(entries),
             history.is_unregistered(entries),
+            champion is not None and followed.is_of_another(entries, champion.package_digest),
         )
 
 
@@ -161,6 +165,7 @@ class Observer:
             going_back=self._goes_back(recorded, desired),
             champion_gone=champion_gone,
             unregistered=recorded.unregistered,
+            foreign=recorded.foreign,
             settling=state == "starting" or self._is_fresh(),
         )
 

@@ -25,12 +25,13 @@ from components.registry.api import Api, MissingError
 from components.registry.versions import Version
 from components.release import history
 from components.release import ledger as ledgers
+from components.release import production as productions
 from components.release.decision import ObservedState
 from components.release.ledger import CLOSING, Entry, Role
 from flows.pipelines import bundle_plan, signing, stages
 from flows.platform import followed_registry, stack_status
 from flows.platform.programs import log_file
-from flows.releases import activity, observation
+from flows.releases import activity, observation, registry_change
 from flows.releases.activity import Activity
 from flows.releases.rollback_command import RollbackOutcome
 from flows.serving_targets.serving_target import ServingTarget, target_of
@@ -45,21 +46,26 @@ def promote(project: Project, api: Api, name: str, version: str, role: Role, how
 
     Raises:
         NotFoundError: there is no such version.
-        UsageError: a challenger is asked for that is the champion; NotFoundError: where there is no champion.
+        UsageError: a challenger is asked for that is the champion, or another model with its number.
+        NotFoundError: where there is no champion.
         GateRefused: a gate said no; the alias names again what serves.
         StackError: nobody takes it up, or production follows another registry.
         ServingError: the release failed `MOST_FAILURES` times.
     """
     followed_registry.require(project)
     with announced("the registry", say):
-        find_version(api, name, version)
+        found = find_version(api, name, version)
         champion = find_version(api, name, None) if role == "challenger" else None
     if champion is not None and champion.version == version:
         raise UsageError(
             f"version {version} is the champion of {name}: it cannot be its own challenger",
             next_step=f"`modelyard models {name}` lists the others",
         )
-    since = len(ledgers.of(project, name).entries())
+    entries = ledgers.of(project, name).entries()
+    serves = productions.decided(entries).production.champion
+    if serves is not None and serves.version == version and found.package_digest is not None:
+        registry_change.require_same(name, serves, found.package_digest)
+    since = len(entries)
     with announced("the registry", say):
         versions.set_alias(api, name, role, version, how)
     return follow(project, name, role, version, since, say)
@@ -238,6 +244,7 @@ def words(entry: Entry) -> str:
             "by",
             "canary_percent",
             "seconds",
+            "registry",
         ):
             if key in facts:
                 value = facts[key]

@@ -149,9 +149,10 @@ def tag_served(api: Api, name: str, version: str, role: Role, tags: dict[str, st
 
 def remove(rollout: Rollout, reason: str) -> None:
     """A challenger that broke its limits: its version says why."""
-    if rollout.current is not None:
+    current = rollout.current
+    if current is not None and versions.has_package(rollout.api, rollout.name, current.version, current.package_digest):
         tags = {STATE: "removed", REASON: reason[:TAG_LENGTH]}
-        versions.tag_version(rollout.api, rollout.name, rollout.current.version, tags)
+        versions.tag_version(rollout.api, rollout.name, current.version, tags)
 
 
 def anchor(api: Api, name: str, ledger: Ledger) -> None:
@@ -190,25 +191,23 @@ def _set_back(rollout: Rollout) -> None:
         return
     production = rollout.pinned().production
     pin = production.champion if rollout.role == "champion" else production.challenger
-    version = pin.version if pin else None
-    set_to(rollout.api, rollout.name, rollout.role, version, rollout.context.log, expected=rollout.target.version)
+    set_to(rollout.api, rollout.name, rollout.role, pin, rollout.context.log, expected=rollout.target.version)
 
 
-def set_to(api: Api, name: str, role: Role, version: str | None, log: Log, *, expected: str | None) -> None:
+def set_to(api: Api, name: str, role: Role, pin: Pin | None, log: Log, *, expected: str | None) -> None:
     """Let an alias name the version that serves; where the registry has no such version, take the alias away.
+
+    A version of the same number that is another package is another model, of another registry.
 
     Args:
         expected: the version that the alias names; if it names another one by now, somebody has set it, and it stays.
     """
     try:
-        if version is not None:
-            try:
-                versions.by_number(api, name, version)
-                versions.set_alias(api, name, role, version, SET_BACK, expected=expected)
-            except MissingError as error:
-                log(f"the alias cannot be set back to version {version}: {error.what}")
-            else:
+        if pin is not None:
+            if versions.has_package(api, name, pin.version, pin.package_digest):
+                versions.set_alias(api, name, role, pin.version, SET_BACK, expected=expected)
                 return
+            log(f"the alias cannot be set back to version {pin.version}: the registry has no such version of the model")
         versions.delete_alias(api, name, role, SET_BACK, expected=expected)
     except AliasMovedError as error:
         log(f"the alias is left as it is: {error.what}")

@@ -1,13 +1,18 @@
-"""Another registry takes over: what production is made of there, and whether the numbers of versions mean the same."""
+"""Another registry takes over: what production is made of there, whether the numbers of versions mean the same, and
+what a rollback can go to."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from components.core.errors import UsageError
 from components.core.project import Project
 from components.registry import versions
-from components.registry.api import Api
+from components.registry.api import Api, MissingError
+from components.release import history
 from components.release import ledger as ledgers
 from components.release import production as productions
+from components.release.ledger import VersionRef
 from components.release.production import Pin
 
 
@@ -24,15 +29,56 @@ def changes(project: Project, api: Api) -> list[str]:
         if serves is None:
             continue
         if number is None:
-            found.append(f"{name}: version {serves.version} serves, no version is champion there: the service stops")
+            found.append(
+                f"{name}: version {serves.version} serves, no version is champion there: it serves on until one is"
+            )
         elif number != serves.version:
             found.append(f"{name}: version {serves.version} serves, {number} is champion there: it is released")
         else:
-            _require_same(name, serves, versions.by_number(api, name, number).package_digest)
+            require_same(name, serves, versions.by_number(api, name, number).package_digest)
+        entries = ledgers.of(project, name).entries()
+        back = [side for side in history.served_well(entries) if side.package_digest != serves.package_digest]
+        lost = [side.version for side in back if not _has(api, name, side)]
+        if lost:
+            numbers = ", ".join(dict.fromkeys(reversed(lost)))
+            found.append(f"{name}: `modelyard rollback` cannot go to {numbers}: they are no versions there")
     return found
 
 
-def _require_same(name: str, serves: Pin, package_digest: str | None) -> None:
+def record(project: Project, api: Api, registry: str, before: str, asked_by: str) -> None:
+    """Write into each model's ledger that production follows another registry, and what of before is there.
+
+    Args:
+        registry, before: as `followed_registry.place` and `followed`.
+    """
+    for name in ledgers.models(project):
+        same = {side.package_digest for side in _ever_served(project, name) if _has(api, name, side)}
+        ledgers.of(project, name).note_followed(registry, before, [one for one in same if one is not None], asked_by)
+
+
+def _ever_served(project: Project, name: str) -> list[VersionRef]:
+    """What served well, of every registry, and what serves now."""
+    entries = ledgers.of(project, name).entries()
+    serves = productions.decided(entries).production.pins
+    found = [*history.served_elsewhere(entries), *history.served_well(entries), *(pin.side for pin in serves)]
+    return list(dict.fromkeys(found))
+
+
+def _has(api: Api, name: str, side: VersionRef) -> bool:
+    """Whether the registry has a version of this number that is the same package."""
+    with suppress(MissingError):
+        return side.package_digest is not None and (
+            versions.by_number(api, name, side.version).package_digest == side.package_digest
+        )
+    return False
+
+
+def require_same(name: str, serves: Pin, package_digest: str | None) -> None:
+    """Check that the version of the registry with the number of the one that serves is the same model.
+
+    Raises:
+        UsageError: it is another one.
+    """
     if package_digest != serves.package_digest:
         raise UsageError(
             f"version {serves.version} of {name} is another model in this registry than the one that serves",

@@ -11,7 +11,7 @@ from components.core.project import Project
 from components.release import ledger as ledgers
 from components.release import production as productions
 from components.release.ledger import Entry
-from flows.platform import lifecycle
+from flows.platform import followed_registry, lifecycle
 from flows.platform.user_name import user_name
 from flows.releases import rollback
 from flows.releases.rollback import Requester
@@ -58,6 +58,9 @@ def roll_back(
     from components.registry.api import Api
     from flows.releases import telling
 
+    if (why := followed_registry.another(project)) is not None:
+        log(f"{why}, and it is not told either: the alias stays as it is")
+        return RollbackOutcome(entry, entry.after.version, service.url)
     endpoints = lifecycle.configured(project)
     with Api(endpoints.mlflow, endpoints.credentials, patience_seconds=0, timeout_seconds=TELL_SECONDS) as api:
         telling.tell_soon(api, project, name, entry.release, log)

@@ -37,19 +37,22 @@ def tell(api: Api, project: Project, name: str, log: Log) -> str:
     alias = versions.aliases_of(api, name).get("champion")
     handled = handled_by(release, ledger.entries())
     if champion is not None and alias_precedes(project, name, release, alias, handled):
-        refusal.set_to(api, name, "champion", champion.version, log, expected=alias)
+        refusal.set_to(api, name, "champion", champion, log, expected=alias)
         done = f"champion is version {champion.version}"
     if champion is not None:
         try:
+            if not versions.has_package(api, name, champion.version, champion.package_digest):
+                raise MissingError(f"the registry has no such version of {name}")
             refusal.tag_served(api, name, champion.version, "champion", {})
         except MissingError:
-            missing, done = True, f"the registry has no version {champion.version} any more: no alias names it"
+            missing, done = True, f"the registry has no version {champion.version} of it: no alias names it"
     left = release.before
     if left is not None and (champion is None or left.version != champion.version):
         how = str(release.entries[0].facts.get("how", ""))
         tags = {refusal.STATE: "rolled back", refusal.REASON: f"{how}, by {release.entries[0].asked_by}"}
-        with suppress(MissingError):
-            versions.tag_version(api, name, left.version, tags)
+        if versions.has_package(api, name, left.version, left.package_digest):
+            with suppress(MissingError):
+                versions.tag_version(api, name, left.version, tags)
     refusal.anchor(api, name, ledger)
     Recorder(ledger, release, log)("told", alias=done, missing=missing)
     return done
@@ -101,7 +104,11 @@ def tell_soon(api: Api, project: Project, name: str, release: str, log: Log) -> 
     champion, handled = found[0].after, handled_by(found[0], ledgers.of(project, name).entries())
     try:
         alias = versions.aliases_of(api, name).get("champion")
-        if champion is not None and alias_precedes(project, name, found[0], alias, handled):
+        if (
+            champion is not None
+            and alias_precedes(project, name, found[0], alias, handled)
+            and versions.has_package(api, name, champion.version, champion.package_digest)
+        ):
             versions.set_alias(api, name, "champion", champion.version, refusal.SET_BACK, expected=alias)
     except ModelyardError as error:
         log(f"the registry does not answer ({error.got}): it is told when it is back")

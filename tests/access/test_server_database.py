@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+from prefect.settings import Settings
+
 from components.access.secret import Credentials
-from components.access.server_database import with_credentials
+from components.access.server_database import asyncpg_variables, with_credentials
 
 NAMED = "postgresql://db.example:5433/mlflow?sslmode=verify-full&connect_timeout=5"
 
@@ -16,5 +19,17 @@ def test_user_and_password_are_quoted_and_the_driver_is_the_servers() -> None:
     assert with_credentials(NAMED, "postgresql", None) == NAMED
 
 
-def test_asyncpg_has_its_own_name_for_sslmode() -> None:
-    assert with_credentials(NAMED, "postgresql+asyncpg", None).endswith("?ssl=verify-full&connect_timeout=5")
+def test_asyncpg_has_its_own_name_for_sslmode_and_reads_the_rest_from_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named = f"{NAMED}&sslrootcert=/ca.pem&application_name=team"
+    assert with_credentials(named, "postgresql+asyncpg", None) == (
+        "postgresql+asyncpg://db.example:5433/mlflow?ssl=verify-full"
+    )
+    found = asyncpg_variables(named)
+    assert found.pop("PGSSLROOTCERT") == "/ca.pem"
+    for variable, value in found.items():
+        monkeypatch.setenv(variable, value)
+    database = Settings().server.database
+    assert database.connection_timeout == 5
+    assert database.sqlalchemy.connect_args.application_name == "team"

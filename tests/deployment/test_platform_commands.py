@@ -24,6 +24,7 @@ import yaml
 from components.deployment import platform_balancer, platform_scripts, platform_systemd, target_files
 from flows.platform import ports
 from tests import postgres_server, redis_server, s3_server
+from tests.authority import Authority
 
 MISSING = postgres_server.missing() or redis_server.missing()
 pytestmark = [
@@ -93,12 +94,14 @@ def _third(listening: socket.socket) -> Callable[[], None]:
     return lambda: os.dup2(listening.fileno(), 3, inheritable=True) and None
 
 
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
-    """Stores with what README.md asks for."""
+@pytest.fixture(params=[False])
+def platform(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Platform]:
+    """Stores with what README.md asks for; with a true parameter both databases accept TLS only."""
     with ExitStack() as started:
-        database = started.enter_context(postgres_server.running())
-        messages = started.enter_context(redis_server.running())
+        authority = Authority.new(tmp_path) if request.param else None
+        files = authority.server() if authority is not None else None
+        database = started.enter_context(postgres_server.running(files))
+        messages = started.enter_context(redis_server.running(files))
         secrets = {
             "postgres-password": "of-postgres",
             "redis-password": redis_server.PASSWORD,
@@ -113,7 +116,7 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
             (tmp_path / "credentials" / name).write_text(f"{value}\n")
         (tmp_path / "tmp" / "home").mkdir(parents=True)
         login = {"user": postgres_server.USER, "password": postgres_server.PASSWORD}
-        with closing(psycopg.connect(database.url, autocommit=True, **login)) as connection:
+        with closing(psycopg.connect(database.url, autocommit=True, sslmode="prefer", **login)) as connection:
             connection.execute(b"CREATE USER modelyard PASSWORD 'of-postgres'")
             for name in (b"prefect", b"mlflow", b"mlflow_login"):
                 connection.execute(b"CREATE DATABASE " + name + b" OWNER modelyard")
@@ -122,7 +125,11 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
             "DATABASE": f"127.0.0.1:{database.port}",
             "REDIS": f"127.0.0.1:{messages.port}/3",
             "ARTIFACTS": str(tmp_path / "artifacts"),
+            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),  # the working directory of a unit
         }
+        if authority is not None:
+            variables |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(authority.certificate)}
+            variables |= {"REDIS_TLS": "yes", "REDIS_CA": str(authority.certificate)}
         if s3_server.missing() is None:
             (tmp_path / "s3").mkdir()
             store = started.enter_context(s3_server.running(tmp_path / "s3"))
@@ -204,6 +211,7 @@ def _check(platform: Platform, kill: str) -> None:
     assert "Traceback" not in logs
 
 
+@pytest.mark.parametrize("platform", [True], indirect=True, ids=["tls"])
 def test_the_units_commands_run(platform: Platform) -> None:
     found = {name.partition("/")[2]: text for name, text in target_files.of_platform("systemd").items()}
     for name, text in found.items():
@@ -241,7 +249,9 @@ def test_the_containers_commands_run(platform: Platform) -> None:
     def service(name: str, port: str | None = None) -> tuple[list[str], dict[str, str]]:
         script = services[name]["command"][-1].replace("$$", "$").replace("0.0.0.0", "127.0.0.1")  # noqa: S104
         script = script.replace("4200", port) if port is not None else script
-        return [*services[name]["command"][:-1], platform.here(script)], services[name]["environment"]
+        written = services[name]["environment"].items()
+        defaults = {key: re.sub(r"^\$\{[A-Z_]+:-(.*)\}$", r"\1", value) for key, value in written}
+        return [*services[name]["command"][:-1], platform.here(script)], defaults
 
     platform.finish("setup", *service("setup"))
     addresses = []

@@ -200,6 +200,50 @@ def test_files_that_a_person_edited_are_named_and_kept_unless_forced(tmp_path: P
     assert not (out / "b.yaml").exists()
 
 
+def test_the_files_of_another_deployment_are_not_removed_by_one_in_their_folder(tmp_path: Path) -> None:
+    out = tmp_path / "deploy"
+    about = {"target": "systemd", "model": "digits", "version": "3", "bundle_digest": "a"}
+    files = target_files.of_target("systemd", facts(), OPTIONS)
+    written_files.write(out, files, about, force=False)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for other in (
+        {"target": "compose", "model": "digits"},
+        {"target": "kubernetes", "model": "digits"},
+        {"target": "systemd", "model": "fashion"},
+        {"target": "systemd", "platform": "yes"},
+    ):
+        for force in (False, True):
+            with pytest.raises(UsageError, match="files of another deployment") as refused:
+                written_files.write(out, {"compose.yaml": "one\n"}, other, force=force)
+        assert refused.value.got == "target systemd, model digits"
+        assert refused.value.where == str(out / written_files.RECORD)
+        assert "--out" in str(refused.value.next_step)
+    with pytest.raises(UsageError, match="files of another deployment"):
+        targets.write_platform(DeployRequest("systemd", out, platform=True))
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    newer = {**files, "new.service": "one\n"}  # another version of the same model replaces its own files
+    assert written_files.write(out, newer, {**about, "version": "4"}, force=False).written == ("new.service",)
+
+
+def test_a_platform_is_not_written_over_by_a_model(tmp_path: Path) -> None:
+    targets.write_platform(DeployRequest("compose", tmp_path, platform=True))
+    with pytest.raises(UsageError, match="files of another deployment") as refused:
+        written_files.write(tmp_path, {"a": "b"}, {"target": "compose", "model": "digits"}, force=True)
+    assert refused.value.got == "target compose, the platform alone"
+
+
+def test_an_edited_file_that_is_no_longer_needed_is_kept_also_with_force(tmp_path: Path) -> None:
+    about = {"target": "compose", "model": "digits"}
+    written_files.write(tmp_path, {"a.yaml": "one\n", "b.yaml": "two\n"}, about, force=False)
+    (tmp_path / "b.yaml").write_text("mine\n")
+    with pytest.raises(UsageError, match="were edited"):
+        written_files.write(tmp_path, {"a.yaml": "one\n"}, about, force=False)
+    done = written_files.write(tmp_path, {"a.yaml": "one\n"}, about, force=True)
+    assert (done.kept, done.overwritten, done.removed) == (("b.yaml",), (), ())
+    assert (tmp_path / "b.yaml").read_text() == "mine\n"
+    assert written_files.write(tmp_path, {"a.yaml": "one\n"}, about, force=False).kept == ()
+
+
 def test_a_record_cannot_name_files_elsewhere_and_foreign_files_are_kept(tmp_path: Path) -> None:
     out, other = tmp_path / "deploy", tmp_path / "precious"
     other.write_text("x")

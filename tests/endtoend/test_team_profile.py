@@ -1,4 +1,4 @@
-"""`modelyard up --profile team` on real servers: a training while either API server is killed, a release, the end."""
+"""`modelyard up --profile team` on real servers, with TLS: a training while either API server is killed, a release."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -21,6 +21,7 @@ from flows.platform import orphans, running, state
 from flows.platform.programs import FIRST_PORT, PREFECT_PAIR
 from flows.platform.state import StackState
 from tests import postgres_server, redis_server, s3_server
+from tests.authority import Authority
 from tests.house import House
 from tests.project_copy import copy_project
 
@@ -32,11 +33,11 @@ pytestmark = [
 ]
 USER, PASSWORD = "ann", "a password of twelve"
 SETTINGS = """[servers]
-mlflow = "{server}/mlflow"
-prefect = "{server}/prefect"
+mlflow = "{server}/mlflow?sslmode=verify-full&sslrootcert=certificates/authority.pem"
+prefect = "{server}/prefect?sslmode=verify-full&sslrootcert=certificates/authority.pem"
 credentials = {{env = "TEAM_DATABASE"}}
 artifacts = "s3://team/mlflow"
-redis = "{redis}"
+redis = "{redis}?ssl_ca_certs=certificates/authority.pem"
 redis_credentials = {{env = "TEAM_REDIS"}}
 
 [people]
@@ -48,8 +49,9 @@ enabled = true
 def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """A copy of the project that names real servers, not started yet."""
     with ExitStack() as started:
-        database = started.enter_context(postgres_server.running())
-        messages = started.enter_context(redis_server.running())
+        authority = Authority.new(tmp_path)
+        database = started.enter_context(postgres_server.running(authority.server()))
+        messages = started.enter_context(redis_server.running(authority.server()))
         (tmp_path / "s3").mkdir()
         store = started.enter_context(s3_server.running(tmp_path / "s3"))
         for name, value in {
@@ -63,6 +65,8 @@ def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
         _make_databases(database)
         root = tmp_path / "project"
         copy_project(root)
+        (root / "certificates").mkdir()
+        (root / "certificates" / "authority.pem").write_bytes(authority.certificate.read_bytes())
         server = database.url.rpartition("/")[0]
         (root / "modelyard.toml").write_text(SETTINGS.format(server=server, redis=messages.url))
         house = House(root)
@@ -115,6 +119,10 @@ def test_a_team_works_while_either_api_server_is_killed(team: House, monkeypatch
     assert refused.returncode == 2
     assert "the bucket of MLflow's artifacts cannot be written to" in refused.stderr
     assert not (team.project.state / "stack" / "supervisor.sock").exists()
+    with _other_authority(team):
+        refused = team.run("up", "--profile", "team", check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.count("certificate verify failed") == 3  # of two databases and the Redis, in one error
     started = team.run("up", "--profile", "team", timeout=400)
     assert "profile  team" in started.stdout
     assert {"prefect", "prefect-1", "prefect-2", "prefect-services", "mlflow"} <= _rows(team).keys()
@@ -139,13 +147,27 @@ def test_a_team_works_while_either_api_server_is_killed(team: House, monkeypatch
     serving = next(row for row in team.json("status")["models"] if row["name"] == "digits")
     assert (serving["actual"], serving["state"]) == ("1", "in step")
     assert _objects() > 0
-    with redis.Redis.from_url(_redis_url(team), password=redis_server.PASSWORD, protocol=2) as client:
+    with redis.Redis.from_url(
+        _redis_url(team), password=redis_server.PASSWORD, protocol=2, ssl_ca_certs=_authority(team)
+    ) as client:
         assert client.exists("prefect-server:workers"), "no API server works off the queue in Redis"
     secrets = (postgres_server.PASSWORD.encode(), redis_server.PASSWORD.encode(), PASSWORD.encode())
     assert not [path for path in team.project.state.rglob("*") if any(one in _bytes(path) for one in secrets)]
     assert "restarting" not in team.run("up").stderr  # it goes on as it is
     team.run("down")
     assert orphans.find(str(team.root)) == []
+
+
+@contextmanager
+def _other_authority(house: House) -> Iterator[None]:
+    """The project trusts an authority that signed nothing."""
+    path = Path(_authority(house))
+    own = path.read_bytes()
+    path.write_bytes(Authority.new(house.root.parent, "other").certificate.read_bytes())
+    try:
+        yield
+    finally:
+        path.write_bytes(own)
 
 
 def _add_person(house: House) -> None:
@@ -158,10 +180,14 @@ def _add_person(house: House) -> None:
 
 def _redis_url(house: House) -> str:
     return next(
-        line.split('"')[1]
+        line.split('"')[1].partition("?")[0]
         for line in (house.root / "modelyard.toml").read_text().splitlines()
         if line.startswith("redis =")
     )
+
+
+def _authority(house: House) -> str:
+    return str(house.root / "certificates" / "authority.pem")
 
 
 def _wait_until_all_are_ready(house: House) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, create_trial
 
 from components import tasks
-from components.access import named_credentials
+from components.access import named_credentials, server_tls
 from components.contracts import settings
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.tune_spec import TuneSpec
@@ -85,7 +85,8 @@ def storage_url(project: Project, given: str | None) -> str:
         found = named_credentials.read(project.root, "studies", connections.studies_credentials, CREDENTIALS)
         if found is not None:
             os.environ |= {"PGUSER": found.user, "PGPASSWORD": found.secret}
-        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", connections.studies)
+        named = server_tls.with_files(connections.studies, project.root)
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", named)
     folder = project.state / "tune"
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder / 'studies.db'}"
