@@ -15,7 +15,7 @@ from components.core.errors import ServingError, SpecError, UsageError
 from components.deployment import release_kserve
 from components.release.decision import ObservedState
 from components.release.production import Production
-from flows.serving_targets import cluster_kserve, cluster_report, kubernetes_target
+from flows.serving_targets import cluster_kserve, cluster_removal, cluster_report
 from tests.serving_targets.cluster_site import Site, clients, served_by_fake, serves, status_of
 from tests.waiting import eventually
 
@@ -113,7 +113,7 @@ def test_a_version_that_is_switched_to_has_as_many_pods_as_the_one_under_load(
     target, production = site.target, Production(champion=site.pin("4"), previous=site.pin("5"))
     target.apply(production, site.next())
     assert target.wait(serves("4"), "serve version 4").expected == 3
-    monkeypatch.setattr(kubernetes_target, "LOADED_SECONDS", -1.0)
+    monkeypatch.setattr(cluster_removal, "LOADED_SECONDS", -1.0)
     assert not target.is_applied(production)
     target.apply(production, site.decision)
     assert target.is_applied(production)
