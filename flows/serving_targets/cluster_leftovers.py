@@ -64,14 +64,20 @@ class Leftovers:
     model: str
     log: Log
 
+    @property
+    def _labels(self) -> dict[str, str]:
+        return {objects.MODEL_LABEL: self.model, objects.MANAGED_LABEL: "modelyard"}
+
     def due(self, observed: ClusterObservation) -> list[Leftover]:
-        """Those that are to go now.
+        """Those that are to go now; none before what the settings ask for serves.
 
         Raises:
             ClusterAbsentError, ServingError: the API server does not answer, or refuses.
         """
         now, place = time.monotonic(), (self.api.place, self.model)
         settings, looked, since = _found.get(place, (None, now, {}))
+        if not _serves(observed):
+            return []
         if settings == self.settings and not since and now - looked < LOOK_SECONDS:
             return []
         if settings != self.settings:
@@ -116,9 +122,8 @@ class Leftovers:
         return at is not None and time.monotonic() - at < REFUSED_SECONDS
 
     def _find(self, observed: ClusterObservation) -> Iterator[Leftover]:
-        if _serves(observed):
-            with suppress(ForbiddenError):  # then nobody knows whether a route needs the Services of bundles
-                yield from self._of_settings(observed)
+        with suppress(ForbiddenError):  # then nobody knows whether a route needs the Services of bundles
+            yield from self._of_settings(observed)
         for replica_set in self._without_owner():
             key = (replica_set["metadata"].get("labels") or {}).get(objects.BUNDLE_LABEL, "")
             present = observed.deployments.get(key)
@@ -135,6 +140,25 @@ class Leftovers:
                 yield from self._of_bundle("Service", name, deployment.key, BACKENDS_SECONDS)
             if self.settings.max_replicas is None and deployment.kind == "Deployment":
                 yield from self._of_bundle("HorizontalPodAutoscaler", name, deployment.key, 0.0)
+
+        if self.settings.form == "deployment":
+            yield from self._without_deployment(observed)
+
+    def _without_deployment(self, observed: ClusterObservation) -> Iterator[Leftover]:
+        """The InferenceServices of which KServe has made nothing: the others are observed, and go by themselves."""
+        services: list[Document] = []
+        with suppress(ForbiddenError, UnknownKindError):
+            services = self.api.list("InferenceService", self._labels)
+        present = {
+            one.document["metadata"]["name"] for one in (*observed.deployments.values(), *observed.beside.values())
+        }
+        for service in services:
+            key = service["metadata"]["labels"].get(objects.BUNDLE_LABEL)
+            if key is None or service["metadata"]["name"] in present:
+                continue
+            yield Leftover(service, "InferenceService", NO_SETTING, 0.0)
+            for kind in ("PodDisruptionBudget", "Service") if key not in observed.deployments else ():
+                yield from self._of_bundle(kind, objects.name_of(self.model, key), key, 0.0)
 
     def _former_traffic(self, champion: str | None = None) -> Leftover | None:
         """The object that directed the requests before a `gateway` was named, or taken out."""
@@ -154,8 +178,7 @@ class Leftovers:
             yield Leftover(found, kind, NO_SETTING, delay_seconds)
 
     def _is_ours(self, document: Document) -> bool:
-        labels = {objects.MODEL_LABEL: self.model, objects.MANAGED_LABEL: "modelyard"}
-        return labels.items() <= (document["metadata"].get("labels") or {}).items()
+        return self._labels.items() <= (document["metadata"].get("labels") or {}).items()
 
     def _get(self, kind: str, name: str) -> Document | None:
         """An object; None also where the cluster does not know its kind."""
@@ -165,10 +188,9 @@ class Leftovers:
 
     def _without_owner(self) -> Iterator[Document]:
         """The ReplicaSets whose Deployment is another one by now, or is gone; the owner is read after them."""
-        labels = {objects.MODEL_LABEL: self.model, objects.MANAGED_LABEL: "modelyard"}
         found: list[Document] = []
         with suppress(ForbiddenError):
-            found = self.api.list("ReplicaSet", labels)
+            found = self.api.list("ReplicaSet", self._labels)
         for replica_set in found:
             metadata = replica_set["metadata"]
             owners = [one for one in metadata.get("ownerReferences") or [] if one.get("controller")]

@@ -1,7 +1,7 @@
 """A model served by the objects of a real control plane: API server, scheduler and controllers of Kubernetes.
 
 `test_control_plane.py` runs these cases in order, in a network namespace of their own, and then those of
-`control_plane_rules_cases.py`. The fixture `site` is that of `real_cluster.py`.
+`control_plane_settings_cases.py` and `control_plane_rules_cases.py`. The fixture `site` is that of `real_cluster.py`.
 """
 
 from __future__ import annotations
