@@ -98,10 +98,10 @@ def test_pods_whose_deployment_was_made_anew_while_an_api_server_was_away_are_re
     [former] = _names(site, "Pod")
     controllers = plane.processes["kube-controller-manager"]
     controllers.send_signal(signal.SIGSTOP)
+    _restart(site)  # the watch is down
     site.target.api.delete("Deployment", FOUR)
     site.target.apply(production, site.decision)
-    plane.stop_api_server()
-    plane.start_api_server()
+    _restart(site)  # the server remembers no event of before
     controllers.send_signal(signal.SIGCONT)
     with clients(site) as answers:
         target = site.target
@@ -117,6 +117,15 @@ def test_pods_whose_deployment_was_made_anew_while_an_api_server_was_away_are_re
         target.wait(serves("4"), "serve version 4")
     assert set(answers) == {"4"}, answers
     assert len(_names(site, "Pod")) == 1
+
+
+def _restart(site: Site) -> None:
+    refused = set(site.cluster.refused)
+    site.cluster.plane.stop_api_server()
+    site.cluster.plane.start_api_server()
+    site.target.api.list("Pod", {})
+    site.cluster.requests()
+    site.cluster.refused &= refused  # one that starts may forbid what it allows later
 
 
 def _owners(site: Site) -> list[str]:
