@@ -24,14 +24,13 @@ from flows.serving_targets.host_connection import HostConnection
 from flows.serving_targets.host_protocol import ModelObservation
 from flows.serving_targets.host_session import HostAbsentError
 from flows.serving_targets.hosts_at_once import at_once, on_each
+from flows.serving_targets.hosts_handover import has_moved, is_left_here
 from flows.serving_targets.local_target import CONVERGE_SECONDS, PROVE_SECONDS, READY_SECONDS, LocalServingTarget
-from flows.serving_targets.model_observation import combined, follows, is_ready, is_whole, loaded_packages
+from flows.serving_targets.model_observation import combined, follows, is_ready, loaded_packages
 from flows.serving_targets.serving_target import ServiceState
 
 POLL_SECONDS = 0.1
 SEARCH_SECONDS = 30.0  # after which a bundle that no host had is looked for again
-HANDOVER_SECONDS = 5.0  # for a balancer to find a model on a new host, before it ends on the one that it was moved from
-_moved_since: dict[tuple[str, str], float] = {}  # by project and model: since when it serves on all its new hosts
 _not_found_until: dict[tuple[str, str], float] = {}  # by the bundle's folder and digest
 
 
@@ -124,23 +123,7 @@ class HostsServingTarget:
             follows(one.spec, production, self.local) and (one.spec is None or one.keys == keys)
             for one in present.values()
         )
-        return named and not self._is_left_here(present) and not self._has_moved(present)
-
-    def _has_moved(self, present: Mapping[HostConnection, ModelObservation]) -> bool:
-        """Whether the model has served for a while everywhere where it is to, and serves on other hosts still.
-
-        The while is for a balancer, which has to find the new hosts before it loses the ones of before.
-        """
-        hosts, key = self.hosts, (str(self.local.project.root), self.name)
-        placed = [one for host, one in present.items() if host in hosts]
-        if len(placed) == len(present) or not placed or not all(map(is_whole, placed)):
-            _moved_since.pop(key, None)
-            return False
-        return time.monotonic() - _moved_since.setdefault(key, time.monotonic()) >= HANDOVER_SECONDS
-
-    def _is_left_here(self, present: Mapping[HostConnection, ModelObservation]) -> bool:
-        running = bool(present) and all(one.state == "running" and one.status is not None for one in present.values())
-        return running and self.local.url is not None and not any(host.is_own_folder for host in present)
+        return named and not is_left_here(self.local, present) and not has_moved(self.local, self.hosts, present)
 
     def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
         """What the workers of all hosts report; None if no host's service answers.
@@ -205,9 +188,9 @@ class HostsServingTarget:
 
         spec = on_each(apply, (*hosts, *left))[0]
         present = self._present()
-        if self._is_left_here(present):
+        if is_left_here(self.local, present):
             self.local.stop()
-        if self._has_moved(present):
+        if has_moved(self.local, hosts, present):
             self._stop_on(left)
         return spec
 

@@ -8,8 +8,7 @@ a controller that was overtaken finds another version of it. Pods run the bundle
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,22 +21,21 @@ from components.deployment import release_objects as objects
 from components.identity.package import Package
 from components.packaging.bundle import Bundle
 from components.release.production import Pin, Production
-from flows.serving_targets import cluster_observation, cluster_status
+from flows.serving_targets import cluster_observation
 from flows.serving_targets.cluster_api import ClusterAbsentError, ClusterApi, connect
 from flows.serving_targets.cluster_keys import ClusterKeys
 from flows.serving_targets.cluster_leftovers import Leftovers
 from flows.serving_targets.cluster_objects import ClusterObjects
-from flows.serving_targets.cluster_observation import ClusterObservation, DeploymentObservation
+from flows.serving_targets.cluster_observation import ClusterObservation
 from flows.serving_targets.cluster_removal import ClusterRemoval, former, is_settled
 from flows.serving_targets.cluster_switch import TrafficSwitch
 from flows.serving_targets.cluster_traffic import key_of
 from flows.serving_targets.local_target import LocalServingTarget
 from flows.serving_targets.pod_client import PodClient
+from flows.serving_targets.pod_workers import PodWorkers
 from flows.serving_targets.serving_target import ServiceState
 
 POLL_SECONDS = 0.25
-MOST_AT_ONCE = 32
-_threads = ThreadPoolExecutor(MOST_AT_ONCE, "pod")
 
 
 def _print(text: str) -> None:
@@ -76,8 +74,8 @@ class KubernetesServingTarget:
         return ClusterObjects(self.api, self.settings, self.local)
 
     @cached_property
-    def _pods(self) -> PodClient:
-        return PodClient(self.api, self._keys.controller_key)
+    def _workers(self) -> PodWorkers:
+        return PodWorkers(PodClient(self.api, self._keys.controller_key), self.name)
 
     @cached_property
     def _keys(self) -> ClusterKeys:
@@ -160,23 +158,7 @@ class KubernetesServingTarget:
         Raises:
             ClusterAbsentError, ServingError: the API server does not answer, or refuses: nothing is known of the pods.
         """
-        return self._status(self.observe(), timeout_seconds)
-
-    def _status(self, observed: ClusterObservation, timeout_seconds: float = 5.0) -> ServiceStatus | None:
-        ready = [
-            (deployment.key, pod["metadata"]["name"])
-            for deployment in observed.deployments.values()
-            for pod in deployment.pods
-            if cluster_observation.is_ready(pod) and observed.is_answering(deployment.key, pod["metadata"]["name"])
-        ]
-
-        def ask(place: tuple[str, str]) -> Sequence[WorkerStatus]:
-            return self._pods.workers(place[1], self.name, timeout_seconds)
-
-        answers: dict[str, list[WorkerStatus]] = {}
-        for (key, _), workers in zip(ready, _threads.map(ask, ready), strict=True):
-            answers.setdefault(key, []).extend(workers)
-        return cluster_status.status(self.name, observed, answers)
+        return self._workers.status(self.observe(), timeout_seconds)
 
     def state(self) -> ServiceState:
         """Whether pods run: of the version that is to answer."""
@@ -240,7 +222,7 @@ class KubernetesServingTarget:
             status, pending = None, None
             with suppress(ClusterAbsentError):  # it may be back in time
                 observed = self.observe()
-                status, pending = self._status(observed), observed.pending
+                status, pending = self._workers.status(observed), observed.pending
             if status is not None and len(status.workers) >= status.expected and all(map(holds, status.workers)):
                 return status
             if time.monotonic() > deadline:
@@ -306,17 +288,4 @@ class KubernetesServingTarget:
             ServingError: an answer fails, differs by more than the tolerance, or comes from another package.
             StackError: a worker was not reached.
         """
-        found: list[DeploymentObservation] = [
-            one for one in self.observe().deployments.values() if one.package == package.digest
-        ]
-        pods = [pod["metadata"]["name"] for one in found for pod in one.pods]
-        expected = sum(one.replicas for one in found)
-        if not pods or len(pods) < expected:
-            raise StackError(
-                "not every pod is there to be asked for the golden examples",
-                where=self.api.place,
-                got=f"{len(pods)} pods",
-                expected=f"{max(1, expected)}",
-                next_step=f"`kubectl get pods --selector {objects.MODEL_LABEL}={self.name}` shows them",
-            )
-        return max(_threads.map(lambda pod: self._pods.prove(pod, package, tolerance, workers), pods))
+        return self._workers.prove(self.observe(), package, tolerance, workers)

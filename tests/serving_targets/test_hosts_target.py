@@ -35,9 +35,9 @@ from flows.serving_targets import (
     host_connection,
     host_connections,
     host_folder,
+    hosts_handover,
     hosts_placement,
     hosts_report,
-    hosts_target,
     lease_record,
     model_observation,
     session_folder,
@@ -261,7 +261,7 @@ def test_a_model_that_is_moved_ends_on_the_host_of_before_once_it_serves_on_the_
     assert [host.name for host in target.left_hosts] == ["one"]
     assert _status(hosts).hosts == 2, "until it ends there, it follows every decision"
     assert target.is_applied(hosts.production), "a balancer has to find the other host first"
-    monkeypatch.setattr(hosts_target, "HANDOVER_SECONDS", 0.0)
+    monkeypatch.setattr(hosts_handover, "HANDOVER_SECONDS", 0.0)
     assert not target.is_applied(hosts.production)
     target.apply(hosts.production, 7)
     assert target.left_hosts == ()
@@ -382,7 +382,7 @@ def test_a_project_whose_own_folder_is_a_host_goes_on_serving(tmp_path: Path, mo
         (project.root / "modelyard.toml").write_text(f'[hosts.one]\nfolder = "{folder}"\n')
         target = target_of(project, "sample")
         assert isinstance(target, HostsServingTarget)
-        assert target._is_left_here(target._present()) is is_left_here
+        assert hosts_handover.is_left_here(target.local, target._present()) is is_left_here
 
 
 def test_a_service_that_does_not_answer_says_its_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
