@@ -140,7 +140,6 @@ class Leftovers:
                 yield from self._of_bundle("Service", name, deployment.key, BACKENDS_SECONDS)
             if self.settings.max_replicas is None and deployment.kind == "Deployment":
                 yield from self._of_bundle("HorizontalPodAutoscaler", name, deployment.key, 0.0)
-
         if self.settings.form == "deployment":
             yield from self._without_deployment(observed)
 

@@ -126,7 +126,7 @@ def test_the_old_address_never_answers_by_a_version_that_is_not_in_force(
     _follow(site, Production(champion=four), lambda: _objects(site) == PLAIN)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_version_is_made_in_the_other_form_and_the_former_goes_once_it_serves(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,6 +186,17 @@ def test_an_autoscaler_without_max_replicas_goes(site: Site) -> None:
     assert ("HorizontalPodAutoscaler", FOUR) in _objects(site)
     site.configure(replicas=1)
     _follow(site, production, lambda: _objects(site) == PLAIN)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_knows_no_route_and_no_kserve_is_looked_at_all_the_same(site: Site) -> None:
+    site.cluster.undefined |= {"HTTPRoute", "InferenceService"}
+    try:
+        production = _serve(site, "max_replicas = 3\n")
+        site.configure(replicas=1)
+        _follow(site, production, lambda: _objects(site) == PLAIN)
+    finally:
+        site.cluster.undefined.clear()
 
 
 @pytest.mark.slow
