@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from components.deployment import release_objects as objects
 from components.release.production import Production
 from flows.serving_targets import cluster_leftovers
 from tests.serving_targets.cluster_site import Site, clients, serves
@@ -45,7 +46,8 @@ def _follow(site: Site, production: Production, holds: Callable[[], bool]) -> No
 
 
 def _names(site: Site, kind: str) -> set[str]:
-    return {one["metadata"]["name"] for one in site.cluster.found(kind, {})}
+    """Of the model's objects; another model serves beside it."""
+    return {one["metadata"]["name"] for one in site.cluster.found(kind, {objects.MODEL_LABEL: "sample"})}
 
 
 def _is_there(site: Site, path: str) -> bool:
@@ -70,9 +72,9 @@ def test_a_gateway_that_is_taken_out_or_named_leaves_nothing_and_fails_no_reques
         _follow(site, production, lambda: not _is_there(site, f"{SERVICES}/sample"))
         site.target.wait(serves("4"), "serve version 4")
         site.configure(replicas=1)
-        left = {"sample", "theirs"}
-        _follow(site, production, lambda: not _names(site, "HTTPRoute") and _names(site, "Service") == left)
+        _follow(site, production, lambda: not _names(site, "HTTPRoute") and _names(site, "Service") == {"sample"})
     assert set(answers) == {"4"}, answers
+    assert _is_there(site, f"{SERVICES}/theirs")
     site.cluster.plane.admin("DELETE", f"{SERVICES}/theirs")
 
 
@@ -131,6 +133,6 @@ def _restart(site: Site) -> None:
 def _owners(site: Site) -> list[str]:
     """The ReplicaSets whose Deployment is another one by now."""
     present = {one["metadata"]["uid"] for one in site.cluster.found("Deployment", {})}
-    found: list[dict[str, Any]] = site.cluster.found("ReplicaSet", {})
+    found: list[dict[str, Any]] = site.cluster.found("ReplicaSet", {objects.MODEL_LABEL: "sample"})
     owners = [(one["metadata"]["name"], one["metadata"]["ownerReferences"][0]["uid"]) for one in found]
     return [name for name, uid in owners if uid not in present]
