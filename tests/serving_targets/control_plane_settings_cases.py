@@ -119,6 +119,8 @@ def test_pods_whose_deployment_was_made_anew_while_an_api_server_was_away_are_re
         target.wait(serves("4"), "serve version 4")
     assert set(answers) == {"4"}, answers
     assert len(_names(site, "Pod")) == 1
+    target.stop()
+    eventually(lambda: not _names(site, "Pod"), "no pod is left")
 
 
 def _restart(site: Site) -> None:
