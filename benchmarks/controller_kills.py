@@ -35,7 +35,7 @@ from components.core.project import Project
 from components.release.ledger import CLOSING, Entry
 from flows.platform import connections, environment, lifecycle, programs, running, state
 from flows.releases import observation
-from flows.serving_targets import host_connection
+from flows.serving_targets import host_connections
 from flows.serving_targets.hosts_target import HostsServingTarget
 from flows.serving_targets.serving_target import target_of
 from tests import postgres_server, small_package
@@ -254,7 +254,7 @@ def _team(base: Path) -> Iterator[Team]:
         for folder in folders:
             (folder / "pipelines").mkdir()
             during.callback(lifecycle.down, Project(folder))
-        during.callback(host_connection.close_all)
+        during.callback(host_connections.close_all)
         text = _settings(database, folders)
 
         def settle(root: Path) -> None:

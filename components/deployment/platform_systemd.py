@@ -11,6 +11,7 @@ from __future__ import annotations
 from components.deployment import platform_scripts as scripts
 from components.deployment.platform_scripts import MLFLOW_PORT, PREFECT_PORT
 from components.deployment.platform_systemd_readme import MODELYARD_TOML, README
+from components.deployment.systemd_hardening import ALONE, COMMON
 
 FOLDER = "platform"
 CODE = "/opt/modelyard/platform"  # a clone in which `make install` ran; root's
@@ -51,36 +52,6 @@ for url in ("http://{LOOPBACK}:{PREFECT_PORT}/api/health", "http://{LOOPBACK}:{M
             time.sleep(1)
 END
 """
-_HARDENING = """
-# Hardening: `systemd-analyze security` says what each of these denies.
-NoNewPrivileges=yes
-CapabilityBoundingSet=
-AmbientCapabilities=
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-ProtectProc=invisible
-ProtectClock=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-RemoveIPC=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged
-SystemCallErrorNumber=EPERM
-UMask=0077
-"""
-# A server of these needs no device and no other user; the project's programs may need a GPU, and its console asks the
-# kernel which user opened a connection.
-_SERVERS_HARDENING = f"{_HARDENING}PrivateDevices=yes\nPrivateUsers=yes\n"
 
 
 def files() -> dict[str, str]:
@@ -186,7 +157,8 @@ ExecStart={BIN}/migrate
 {_common(scripts.OF_MIGRATIONS)}{_variables(variables)}Restart=on-failure
 RestartSec=5
 TimeoutStartSec=900
-{_SERVERS_HARDENING}"""
+
+{COMMON}{ALONE}"""
 
 
 def _server(description: str, script: str, variables: dict[str, str], secrets: tuple[str, ...], more: str = "") -> str:
@@ -211,7 +183,8 @@ MemoryHigh=2G
 MemoryMax=3G
 TasksMax=512
 LimitNOFILE=65536
-{_SERVERS_HARDENING}"""
+
+{COMMON}{ALONE}"""
 
 
 def _project() -> str:
@@ -239,7 +212,8 @@ Environment=HOME={PROJECT} PYTHONPATH={PROJECT} MODELYARD_PROJECT={PROJECT}
 RestartSec=5
 TimeoutStartSec=900
 TimeoutStopSec=180
-{_HARDENING}
+
+{COMMON}
 [Install]
 WantedBy={TARGET}
 """

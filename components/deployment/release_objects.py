@@ -130,7 +130,7 @@ def companions(deployment: Mapping[str, Any], settings: KubernetesSettings) -> d
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": metadata,
-            "spec": _ports(match, settings),
+            "spec": _ports(match),
         }
     return found
 
@@ -157,18 +157,16 @@ def _autoscaler(metadata: Mapping[str, Any], settings: KubernetesSettings) -> di
     }
 
 
-def _ports(match: Mapping[str, str], settings: KubernetesSettings) -> dict[str, Any]:
-    target = "http" if settings.form == "deployment" else CONTAINER_PORT  # KServe names ports by itself
-    return {
-        "type": "ClusterIP",
-        "selector": dict(match),
-        "ports": [{"name": "http", "port": PORT, "targetPort": target, "protocol": "TCP", "appProtocol": "http"}],
-    }
+def _ports(match: Mapping[str, str]) -> dict[str, Any]:
+    return {"type": "ClusterIP", "selector": dict(match), "ports": ports()}
 
 
-def service(
-    model: str, key: str | None, settings: KubernetesSettings, annotations: Mapping[str, str | None]
-) -> dict[str, Any]:
+def ports() -> list[dict[str, Any]]:
+    """The ports of a Service, by the number that pods of either form listen on: KServe names ports by itself."""
+    return [{"name": "http", "port": PORT, "targetPort": CONTAINER_PORT, "protocol": "TCP", "appProtocol": "http"}]
+
+
+def service(model: str, key: str | None, annotations: Mapping[str, str | None]) -> dict[str, Any]:
     """The model's Service: its selector is the switch.
 
     Args:
@@ -178,7 +176,7 @@ def service(
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": _about(model, annotations),
-        "spec": _ports(selector(model, key or NOTHING), settings),
+        "spec": _ports(selector(model, key or NOTHING)),
     }
 
 

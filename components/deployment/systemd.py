@@ -13,6 +13,7 @@ from components.deployment.container import API_KEYS_NAME, API_KEYS_VARIABLE, PO
 from components.deployment.resources import ServiceResources
 from components.deployment.service_facts import ServiceFacts
 from components.deployment.shutdown import DRAIN_SECONDS, MARGIN_SECONDS
+from components.deployment.systemd_hardening import ALONE, COMMON, LOOPBACK_ALONE
 from components.identity import digest
 
 PROCESSES = 512  # threads count as well
@@ -98,36 +99,7 @@ MemoryMax={resources.memory_limit_mebibytes + resources.memory_limit_mebibytes /
 TasksMax={PROCESSES}
 LimitNOFILE=65536
 
-# Hardening: `systemd-analyze security` says what each of these denies.
-NoNewPrivileges=yes
-CapabilityBoundingSet=
-AmbientCapabilities=
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-PrivateUsers=yes
-ProtectProc=invisible
-ProtectClock=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-RemoveIPC=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged
-SystemCallErrorNumber=EPERM
-IPAddressDeny=any
-IPAddressAllow=localhost
-UMask=0077
-
+{COMMON}{ALONE}{LOOPBACK_ALONE}
 [Install]
 WantedBy=multi-user.target
 """

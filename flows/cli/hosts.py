@@ -82,9 +82,9 @@ def hosts(pipeline: str | None, haproxy: bool, bind: str, unit_of: str | None, a
 
 def _unit(project: Project, name: str) -> str:
     from components.deployment import host_unit
-    from flows.serving_targets import host_connection
+    from flows.serving_targets import host_connections
 
-    hosts = {host.name: host for host in host_connection.connections(project)}
+    hosts = {host.name: host for host in host_connections.connections(project)}
     if name not in hosts:
         raise NotFoundError(f"no host {name}", where="modelyard.toml", expected=", ".join(hosts) or "[hosts.NAME]")
     host = hosts[name]

@@ -7,8 +7,8 @@ from typing import Any
 
 from components.release.ledger import Event
 from flows.releases.rollout import Rollout, Superseded
-from flows.serving_targets import host_leases
-from flows.serving_targets.host_leases import LeftBehind
+from flows.serving_targets import hosts_left_behind
+from flows.serving_targets.hosts_left_behind import LeftBehind
 
 POLL_SECONDS = 0.25
 
@@ -16,7 +16,7 @@ POLL_SECONDS = 0.25
 def left_behind(rollout: Rollout, decision: Event) -> LeftBehind:
     """The hosts that do not hold a decision of this release; its time counts from the first call in this process."""
     entry = rollout.entry(decision)
-    return LeftBehind() if entry is None else host_leases.left_behind(rollout.service, entry.sequence)
+    return LeftBehind() if entry is None else hosts_left_behind.left_behind(rollout.service, entry.sequence)
 
 
 def outlast(rollout: Rollout, decision: Event, *, ends_if_overtaken: bool = False) -> dict[str, Any]:

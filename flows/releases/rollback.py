@@ -24,7 +24,7 @@ from components.release.history import Release
 from components.release.ledger import Entry, Event, Ledger, MovedOnError
 from components.release.production import PRODUCTION, Pin, PinnedState, Production
 from flows.pipelines import signing
-from flows.serving_targets import host_leases
+from flows.serving_targets.hosts_left_behind import left_behind
 from flows.serving_targets.serving_target import ServingTarget, facts_of_hosts
 
 POLL_SECONDS = 0.02
@@ -142,7 +142,7 @@ def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log
     if pin is None or release.after is None or pin.package_digest != release.after.package_digest:
         return record("superseded", reason="a later decision has come")
     if "switched" not in release.events:
-        host_leases.left_behind(service, release.entries[0].sequence)  # its time counts from here
+        left_behind(service, release.entries[0].sequence)  # its time counts from here
         if service.status() is None:
             service.start(service.bundle(pin))
         status = _followed(service, pin)
@@ -165,7 +165,7 @@ def _outlast(
     while True:
         if (end := record.end()) is not None:  # another process has carried it out as well
             return end
-        left = host_leases.left_behind(service, decision)
+        left = left_behind(service, decision)
         champion = productions.decided(ledger.entries()).production.champion
         if champion is None or champion.package_digest != pin.package_digest:
             return record("superseded", reason="a later decision has come")

@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _carry_out_orders(project: Project, answers: TextIO) -> None:
-    from flows.serving_targets import host_connection
+    from flows.serving_targets import host_connections
 
     for line in sys.stdin:
         try:
@@ -71,7 +71,7 @@ def _carry_out_orders(project: Project, answers: TextIO) -> None:
             ending = Ending(failure=f"{error.what}: {error.got}" if error.got is not None else error.what)
         answers.write(ending.model_dump_json() + "\n")
         answers.flush()
-        host_connection.close_all()  # a process that waits for the next order holds no session
+        host_connections.close_all()  # a process that waits for the next order holds no session
 
 
 def release(project: Project, order: Order) -> Ending:

@@ -25,6 +25,7 @@ STRICT = {"fieldValidation": "Strict"}  # a field that the API server does not k
 # Path of the collection of each kind, below a namespace: https://kubernetes.io/docs/reference/kubernetes-api/
 COLLECTIONS = {
     "Deployment": ("/apis/apps/v1", "deployments"),
+    "ReplicaSet": ("/apis/apps/v1", "replicasets"),
     "Service": ("/api/v1", "services"),
     "Secret": ("/api/v1", "secrets"),
     "Pod": ("/api/v1", "pods"),
@@ -43,6 +44,14 @@ class ClusterAbsentError(StackError):
 
 class ConflictError(ServingError):
     """An object was changed, made or removed meanwhile."""
+
+
+class ForbiddenError(ServingError):
+    """The account of Modelyard has no right to this."""
+
+
+class UnknownKindError(ServingError):
+    """The cluster has no definition of objects of this kind."""
 
 
 @dataclass(frozen=True)
@@ -198,14 +207,14 @@ class ClusterApi:
         if answer.status in (429,) or answer.status >= 500:
             return ClusterAbsentError("the cluster does not answer as it should", where=where, got=said)
         if cluster_refusal.is_of_rights(answer.status, said):
-            return ServingError(
+            return ForbiddenError(
                 "the cluster does not allow this to Modelyard",
                 where=where,
                 got=said,
                 next_step="give the account the rights that docs/kubernetes.md names",
             )
         if cluster_refusal.is_of_unknown_kind(answer.status, said):
-            return ServingError(
+            return UnknownKindError(
                 "the cluster knows no objects of this kind",
                 where=where,
                 got=said,

@@ -17,6 +17,12 @@ def made_by(deployment: Document) -> str | None:
     return next((str(one["name"]) for one in owners if one["kind"] == "InferenceService"), None)
 
 
+def is_pod_of(pod: Document, deployment: Document) -> bool:
+    """Whether a pod is one of a Deployment that KServe has made: its labels hold the Deployment's selector."""
+    chosen: Mapping[str, str] = deployment["spec"]["selector"]["matchLabels"]
+    return chosen.items() <= (pod["metadata"].get("labels") or {}).items()
+
+
 def replicas(service: Document, deployment: Document | None) -> int:
     """How many pods there are to be: at least what the InferenceService says."""
     least = int(service["spec"]["predictor"].get("minReplicas", 1))

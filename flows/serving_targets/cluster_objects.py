@@ -1,31 +1,23 @@
-"""Make and remove a model's objects in a cluster: Deployments or InferenceServices, what is beside them, Secrets."""
+"""Make and remove a model's objects in a cluster: Deployments or InferenceServices, and what is beside them."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 
-from components.access import api_keys, project_door
-from components.access.api_keys import ApiKey
 from components.contracts.kubernetes_settings import KubernetesSettings
 from components.core.errors import ServingError, UsageError
 from components.deployment import release_kserve, resources, service_facts
 from components.deployment import release_objects as objects
-from components.deployment.container import API_KEYS_NAME
 from components.packaging import pushed_image
 from components.packaging.bundle import Bundle
 from components.release.production import Pin
-from flows.serving_targets.cluster_api import ClusterApi, ConflictError, Document
+from flows.serving_targets.cluster_api import ClusterApi, ConflictError, Document, ForbiddenError, UnknownKindError
 from flows.serving_targets.cluster_observation import DeploymentObservation, decision_of
 from flows.serving_targets.cluster_traffic import key_of
 from flows.serving_targets.local_target import LocalServingTarget
 
-CONTROLLER = "controller"  # the name of the key by which Modelyard asks pods
 ATTEMPTS = 20  # to remove an object whose status changes meanwhile
 KSERVE_COMPANIONS = ("PodDisruptionBudget", "Service")
 COMPANIONS = (*KSERVE_COMPANIONS, "HorizontalPodAutoscaler")
@@ -85,19 +77,9 @@ class ClusterObjects:
             UsageError: no image of it is known.
             ServingError: it is needed, and the bundle is gone.
         """
-        key = key_of(pin)
-        name = objects.name_of(self.model, key)
-        deployment = self.api.get("Deployment", name)
-        if deployment is not None:
-            if self._stamp("Deployment", deployment, decision):
-                self._make(objects.companions(deployment, self.settings).values(), only_missing=True)
-                return
-        elif self._has_inference_service(key):
-            beside = release_kserve.companions(self.model, key, self.settings, decision)
-            self._make(beside.values(), only_missing=True)
-            budget = self.api.get("PodDisruptionBudget", name)
-            if budget is not None and self._stamp("PodDisruptionBudget", budget, decision):
-                return
+        name, forms = objects.name_of(self.model, key_of(pin)), self._stamped(key_of(pin), decision)
+        if self.settings.form in forms or (forms and not self.can_make(pin, bundle)):
+            return
         if not bundle.exists():
             if needed:
                 raise ServingError(
@@ -106,7 +88,32 @@ class ClusterObjects:
                     next_step=f"`modelyard promote {self.model} {pin.version}` builds it anew, through the gates",
                 )
             return
+        if forms and self.settings.gateway is not None:  # the Service of before may name a port that KServe's pods lack
+            self.api.patch("Service", name, {"spec": {"ports": objects.ports()}})
         self._make(self._written(pin, bundle, decision))
+
+    def can_make(self, pin: Pin, bundle: Bundle) -> bool:
+        """Whether a bundle's objects can be made here in the form that the settings ask for."""
+        with suppress(UsageError):
+            if self.settings.form == "kserve":
+                release_kserve.name_of(self.model, key_of(pin))
+            return bundle.exists() and bool(self.image(pin, bundle))
+        return False
+
+    def _stamped(self, key: str, decision: int) -> set[str]:
+        """Note on the present objects of a bundle that this decision wants them; returns the forms that are there."""
+        forms, name = set(), objects.name_of(self.model, key)
+        deployment = self.api.get("Deployment", name)
+        if deployment is not None and self._stamp("Deployment", deployment, decision):
+            self._make(objects.companions(deployment, self.settings).values(), only_missing=True)
+            forms.add("deployment")
+        if self._has_inference_service(key):
+            beside = release_kserve.companions(self.model, key, self.settings, decision)
+            self._make(beside.values(), only_missing=True)
+            budget = self.api.get("PodDisruptionBudget", name)
+            if budget is not None and self._stamp("PodDisruptionBudget", budget, decision):
+                forms.add("kserve")
+        return forms
 
     def _written(self, pin: Pin, bundle: Bundle, decision: int) -> list[Document]:
         """The objects of a bundle that is not in the cluster yet."""
@@ -119,9 +126,12 @@ class ClusterObjects:
         return [*objects.companions(document, self.settings).values(), document]
 
     def _has_inference_service(self, key: str) -> bool:
-        if self.settings.form != "kserve":
-            return False
-        return self.api.get("InferenceService", release_kserve.name_of(self.model, key)) is not None
+        """Whether there is one; of a project without KServe, as far as the cluster tells it."""
+        if self.settings.form == "kserve":
+            return self.api.get("InferenceService", release_kserve.name_of(self.model, key)) is not None
+        with suppress(UsageError, ForbiddenError, UnknownKindError):
+            return self.api.get("InferenceService", release_kserve.name_of(self.model, key)) is not None
+        return False
 
     def _stamp(self, kind: str, present: Document, decision: int) -> bool:
         """Note on an object that a decision wants it; False: it is gone."""
@@ -184,6 +194,17 @@ class ClusterObjects:
         for kind in companions:
             self.api.delete(kind, name)
 
+    def remove_form(self, deployment: DeploymentObservation) -> bool:
+        """Remove a version in one form, beside the same in the other; False: a later decision wants it by now."""
+        name = deployment.document["metadata"]["name"]
+        if deployment.kind == "InferenceService":
+            self.api.delete("InferenceService", name)
+            return True
+        if not self._remove_stamped("Deployment", deployment.document, deployment.decision):
+            return False
+        self.api.delete("HorizontalPodAutoscaler", name)  # KServe makes its own
+        return True
+
     def _remove_stamped(self, kind: str, document: Document, decision: int) -> bool:
         """Remove the object with the decision; False: a later decision wants it by now, or it is gone."""
         present: Document | None = document
@@ -197,46 +218,3 @@ class ClusterObjects:
             else:
                 return True
         return False
-
-    @cached_property
-    def controller_key(self) -> str:
-        """The key by which pods are asked; it is made once, and kept in a Secret that no pod mounts."""
-        name = objects.controller_secret(self.model)
-        found = self.api.get("Secret", name)
-        if found is None:
-            key = api_keys.PREFIX + secrets.token_urlsafe(api_keys.BYTES)
-            try:
-                self.api.create(objects.secret(name, self.model, {CONTROLLER: key}, {}))
-            except ConflictError:
-                found = self.api.get("Secret", name)
-            else:
-                return key
-        return base64.b64decode((found or {})["data"][CONTROLLER]).decode()
-
-    def _keys(self) -> str:
-        """The file of keys for pods: the project's for this model, and the controller's."""
-        path = project_door.api_keys_file(self.local.project, self.model)
-        own = path.read_text() if path.exists() else ""
-        line = ApiKey(name=f"modelyard.{CONTROLLER}", scope="admin", sha256=api_keys.digest(self.controller_key))
-        return f"{own.rstrip()}\n{line.model_dump_json()}\n".lstrip()
-
-    def has_present_keys(self) -> bool:
-        """Whether the Secret holds the present API keys."""
-        found = self.api.get("Secret", objects.keys_secret(self.model))
-        return found is not None and (found["metadata"].get("annotations") or {}).get(objects.KEYS) == _digest(
-            self._keys()
-        )
-
-    def put_keys(self) -> None:
-        """Write the API keys where they differ; pods read them within the minute that the kubelet takes."""
-        if self.has_present_keys():
-            return
-        keys, name = self._keys(), objects.keys_secret(self.model)
-        document = objects.secret(name, self.model, {API_KEYS_NAME: keys}, {objects.KEYS: _digest(keys)})
-        change = {"metadata": document["metadata"], "stringData": document["stringData"]}
-        if self.api.patch("Secret", name, change) is None:
-            self.api.create(document)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

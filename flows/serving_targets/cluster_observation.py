@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 from components.deployment import release_objects as objects
 from flows.serving_targets import cluster_endpoints, cluster_kserve
-from flows.serving_targets.cluster_api import ClusterApi, Document
+from flows.serving_targets.cluster_api import ClusterApi, Document, ForbiddenError, UnknownKindError
 from flows.serving_targets.cluster_traffic import TrafficState, key_of
 
 # Why a container waits, as the kubelet says it: https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff
@@ -39,6 +40,11 @@ class DeploymentObservation:
     kind: Literal["Deployment", "InferenceService"] = "Deployment"
     deployment: Document | None = None
     stamp: Document | None = None
+
+    @property
+    def form(self) -> str:
+        """As `[kubernetes] form` names it."""
+        return "deployment" if self.kind == "Deployment" else "kserve"
 
     @property
     def annotations(self) -> Mapping[str, str]:
@@ -86,12 +92,15 @@ class ClusterObservation:
     Args:
         endpoints: names of the pods to which the Service of the champion sends requests.
         keys: the bundle's key of each pod, also of those that are being removed.
+        beside: of versions that are there as a Deployment and as an InferenceService, the one that is not in
+            `deployments`: the one that `[kubernetes] form` asks for, until all its pods are ready, then the other.
     """
 
     traffic: TrafficState
     deployments: Mapping[str, DeploymentObservation]
     endpoints: frozenset[str] = frozenset()
     keys: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, DeploymentObservation] = field(default_factory=dict)
 
     @property
     def base(self) -> DeploymentObservation | None:
@@ -122,7 +131,7 @@ def observe(api: ClusterApi, model: str, traffic_kind: str, form: str = "deploym
     """Ask the API server.
 
     Args:
-        form: `[kubernetes] form`; with "kserve", the Deployments of before are observed too.
+        form: `[kubernetes] form`; versions of the other form are observed too.
 
     Raises:
         ClusterAbsentError, ServingError: it does not answer, or refuses.
@@ -131,25 +140,61 @@ def observe(api: ClusterApi, model: str, traffic_kind: str, form: str = "deploym
     traffic = TrafficState.of(api.get(traffic_kind, model))
     service = model if traffic_kind == "Service" else objects.name_of(model, traffic.champion or objects.NOTHING)
     endpoints = cluster_endpoints.of_service(api, service)
-    is_kserve = form == "kserve"
-    services = api.list("InferenceService", label) if is_kserve else []
-    stamps = {_name(one): one for one in api.list("PodDisruptionBudget", label)} if is_kserve else {}
-    deployments, pods = api.list("Deployment", label), api.list("Pod", label)
+    deployments = api.list("Deployment", label)
     made = {name: one for one in deployments if (name := cluster_kserve.made_by(one)) is not None}
-    found = {}
-    for document in deployments:
-        key = _bundle(document)
-        if key and cluster_kserve.made_by(document) is None:  # no key: as `modelyard deploy` writes them
-            own = _living(pods, key)
-            found[key] = DeploymentObservation(key, document, own, _failure(document, own))
-    for document in services:
-        key = _bundle(document)
-        if key and key not in found:
-            own, deployment = _living(pods, key), made.get(_name(document))
-            failure = _failure(deployment or {}, own) or (None if own else cluster_kserve.failure(document))
+    services = _services(api, label, form, made)
+    stamps = {_name(one): one for one in api.list("PodDisruptionBudget", label)} if services else {}
+    pods = api.list("Pod", label)
+    plain = {key: one for one in deployments if cluster_kserve.made_by(one) is None and (key := _bundle(one))}
+    kserve = {key: one for one in services if (key := _bundle(one))}  # no key: as `modelyard deploy` writes them
+    found, beside = {}, {}
+    for key in dict.fromkeys((*plain, *kserve)):
+        own, deployment = _living(pods, key), made.get(_name(kserve[key])) if key in kserve else None
+        theirs = own if key not in plain else _of_kserve(own, deployment)
+        forms = {}
+        if key in plain:
+            ours = tuple(pod for pod in own if pod not in theirs) if key in kserve else own
+            forms["deployment"] = DeploymentObservation(key, plain[key], ours, _failure(plain[key], ours))
+        if key in kserve:
+            failure = _failure(deployment or {}, theirs) or (None if theirs else cluster_kserve.failure(kserve[key]))
             stamp = stamps.get(objects.name_of(model, key))
-            found[key] = DeploymentObservation(key, document, own, failure, "InferenceService", deployment, stamp)
-    return ClusterObservation(traffic, found, endpoints, {_name(pod): _bundle(pod) for pod in pods})
+            forms["kserve"] = DeploymentObservation(
+                key, kserve[key], theirs, failure, "InferenceService", deployment, stamp
+            )
+        found[key], other = _chosen(forms, form)
+        if other is not None:
+            beside[key] = other
+    return ClusterObservation(traffic, found, endpoints, {_name(pod): _bundle(pod) for pod in pods}, beside)
+
+
+def _services(api: ClusterApi, label: Mapping[str, str], form: str, made: Mapping[str, Document]) -> list[Document]:
+    """The InferenceServices; where the form is another by now, those of which KServe has made a Deployment."""
+    if form == "kserve":
+        return api.list("InferenceService", label)
+    if not any(map(_bundle, made.values())):
+        return []
+    with suppress(ForbiddenError, UnknownKindError):
+        return api.list("InferenceService", label)
+    return []
+
+
+def _chosen(
+    forms: Mapping[str, DeploymentObservation], form: str
+) -> tuple[DeploymentObservation, DeploymentObservation | None]:
+    """Of a version that is there in both forms, the one that counts, and the other."""
+    due = forms.get(form)
+    other = next((one for name, one in forms.items() if name != form), None)
+    if due is None:
+        assert other is not None  # noqa: S101  # it is there in a form
+        return other, None
+    if other is None or due.ready >= due.replicas:
+        return due, other
+    return other, due
+
+
+def _of_kserve(pods: tuple[Document, ...], deployment: Document | None) -> tuple[Document, ...]:
+    """Of the pods of a version that is there in both forms, those of its InferenceService."""
+    return tuple(pod for pod in pods if deployment is not None and cluster_kserve.is_pod_of(pod, deployment))
 
 
 def _name(document: Document) -> str:

@@ -20,8 +20,9 @@ from components.core import atomic
 from components.core.errors import ModelyardError
 from components.core.log import Log
 from components.core.project import Project
-from flows.serving_targets import host_connection
+from flows.serving_targets import host_connections
 from flows.serving_targets.host_connection import HostConnection
+from flows.serving_targets.host_session import HostAbsentError
 
 PERIOD_SECONDS = 5.0
 CLOSED_SECONDS = 300.0  # after the end of an hour, nobody appends to it any more
@@ -38,14 +39,14 @@ class HostLogs:
     def look(self) -> int:
         """Bring what is new; returns the number of bytes. A host that is absent is asked again the next time."""
         count = 0
-        for host in host_connection.connections(self._project):
+        for host in host_connections.connections(self._project):
             if host.is_own_folder:
                 continue  # its log is this one
             problem = ""
             try:
                 for model, files in host.ask("GET", "/logs").items():
                     count += _Copy(self._project, host, model).bring(files)
-            except host_connection.HostAbsentError:
+            except HostAbsentError:
                 continue  # the controller says so
             except (ModelyardError, OSError, ValueError) as error:
                 problem = str(error)

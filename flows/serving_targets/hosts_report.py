@@ -10,9 +10,10 @@ from components.contracts.serving_spec import SlotStatus
 from components.core.errors import ModelyardError
 from components.core.project import Project
 from flows.platform.diagnostics import Finding
-from flows.serving_targets import host_connection, hosts_placement
-from flows.serving_targets.host_connection import HostAbsentError, HostConnection, OtherVersionError
+from flows.serving_targets import host_connections, hosts_placement
+from flows.serving_targets.host_connection import HostConnection
 from flows.serving_targets.host_protocol import ModelObservation
+from flows.serving_targets.host_session import HostAbsentError, OtherVersionError
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def report(project: Project) -> tuple[Host, ...]:
     Raises:
         SpecError: `modelyard.toml` is wrong.
     """
-    connections = host_connection.connections(project)
+    connections = host_connections.connections(project)
     if not connections:
         return ()
     named = settings.read(project.root).hosts

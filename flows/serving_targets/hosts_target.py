@@ -8,36 +8,30 @@ not. When it is back it is told what is pinned before its service is started.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
 
 from components.access import project_door
 from components.contracts import settings
-from components.contracts.serving_spec import RolloutPolicy, ServiceStatus, ServingSpec, SlotSpec, WorkerStatus
-from components.core.errors import CorruptArtifactError, ModelyardError, ServingError, UsageError
+from components.contracts.serving_spec import RolloutPolicy, ServiceStatus, ServingSpec, WorkerStatus
+from components.core.errors import ModelyardError, ServingError, UsageError
 from components.identity.package import Package
-from components.packaging import archive, bundle_store
 from components.packaging.bundle import Bundle
 from components.release.production import Pin, Production
-from flows.serving_targets import host_connection
-from flows.serving_targets.host_connection import HostAbsentError, HostConnection
+from flows.serving_targets import host_bundles, host_connections
+from flows.serving_targets.host_connection import HostConnection
 from flows.serving_targets.host_protocol import ModelObservation
+from flows.serving_targets.host_session import HostAbsentError
+from flows.serving_targets.hosts_at_once import at_once, on_each
+from flows.serving_targets.hosts_handover import has_moved, is_left_here
 from flows.serving_targets.local_target import CONVERGE_SECONDS, PROVE_SECONDS, READY_SECONDS, LocalServingTarget
+from flows.serving_targets.model_observation import combined, follows, is_ready, loaded_packages
 from flows.serving_targets.serving_target import ServiceState
 
-Answer = TypeVar("Answer")
 POLL_SECONDS = 0.1
 SEARCH_SECONDS = 30.0  # after which a bundle that no host had is looked for again
-MOST_AT_ONCE = 32
-HANDOVER_SECONDS = 5.0  # for a balancer to find a model on a new host, before it ends on the one that it was moved from
-_moved_since: dict[tuple[str, str], float] = {}  # by project and model: since when it serves on all its new hosts
 _not_found_until: dict[tuple[str, str], float] = {}  # by the bundle's folder and digest
-_threads = ThreadPoolExecutor(MOST_AT_ONCE, "host")
 
 
 @dataclass(frozen=True)
@@ -58,15 +52,22 @@ class HostsServingTarget:
     @property
     def hosts(self) -> tuple[HostConnection, ...]:
         """The hosts that are to serve the model."""
-        return host_connection.connections(self.local.project, self.name)
+        return host_connections.connections(self.local.project, self.name)
 
     @property
     def left_hosts(self) -> tuple[HostConnection, ...]:
         """The hosts that serve the model and are not to: it was moved, and ends there once it serves where it is to."""
         hosts = self.hosts
-        others = [host for host in host_connection.connections(self.local.project) if host not in hosts]
-        runs = _threads.map(lambda host: _runs(host, self.name), others) if others else ()
+        others = [host for host in host_connections.connections(self.local.project) if host not in hosts]
+        runs = at_once(self._runs_on, others) if others else ()
         return tuple(host for host, does in zip(others, runs, strict=True) if does)
+
+    def _runs_on(self, host: HostConnection) -> bool:
+        """Whether a host answers and runs the service."""
+        try:
+            return host.observe().models.get(self.name, ModelObservation()).port is not None
+        except ModelyardError:
+            return False
 
     @property
     def url(self) -> str | None:
@@ -77,7 +78,7 @@ class HostsServingTarget:
         """Where the first host is asked whose workers all have a champion, and a lease; None if no host is ready."""
         for host, one in self._present().items():
             workers = one.status.workers if one.status is not None else []
-            if one.port is not None and workers and all(map(_is_ready, workers)):
+            if one.port is not None and workers and all(map(is_ready, workers)):
                 return host.url(one.port)
         return None
 
@@ -94,7 +95,7 @@ class HostsServingTarget:
         known = {host: found for host in hosts if (found := host.fresh_observation()) is not None}
         if len(known) == len(hosts):  # another model has just asked
             return {host: found.models.get(self.name, ModelObservation()) for host, found in known.items()}
-        return dict(zip(hosts, _threads.map(observe, hosts), strict=True))
+        return dict(zip(hosts, at_once(observe, hosts), strict=True))
 
     def absent_hosts(self) -> list[str]:
         """The names of the model's hosts that do not answer."""
@@ -119,26 +120,10 @@ class HostsServingTarget:
         """
         keys, present = _digest(self.local), self._present()
         named = all(
-            _names(one.spec, production, self.local) and (one.spec is None or one.keys == keys)
+            follows(one.spec, production, self.local) and (one.spec is None or one.keys == keys)
             for one in present.values()
         )
-        return named and not self._is_left_here(present) and not self._has_moved(present)
-
-    def _has_moved(self, present: Mapping[HostConnection, ModelObservation]) -> bool:
-        """Whether the model has served for a while everywhere where it is to, and serves on other hosts still.
-
-        The while is for a balancer, which has to find the new hosts before it loses the ones of before.
-        """
-        hosts, key = self.hosts, (str(self.local.project.root), self.name)
-        placed = [one for host, one in present.items() if host in hosts]
-        if len(placed) == len(present) or not placed or not all(map(_answers, placed)):
-            _moved_since.pop(key, None)
-            return False
-        return time.monotonic() - _moved_since.setdefault(key, time.monotonic()) >= HANDOVER_SECONDS
-
-    def _is_left_here(self, present: Mapping[HostConnection, ModelObservation]) -> bool:
-        running = bool(present) and all(one.state == "running" and one.status is not None for one in present.values())
-        return running and self.local.url is not None and not any(host.is_own_folder for host in present)
+        return named and not is_left_here(self.local, present) and not has_moved(self.local, self.hosts, present)
 
     def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
         """What the workers of all hosts report; None if no host's service answers.
@@ -147,7 +132,7 @@ class HostsServingTarget:
         """
         observed = {host.name: one for host, one in self.observations().items()}
         answers = {name: one.status for name, one in observed.items() if isinstance(one, ModelObservation)}
-        return _together(self.name, answers, [name for name in observed if name not in answers])
+        return combined(self.name, answers, [name for name in observed if name not in answers])
 
     def state(self) -> ServiceState:
         """Whether the service's processes run: as much as on the host that is furthest behind."""
@@ -185,11 +170,13 @@ class HostsServingTarget:
         keys = _keys(self.local)
 
         def apply(host: HostConnection) -> ServingSpec:
-            warm = _loaded(host.observe().models.get(self.name, ModelObservation()))
+            warm = loaded_packages(host.observe().models.get(self.name, ModelObservation()))
             for pin in pins:
                 if pin.package_digest in warm:  # to read its bundle byte by byte would delay a rollback
                     continue
-                self._bring(host, self.bundle(pin), pin, needed=pin in (production.champion, staged))
+                host_bundles.bring(
+                    self.local.project, host, self.bundle(pin), pin, needed=pin in (production.champion, staged)
+                )
             if _known_keys(host, self.name) != _digest(self.local):
                 host.ask("PUT", f"/models/{self.name}/keys", content=keys)
             document = {
@@ -199,11 +186,11 @@ class HostsServingTarget:
             }
             return ServingSpec.model_validate(host.ask("PUT", f"/models/{self.name}/spec", document))
 
-        spec = self._on_each(apply, (*hosts, *left))[0]
+        spec = on_each(apply, (*hosts, *left))[0]
         present = self._present()
-        if self._is_left_here(present):
+        if is_left_here(self.local, present):
             self.local.stop()
-        if self._has_moved(present):
+        if has_moved(self.local, hosts, present):
             self._stop_on(left)
         return spec
 
@@ -244,12 +231,12 @@ class HostsServingTarget:
         """
 
         def start(host: HostConnection) -> str:
-            self._bring(host, bundle, None, needed=True)
+            host_bundles.bring(self.local.project, host, bundle, None, needed=True)
             key = {"key": bundle.folder.name}
             host.ask("POST", f"/models/{self.name}/start", key, timeout_seconds=READY_SECONDS + 30)
             return host.name
 
-        self._on_each(start, self._placed())
+        on_each(start, self._placed())
         return self.url or ""
 
     def stop(self) -> None:
@@ -257,7 +244,7 @@ class HostsServingTarget:
         self._stop_on((*self.hosts, *self.left_hosts))
 
     def _stop_on(self, hosts: Sequence[HostConnection]) -> None:
-        self._on_each(lambda host: host.ask("POST", f"/models/{self.name}/stop", timeout_seconds=120), hosts)
+        on_each(lambda host: host.ask("POST", f"/models/{self.name}/stop", timeout_seconds=120), hosts)
 
     def move(self, port: int) -> None:
         """Listen on this port on every host, from the next start on.
@@ -275,7 +262,7 @@ class HostsServingTarget:
                     got=address,
                     next_step="without --port each takes a free one; `modelyard hosts` shows them",
                 )
-        self._on_each(
+        on_each(
             lambda host: host.ask("POST", f"/models/{self.name}/move", {"port": port}, timeout_seconds=120),
             self._placed(),
         )
@@ -286,24 +273,9 @@ class HostsServingTarget:
         key = (str(bundle.folder), pin.bundle_digest or "")
         if pin.bundle_digest is None or bundle.exists() or time.monotonic() < _not_found_until.get(key, 0):
             return bundle
-        if not any(self._fetch(host, bundle, pin.bundle_digest) for host in self._present()):
+        if not any(host_bundles.fetch(host, bundle, pin.bundle_digest) for host in self._present()):
             _not_found_until[key] = time.monotonic() + SEARCH_SECONDS
         return bundle
-
-    def _fetch(self, host: HostConnection, bundle: Bundle, digest: str) -> bool:
-        """Bring a bundle from a host; returns whether it is here now, as it was sealed."""
-        key = bundle.folder.name
-        try:
-            if host.ask("GET", f"/models/{self.name}/bundles/{key}", timeout_seconds=120)["digest"] != digest:
-                return False
-            with bundle_store.staging(bundle) as own:
-                packed = own / "bundle.tar"
-                host.fetch_bundle(key, self.name, packed)
-                archive.unpack(packed, own)
-                bundle_store.place(own / key, bundle)
-        except ModelyardError:
-            return False
-        return bundle.exists()
 
     def check_golden_examples(self, package: Package, tolerance: float, workers: int) -> float:
         """Ask every worker of every host for the golden examples; returns the largest difference.
@@ -319,7 +291,7 @@ class HostsServingTarget:
             return float(host.ask("POST", path, asked, timeout_seconds=PROVE_SECONDS + 60)["difference"])
 
         hosts = self._placed()
-        found = self._on_each(prove, hosts)
+        found = on_each(prove, hosts)
         allowed = settings.read(self.local.project.root).serving.absent_hosts
         if (absent := len(hosts) - len(found)) > allowed:
             raise HostAbsentError(
@@ -339,144 +311,9 @@ class HostsServingTarget:
             return None if found is None else ServiceStatus.model_validate(found)
 
         hosts = (*self.hosts, *self.left_hosts)
-        said = dict(zip([host.name for host in hosts], _threads.map(ask, hosts), strict=True))
+        said = dict(zip([host.name for host in hosts], at_once(ask, hosts), strict=True))
         answers = {name: answer for name, answer in said.items() if not isinstance(answer, ModelyardError)}
-        return _together(self.name, answers, [name for name in said if name not in answers])
-
-    def _on_each(self, step: Callable[[HostConnection], Answer], hosts: Sequence[HostConnection]) -> list[Answer]:
-        """A step on hosts at once; those that are absent are left out.
-
-        Raises:
-            HostAbsentError: all are.
-            ModelyardError: what a host raised; the other hosts have done the step.
-        """
-
-        def attempt(host: HostConnection) -> Answer | ModelyardError:
-            try:
-                return step(host)
-            except ModelyardError as error:
-                return error
-
-        answers: Sequence[Any] = list(_threads.map(attempt, hosts))
-        failures = [one for one in answers if isinstance(one, ModelyardError)]
-        absent = [one for one in failures if isinstance(one, HostAbsentError)]
-        for failure in failures:
-            if failure not in absent:
-                raise failure
-        if answers and len(absent) == len(answers):
-            raise HostAbsentError(
-                f"none of the {len(answers)} hosts answers",
-                where=", ".join(host.place for host in hosts),
-                got="; ".join(str(one.got or one.what) for one in absent)[:500],
-                next_step="`modelyard hosts`",
-            )
-        return [one for one in answers if not isinstance(one, ModelyardError)]
-
-    def _bring(self, host: HostConnection, bundle: Bundle, pin: Pin | None, *, needed: bool) -> None:
-        """Send a bundle that a host does not have as it is sealed here.
-
-        Args:
-            needed: without it nothing can be served; else a bundle that is gone here stays away there too.
-        """
-        key = bundle.folder.name
-        known = host.ask("GET", f"/models/{self.name}/bundles/{key}", timeout_seconds=120)["digest"]
-        sealed = pin.bundle_digest if pin is not None and pin.bundle_digest else None
-        if known is not None and known == (sealed or known):
-            return
-        if not bundle.exists():
-            if needed:
-                raise ServingError(
-                    f"the bundle {bundle.tag} is not there, and {host.name} does not have it",
-                    where=str(bundle.folder),
-                    next_step=f"`modelyard promote {self.name} VERSION` builds it anew, through the gates",
-                )
-            return
-        with tempfile.TemporaryDirectory(dir=self.local.project.state, prefix="sending-") as temporary:
-            packed = Path(temporary) / "bundle.tar"
-            archive.pack(bundle.folder, packed)
-            there = host.send_bundle(key, self.name, packed)
-        expected = sealed or bundle.verify().digest
-        if there != expected:
-            raise CorruptArtifactError(
-                f"the bundle {bundle.tag} arrived otherwise than it is sealed",
-                where=host.place,
-                got=there,
-                expected=expected,
-            )
-
-
-def _together(model: str, answers: Mapping[str, ServiceStatus | None], absent: list[str]) -> ServiceStatus | None:
-    """The status of all hosts together.
-
-    Args:
-        answers: of the hosts that answer, by name; None: the host's service does not.
-    """
-    known = [status for status in answers.values() if status is not None]
-    if not known:
-        return None
-    return ServiceStatus(
-        model=model,
-        expected=sum(1 if status is None else status.expected for status in answers.values()),
-        workers=[worker for status in known for worker in status.workers],
-        hosts=len(answers),
-        absent=absent,
-    )
-
-
-def _runs(host: HostConnection, model: str) -> bool:
-    """Whether a host answers and runs the service of a model."""
-    try:
-        return host.observe().models.get(model, ModelObservation()).port is not None
-    except ModelyardError:
-        return False
-
-
-def _is_ready(worker: WorkerStatus) -> bool:
-    return worker.champion is not None and not worker.lease_is_over
-
-
-def _answers(one: ModelObservation) -> bool:
-    """Whether every worker of a host's service answers requests."""
-    return (
-        one.state == "running"
-        and one.status is not None
-        and len(one.status.workers) >= one.status.expected
-        and all(worker.champion is not None and not worker.lease_is_over for worker in one.status.workers)
-    )
-
-
-def _names(spec: ServingSpec | None, production: Production, local: LocalServingTarget) -> bool:
-    """Whether a host's spec names what production is made of."""
-    if spec is None:
-        return production == Production()
-    roles = ((spec.champion, production.champion), (spec.previous, production.previous))
-    policy = spec.challenger.policy if spec.challenger is not None else None
-    beside = production.challenger if production.policy is not None else None
-    return all(_is(slot, pin, local) for slot, pin in (*roles, (spec.challenger, beside))) and policy == (
-        production.policy if beside is not None else None
-    )
-
-
-def _is(slot: SlotSpec | None, pin: Pin | None, local: LocalServingTarget) -> bool:
-    if slot is None or pin is None:
-        return slot is None and pin is None
-    return (slot.version, slot.package_digest, slot.tolerance) == (pin.version, pin.package_digest, pin.tolerance) and (
-        local.bundle(pin).folder.name in Path(slot.bundle).parts
-    )
-
-
-def _loaded(observation: ModelObservation) -> set[str]:
-    """The packages that every worker of a host has ready, by their digests."""
-    workers = observation.status.workers if observation.status is not None else []
-    ready = [
-        {
-            slot.package_digest
-            for slot in (worker.champion, worker.previous, worker.challenger, worker.staged)
-            if slot is not None and slot.state == "ready"
-        }
-        for worker in workers
-    ]
-    return set.intersection(*ready) if ready else set()
+        return combined(self.name, answers, [name for name in said if name not in answers])
 
 
 def _keys(local: LocalServingTarget) -> bytes:

@@ -1,7 +1,7 @@
 """A model served by the objects of a real control plane: API server, scheduler and controllers of Kubernetes.
 
 `test_control_plane.py` runs these cases in order, in a network namespace of their own, and then those of
-`control_plane_rules_cases.py`. The fixture `site` is that of `real_cluster.py`.
+`control_plane_settings_cases.py` and `control_plane_rules_cases.py`. The fixture `site` is that of `real_cluster.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from components.core.errors import ServingError
 from components.deployment.container import PORT
 from components.release.decision import ObservedState
 from components.release.production import Production
-from flows.serving_targets import cluster_api, cluster_report, kubernetes_target
+from flows.serving_targets import cluster_api, cluster_removal, cluster_report
 from flows.serving_targets.cluster_api import ClusterAbsentError, ConflictError
 from flows.serving_targets.cluster_observation import is_ready
 from tests.endtoend.cluster_release import release_and_go_back
@@ -240,7 +240,7 @@ def test_a_version_that_is_switched_to_has_as_many_pods_as_the_one_under_load(
     site.target.apply(production, site.next())
     assert site.target.wait(serves("5"), "serve version 5").expected == 3
     assert site.target.is_applied(production)
-    monkeypatch.setattr(kubernetes_target, "LOADED_SECONDS", -1.0)
+    monkeypatch.setattr(cluster_removal, "LOADED_SECONDS", -1.0)
     assert not site.target.is_applied(production)
     site.target.apply(production, site.decision)
     assert site.target.is_applied(production)

@@ -1,6 +1,6 @@
 """What a cluster's own rules do with Modelyard's objects: admission, quotas, budgets, rights, kinds it does not know.
 
-`test_control_plane.py` runs these cases after those of `control_plane_cases.py`, against the same control plane.
+`test_control_plane.py` runs these cases after the other cases, against the same control plane.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from components.release.production import Production
 from flows.serving_targets import cluster_report
 from tests.serving_targets import custom_resources
 from tests.serving_targets.cluster_site import Site, serves, status_of
-from tests.serving_targets.nodes import ROUTES
 from tests.serving_targets.real_cluster import role
 from tests.waiting import eventually
 
@@ -30,7 +29,6 @@ FIVE = f"sample-{'5' * 12}"
 
 
 def test_a_version_is_served_again(site: Site) -> None:
-    site.cluster.plane.admin("DELETE", f"{ROUTES}/sample")  # of a case with a Gateway
     site.configure("max_replicas = 4\n")
     site.target.apply(Production(champion=site.pin("4")), site.next())
     site.target.start(site.bundles["4"])

@@ -259,8 +259,8 @@ class FakeCluster:
 
     def ask(self, model: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         """A client's request to a model."""
-        ask = self.ask_route if ("HTTPRoute", model) in self.store else self.ask_service
-        return ask(model, path, headers, body)
+        route = self.store.get(("HTTPRoute", model))
+        return self.ask_route(route, path, headers, body) if route else self.ask_service(model, path, headers, body)
 
     def ask_service(self, name: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         """A client's request through a Service: any pod of its slices, as kube-proxy chooses."""
@@ -269,9 +269,9 @@ class FakeCluster:
             return httpx.Response(503, text="no endpoints")
         return self.proxy(DICE.choice(ready), "POST", path, headers, body)
 
-    def ask_route(self, name: str, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+    def ask_route(self, route: Mapping[str, Any], path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         """A client's request through a Gateway: a backend by the weights, and a copy to the mirror."""
-        [rule] = self.store["HTTPRoute", name]["spec"]["rules"]
+        [rule] = route["spec"]["rules"]
         for one in rule.get("filters", []):
             self.ask_service(one["requestMirror"]["backendRef"]["name"], path, headers, body)
         backends = rule["backendRefs"]

@@ -13,7 +13,8 @@ pytest.importorskip("kubernetes", reason="the client of Kubernetes is not instal
 from tests.serving_targets import control_plane
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = [f"tests/serving_targets/{name}.py" for name in ("control_plane_cases", "control_plane_rules_cases")]
+MODULES = ("control_plane_cases", "control_plane_settings_cases", "control_plane_rules_cases")
+CASES = [f"tests/serving_targets/{name}.py" for name in MODULES]
 PLUGIN = ["-p", "tests.serving_targets.real_cluster"]
 
 

@@ -19,10 +19,19 @@ from components.release import ledger as ledgers
 from components.release import production as productions
 from components.release.production import PRODUCTION, Pin, PinnedState, Production
 from flows.releases import rollback
-from flows.serving_targets import host_connection, host_folder, host_leases, lease_record
-from flows.serving_targets.host_connection import HostAbsentError, HostConnection
-from flows.serving_targets.host_leases import LeaseKeeper, LeftBehind, is_in_force, left_behind, surely_over_after
+from flows.serving_targets import (
+    host_connection,
+    host_connections,
+    host_folder,
+    host_leases,
+    hosts_left_behind,
+    lease_record,
+)
+from flows.serving_targets.host_connection import HostConnection
+from flows.serving_targets.host_leases import LeaseKeeper, is_in_force, surely_over_after
 from flows.serving_targets.host_protocol import Grant, HostObservation, ModelObservation
+from flows.serving_targets.host_session import HostAbsentError
+from flows.serving_targets.hosts_left_behind import LeftBehind, left_behind
 from flows.serving_targets.hosts_target import HostsServingTarget
 from flows.serving_targets.lease_record import LeaseRecord
 from flows.serving_targets.serving_target import target_of
@@ -104,7 +113,7 @@ def test_the_longest_lease_is_known_before_it_is_granted_and_a_shorter_one_once_
     keeper, granted = LeaseKeeper(project, print), list[tuple[Grant, float | None]]()
     monkeypatch.setattr(LeaseKeeper, "_in_force", lambda *_: {"digits": PINNED})
     monkeypatch.setattr(HostConnection, "grant", lambda _, one: granted.append((one, known())))
-    [far, _] = host_connection.connections(project)
+    [far, _] = host_connections.connections(project)
 
     def known() -> float | None:
         return lease_record.read(project).get("far", {}).get("digits")
@@ -181,7 +190,7 @@ def test_a_host_whose_lease_another_controller_may_have_granted_is_waited_for(
     observed(monkeypatch, {"far": None, "near": seen(decision=7)})
     monkeypatch.setattr(ledger_place, "url", lambda _: "postgresql://db.example/vision")
     assert left_behind(target, 7).waiting == ("far",)
-    monkeypatch.setitem(host_leases._known_since, (str(project.root), "digits", 7), -1000.0)
+    monkeypatch.setitem(hosts_left_behind._known_since, (str(project.root), "digits", 7), -1000.0)
     assert left_behind(target, 7).facts == {"absent": ["far"], "without_lease": ["far"]}
 
 
@@ -229,7 +238,7 @@ def test_a_host_that_is_back_is_done_once_it_has_a_lease_again(
     assert target.ready_url() == "http://127.0.0.1:3000"
     assert isinstance(target, HostsServingTarget)
     assert next(host.name for host in target.hosts) == "far", "the first one is not ready"
-    now[0] += host_leases.RENEWAL_SECONDS
+    now[0] += hosts_left_behind.RENEWAL_SECONDS
     assert left_behind(target, 7).facts == {"absent": ["far"], "lease_over": ["far"]}
     observed(monkeypatch, {"far": seen(), "near": seen()})
     assert left_behind(target, 7) == LeftBehind()
@@ -251,7 +260,7 @@ def test_a_rollback_is_served_once_the_lease_of_a_host_that_is_away_is_over(
     assert productions.decided(ledger.entries()) == pinned
     monkeypatch.setattr(host_connection, "FRESH_SECONDS", -1.0)
     monkeypatch.setattr(HostsServingTarget, "is_applied", lambda *_: True)
-    monkeypatch.setattr(host_leases, "surely_over_after", lambda *_: 1.0)
+    monkeypatch.setattr(hosts_left_behind, "surely_over_after", lambda *_: 1.0)
     LeaseRecord(project).put("far", {"digits": LEASE})
     observed(monkeypatch, {"far": None, "near": seen()})
     target, [release] = target_of(project, "digits"), history.releases(ledger.entries())

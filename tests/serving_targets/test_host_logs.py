@@ -16,7 +16,7 @@ from components.access import secret as secrets
 from components.contracts.prediction_log import OPEN, SEALED, hour_of
 from components.core.project import Project
 from components.monitoring import sealing
-from flows.serving_targets import host_connection, host_logs
+from flows.serving_targets import host_connections, host_logs
 from flows.serving_targets.host_logs import HostLogs
 from tests.monitoring.test_sealing import HOUR, block
 
@@ -64,7 +64,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     (project.root / "modelyard.toml").write_text(settings)
     secrets.create(project_door.secret_file(project))
     yield Pair(project, host)
-    host_connection.close_all()
+    host_connections.close_all()
 
 
 @pytest.mark.slow
@@ -93,7 +93,7 @@ def test_an_hour_that_is_sealed_here_meanwhile_goes_on_and_then_goes_there(pair:
     there = pair.there(HOUR)
     there.write_text(block(count=5))
     log = HostLogs(pair.project, pair.said.append)
-    host = host_connection.connections(pair.project)[0]
+    host = host_connections.connections(pair.project)[0]
     assert log.look() == len(block(count=5))
     assert not there.parent.exists(), "the hour is over and here, so the host has removed it"
     sealing.seal(pair.project.predictions(MODEL), HOUR)
@@ -115,7 +115,7 @@ def test_an_hour_that_is_sealed_here_meanwhile_goes_on_and_then_goes_there(pair:
 def test_a_host_keeps_what_was_not_brought_whole(pair: Pair) -> None:
     there = pair.there(HOUR)
     there.write_text(block())
-    host = host_connection.connections(pair.project)[0]
+    host = host_connections.connections(pair.project)[0]
     size = there.stat().st_size
     assert host.ask("POST", f"/logs/{MODEL}/{HOUR}/remove", {"files": {FILE: size - 1}}) == {"removed": False}
     assert there.read_text() == block()

@@ -31,17 +31,22 @@ from components.release.production import Pin, PinnedState, Production
 from flows.platform import lifecycle, services
 from flows.serving_targets import (
     host_boot,
+    host_bundles,
     host_connection,
+    host_connections,
     host_folder,
+    hosts_handover,
     hosts_placement,
     hosts_report,
-    hosts_target,
     lease_record,
+    model_observation,
     session_folder,
 )
-from flows.serving_targets.host_connection import HostAbsentError, HostConnection
-from flows.serving_targets.host_leases import LeaseKeeper, LeftBehind, left_behind, surely_over_after
+from flows.serving_targets.host_connection import HostConnection
+from flows.serving_targets.host_leases import LeaseKeeper, surely_over_after
 from flows.serving_targets.host_protocol import FORMAT, Grant, HostObservation, ModelObservation
+from flows.serving_targets.host_session import HostAbsentError
+from flows.serving_targets.hosts_left_behind import LeftBehind, left_behind
 from flows.serving_targets.hosts_target import HostsServingTarget
 from flows.serving_targets.local_target import LocalServingTarget
 from flows.serving_targets.serving_target import facts_of_hosts, target_of
@@ -112,7 +117,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     try:
         yield Hosts(project, folders, bundle, Package.open(base / "build" / "package"))
     finally:
-        host_connection.close_all()
+        host_connections.close_all()
         for folder in folders.values():
             lifecycle.down(Project(folder))
 
@@ -238,8 +243,9 @@ def test_what_arrives_otherwise_than_it_is_sealed_is_refused(hosts: Hosts) -> No
     [connection, _] = hosts.target.hosts
     other = hosts.production.champion
     assert other is not None
+    wrong = other.model_copy(update={"bundle_digest": "0" * 64})
     with pytest.raises(CorruptArtifactError, match="arrived otherwise"):
-        hosts.target._bring(connection, hosts.bundle, other.model_copy(update={"bundle_digest": "0" * 64}), needed=True)
+        host_bundles.bring(hosts.project, connection, hosts.bundle, wrong, needed=True)
     assert hosts.target.is_applied(hosts.production)
 
 
@@ -255,7 +261,7 @@ def test_a_model_that_is_moved_ends_on_the_host_of_before_once_it_serves_on_the_
     assert [host.name for host in target.left_hosts] == ["one"]
     assert _status(hosts).hosts == 2, "until it ends there, it follows every decision"
     assert target.is_applied(hosts.production), "a balancer has to find the other host first"
-    monkeypatch.setattr(hosts_target, "HANDOVER_SECONDS", 0.0)
+    monkeypatch.setattr(hosts_handover, "HANDOVER_SECONDS", 0.0)
     assert not target.is_applied(hosts.production)
     target.apply(hosts.production, 7)
     assert target.left_hosts == ()
@@ -376,7 +382,7 @@ def test_a_project_whose_own_folder_is_a_host_goes_on_serving(tmp_path: Path, mo
         (project.root / "modelyard.toml").write_text(f'[hosts.one]\nfolder = "{folder}"\n')
         target = target_of(project, "sample")
         assert isinstance(target, HostsServingTarget)
-        assert target._is_left_here(target._present()) is is_left_here
+        assert hosts_handover.is_left_here(target.local, target._present()) is is_left_here
 
 
 def test_a_service_that_does_not_answer_says_its_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,7 +424,7 @@ def test_a_host_with_another_version_says_so(tmp_path: Path) -> None:
     python.write_text("#!/bin/sh\necho modelyard host agent 1\nread line\n")
     python.chmod(0o700)
     (project.root / "modelyard.toml").write_text(f'[hosts.old]\nfolder = "{folder}"\npython = "python"\n')
-    [connection] = host_connection.connections(project)
+    [connection] = host_connections.connections(project)
     with pytest.raises(HostAbsentError) as refused:
         connection.observe()
     assert refused.value.lines() == [
@@ -488,9 +494,9 @@ def test_a_model_without_a_host_and_a_host_with_an_unknown_model_are_refused(tmp
 def test_hosts_are_counted_together() -> None:
     worker = WorkerStatus(worker=1, generation=1, code="c")
     one = ServiceStatus(model="m", expected=2, workers=[worker, worker])
-    together = hosts_target._together("m", {"a": one, "b": None}, ["c"])
+    together = model_observation.combined("m", {"a": one, "b": None}, ["c"])
     assert together is not None
     assert (together.expected, len(together.workers), together.hosts, together.absent) == (3, 2, 2, ["c"])
     assert facts_of_hosts(together) == {"hosts": 2, "absent": ["c"]}
-    assert hosts_target._together("m", {"b": None}, ["c"]) is None
+    assert model_observation.combined("m", {"b": None}, ["c"]) is None
     assert facts_of_hosts(one) == {}

@@ -15,7 +15,8 @@ from components.core.errors import ServingError, SpecError, UsageError
 from components.deployment import release_kserve
 from components.release.decision import ObservedState
 from components.release.production import Production
-from flows.serving_targets import cluster_kserve, cluster_report, kubernetes_target
+from flows.serving_targets import cluster_kserve, cluster_removal, cluster_report
+from flows.serving_targets.cluster_objects import ClusterObjects
 from tests.serving_targets.cluster_site import Site, clients, served_by_fake, serves, status_of
 from tests.waiting import eventually
 
@@ -40,13 +41,16 @@ def _changes(site: Site) -> list[tuple[str, str]]:
 
 
 @pytest.mark.long
-def test_a_version_becomes_an_inference_service_beside_the_deployment_of_the_one_before(site: Site) -> None:
-    """A project that turns to KServe goes on serving: what is a Deployment stays one, until it is not wanted."""
+def test_the_switch_and_the_way_back_are_one_patch_where_one_version_is_a_deployment_still(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project that turns to KServe goes on serving: what cannot be made anew stays a Deployment."""
     site.configure()
     four, five = site.pin("4"), site.pin("5")
     site.target.apply(Production(champion=four), site.next())
     site.target.start(site.bundles["4"])
     site.target.wait(serves("4"), "serve version 4")
+    monkeypatch.setattr(ClusterObjects, "can_make", lambda _, pin, __: pin != four)
     site.configure(KSERVE)
     target = site.target
     assert target.is_applied(Production(champion=four))
@@ -113,7 +117,7 @@ def test_a_version_that_is_switched_to_has_as_many_pods_as_the_one_under_load(
     target, production = site.target, Production(champion=site.pin("4"), previous=site.pin("5"))
     target.apply(production, site.next())
     assert target.wait(serves("4"), "serve version 4").expected == 3
-    monkeypatch.setattr(kubernetes_target, "LOADED_SECONDS", -1.0)
+    monkeypatch.setattr(cluster_removal, "LOADED_SECONDS", -1.0)
     assert not target.is_applied(production)
     target.apply(production, site.decision)
     assert target.is_applied(production)

@@ -30,9 +30,9 @@ from components.core.project import Project
 from components.packaging import pushed_image
 from components.release.decision import ObservedState
 from components.release.production import Production
-from flows.serving_targets import cluster_api, cluster_report, kubernetes_target
+from flows.serving_targets import cluster_api, cluster_removal, cluster_report
 from flows.serving_targets.cluster_api import ClusterAbsentError, ConflictError
-from flows.serving_targets.kubernetes_target import KubernetesServingTarget
+from flows.serving_targets.cluster_switch import TrafficSwitch
 from flows.serving_targets.serving_target import target_of
 from tests.serving_targets.cluster_site import ROOT, Site, clients, served_by_fake, serves, status_of
 from tests.serving_targets.fake_cluster import FakeCluster
@@ -145,14 +145,14 @@ def test_a_later_decision_that_comes_between_reading_and_writing_wins(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target, production = site.target, Production(champion=site.pin("4"), previous=site.pin("5"))
-    own, before = site.target, target._document
+    own, before = site.target, target._switch._document
 
     def later(*words: Any) -> Any:
         monkeypatch.undo()
         own.apply(production, site.next())
         return before(*words)
 
-    monkeypatch.setattr(KubernetesServingTarget, "_document", lambda _, *words: later(*words))
+    monkeypatch.setattr(TrafficSwitch, "_document", lambda _, *words: later(*words))
     with pytest.raises(OvertakenError):
         target.apply(Production(champion=site.pin("5"), previous=site.pin("4")), site.decision)
     assert site.predict() == "4"
@@ -249,7 +249,7 @@ def test_api_keys_reach_the_cluster(site: Site) -> None:
     assert site.target.is_applied(production)
     held = base64.b64decode(site.cluster.store["Secret", "sample-api-keys"]["data"]["api-keys"]).decode()
     assert held.startswith(path.read_text())
-    assert site.target._objects.controller_key not in held
+    assert site.target._keys.controller_key not in held
 
 
 @pytest.mark.long
@@ -287,7 +287,7 @@ def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(
     assert {site.predict() for _ in range(5)} == {"5"}
     assert status_of(site).expected == 2
     assert target.is_applied(production.with_champion(five))
-    monkeypatch.setattr(kubernetes_target, "LOADED_SECONDS", -1.0)
+    monkeypatch.setattr(cluster_removal, "LOADED_SECONDS", -1.0)
     assert not target.is_applied(production.with_champion(five))
     target.apply(production.with_champion(five), site.decision)
     assert target.is_applied(production.with_champion(five))
@@ -300,7 +300,7 @@ def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(
 @pytest.mark.slow
 def test_the_metric_of_the_autoscaler_is_one_that_pods_have(site: Site) -> None:
     [pod, _] = {name for (kind, name) in site.cluster.store if kind == "Pod" and "5" * 12 in name}
-    key = {"X-API-Key": site.target._objects.controller_key}
+    key = {"X-API-Key": site.target._keys.controller_key}
     answer = site.target.api.ask_pod(pod, 3000, "/metrics", key)
     assert b"bentoml_service_request_in_progress" in answer.content
 
