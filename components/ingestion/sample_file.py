@@ -77,8 +77,9 @@ def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> 
     replaced = 0
     texts = [name for name, kind in fields.items() if kind in ("text", "json")]
     schema = _schema(fields)
+    repeated = ["split", *(name for name, kind in fields.items() if kind == "text")]
     with (
-        pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer,
+        pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False, use_dictionary=repeated) as writer,
         Progress(label, None) as progress,
     ):
 

@@ -160,7 +160,10 @@ class SampleList:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = pq.ParquetWriter(folder / "samples.parquet", _SCHEMA, compression="zstd", write_statistics=False)
+        self._file = pq.ParquetWriter(
+            folder / "samples.parquet", _SCHEMA, compression="zstd", write_statistics=False,
+            use_dictionary=["split", "label"],  # the others differ from row to row
+        )  # fmt: skip
         self._held: list[pa.Table] = []
         self._rows = 0
 
