@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -107,7 +108,8 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: what is left at the end is short, and shared out evenly."""
-    items.sort(key=lambda item: (group_of(item.path) is None, "endtoend" not in item.path.parts))
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (group_of(item.path) is None, "endtoend" not in item.path.parts, -slow[item.path]))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -30,7 +30,7 @@ from components.core.errors import Problem, SpecError
 from components.core.strict import Strict
 
 FILE_NAME = "modelyard.toml"
-_SAVED_SECONDS = 0.03  # in which an editor saves a file
+_EMPTY_SECONDS, _MISSING_SECONDS = 1.0, 0.03  # for which an editor that saves a file may leave it so
 REDIS_PARAMETERS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")  # of redis-py: certificates are always verified
 PREFECT_PARAMETERS = (  # of a database's URL that Prefect's driver can be told of; libpq has more
     "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs", "application_name",
@@ -408,16 +408,17 @@ def _text(path: Path) -> str:
     An editor that saves it leaves it empty or missing for a moment: without `ledger`, say, production would be kept in
     another place from then on. So a file that has just become so is read again.
     """
-    until = time.monotonic() + _SAVED_SECONDS
+    begin = time.monotonic()
     while True:
         try:
             text = path.read_text(encoding="utf-8")
-            changed = path.stat().st_mtime
+            changed, limit = path.stat().st_mtime, _EMPTY_SECONDS
         except FileNotFoundError:
-            text, changed = "", path.parent.stat().st_mtime if path.parent.is_dir() else 0.0
+            changed, limit = path.parent.stat().st_mtime if path.parent.is_dir() else 0.0, _MISSING_SECONDS
+            text = ""
         except UnicodeDecodeError as error:
             raise SpecError(str(path), (Problem("", "not UTF-8 text", got=str(error)),)) from error
-        if text.strip() or time.monotonic() > until or not 0 <= time.time() - changed < _SAVED_SECONDS:
+        if text.strip() or time.monotonic() - begin > limit or not 0 <= time.time() - changed < limit:
             return text
         time.sleep(0.005)
 

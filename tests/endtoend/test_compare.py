@@ -78,6 +78,7 @@ def test_models_are_compared_one_that_fails_is_named_and_nothing_is_trained_twic
     assert same == {name: row["quality"] for name, row in rows.items()}
 
 
+@pytest.mark.long
 def test_the_best_candidate_of_a_short_trial_is_written_into_the_pipeline(house: House) -> None:
     rows = [f"{a},{b},{'big' if a * b > 20 else 'small'}" for a in range(15) for b in range(15)]
     (house.root / "cells.csv").write_text("\n".join(["height,width,label", *rows]) + "\n")

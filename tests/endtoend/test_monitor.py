@@ -210,6 +210,7 @@ def run_by_the_platform(house: House) -> None:
     ask(house, "GET", f"{api}/deployments/name/monitor/monitor-{NAME}", missing=True)
 
 
+@pytest.mark.long
 def test_a_paused_monitor_holds_back_and_a_person_carries_it_out(traffic: Traffic) -> None:
     releases, house = traffic.releases, traffic.releases.house
     path = house.project.pipeline_file(NAME)
