@@ -109,7 +109,12 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: what is left at the end is short, and shared out evenly."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: (group_of(item.path) is None, "endtoend" not in item.path.parts, -slow[item.path]))
+
+    def key(item: pytest.Item) -> tuple[bool, bool, int]:
+        is_alone, is_part = group_of(item.path) is None, "endtoend" not in item.path.parts
+        return is_alone, is_part, -slow[item.path] if is_part else 0  # the tests of a house keep their order
+
+    items.sort(key=key)
 
 
 @pytest.hookimpl(optionalhook=True)
