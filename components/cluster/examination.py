@@ -16,8 +16,6 @@ from components.core.errors import ModelyardError
 from components.core.strict import Strict
 
 PACKAGES = {"run.prepare": (), "run.score": ("onnxruntime",)}  # by place: further ones whose versions workers share
-
-
 SECONDS = 10.0  # for the scheduler to answer
 
 
@@ -43,7 +41,7 @@ class DaskAnswer(Strict):
 
 
 def main() -> int:
-    """DaskAnswer, or write the error."""
+    """Ask, and write the answer or the error."""
     request = DaskExamination.model_validate_json(sys.stdin.read())
     from components.cluster import dask_cluster
 

@@ -13,6 +13,8 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from components.core.errors import ModelyardError
+
 MOST_SECONDS = 600.0  # between being taken and running; the imports of a busy machine take a minute
 _EVERY_SECONDS = 60.0
 
@@ -53,8 +55,8 @@ def watch(opened: Callable[[], httpx.Client], pool: str) -> None:
                 with opened() as client:
                     for run in put_back(client, pool):
                         print(f"flow run {run} is put back: the runner that took it is gone", flush=True)
-            except httpx.HTTPError as error:  # the worker beside this says so too, and waits
-                print(f"runs that a runner left could not be looked for: {error}", flush=True)
+            except (httpx.HTTPError, ModelyardError, KeyError, ValueError) as error:  # a proxy may leave out the date
+                print(f"runs that a runner left could not be looked for: {error!r}", flush=True)
             time.sleep(_EVERY_SECONDS)
 
     threading.Thread(target=look, name="taken runs", daemon=True).start()
