@@ -17,6 +17,7 @@ from components.core.errors import ModelyardError
 
 MOST_SECONDS = 600.0  # between being taken and running; the imports of a busy machine take a minute
 _EVERY_SECONDS = 60.0
+_DATE_SECONDS = 2.0  # by which a header's date may be late: it has whole seconds, and uvicorn renews it each second
 
 
 def put_back(client: httpx.Client, pool: str, most_seconds: float = MOST_SECONDS) -> list[str]:
@@ -34,7 +35,7 @@ def put_back(client: httpx.Client, pool: str, most_seconds: float = MOST_SECONDS
     found = []
     for run in answer.json():
         waits = (now - datetime.fromisoformat(run["state"]["timestamp"])).total_seconds()
-        if waits + 1 < most_seconds:  # the header has whole seconds
+        if waits + _DATE_SECONDS < most_seconds:
             continue
         message = f"a runner took it and did not begin it within {most_seconds:g} s"
         state = {
