@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import sys
 from typing import Any
 
-from components.core import disk_space, priority
+from components.core import disk_space, priority, readable
 from components.core.errors import ModelyardError, ServingError
 from components.core.project import Project
 
@@ -29,9 +28,9 @@ def main() -> None:
 
     project = Project.find()
     connections.enter(project)
-    # Read without a buffer of Python's own: `select` must see what is still to be read.
+    # Read without a buffer of Python's own: `wait` must see what is still to be read.
     lines = os.fdopen(sys.stdin.fileno(), "rb", buffering=0)
-    while select.select([lines], [], [], IDLE_SECONDS)[0]:
+    while readable.wait([lines], IDLE_SECONDS):
         line = lines.readline()
         if not line:
             return

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import select
 import subprocess
 import sys
 import threading
 import time
 from typing import Any
 
+from components.core import readable
 from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
 
@@ -75,7 +75,7 @@ class ReaderProcess:
             self._end()
             return None
         deadline = time.monotonic() + self._timeout_seconds
-        while not select.select([process.stdout], [], [], CLOSED_SECONDS)[0]:
+        while not readable.wait([process.stdout], CLOSED_SECONDS):
             if self._closed.is_set():
                 self._end()
                 return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import select
 import sys
 import time
 from pathlib import Path
+
+from components.core import readable
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def _wait_for_end(parent: int) -> None:
         pass
     else:
         if os.getppid() == parent:
-            select.select([descriptor], [], [])
+            readable.wait([descriptor], None)
     while os.getppid() == parent:
         time.sleep(0.3)
 

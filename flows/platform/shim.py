@@ -5,7 +5,7 @@ supervisor. When the supervisor is killed, the kernel kills its shims (PR_SET_PD
 next supervisor adopts the running program if its file is unchanged. When the supervisor stops a shim with SIGTERM, the
 shim ends its program.
 
-Only the standard library is imported here, because each program has a shim.
+Little but the standard library is imported here, because each program has a shim.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import ctypes
 import hashlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from components.core import readable
 from flows.platform import process_identity, running
 
 SET_PARENT_DEATH_SIGNAL = 1
@@ -98,11 +98,7 @@ def _hand_over(current: _Process, home: Path, program: ProgramFile, log: Path, s
     folder = Path(program.document["folder"]) / program.document["hands_over_to"]
     deadline = time.monotonic() + HANDOVER_SECONDS
     while not _is_ready(replacement.pid, folder, int(program.document.get("workers", 1))):
-        if (
-            replacement.wait(POLL_SECONDS, sigterm)
-            or select.select([sigterm], [], [], 0)[0]
-            or time.monotonic() > deadline
-        ):
+        if replacement.wait(POLL_SECONDS, sigterm) or readable.wait([sigterm], 0) or time.monotonic() > deadline:
             print(f"process {replacement.pid} did not become ready; process {current.pid} goes on", flush=True)
             _terminate(replacement, 5)
             orphans.end_orphans(environment[process_mark.STACK], program.name, excluded=current.pid)
@@ -184,7 +180,7 @@ class _Process:
                 return False
             watched = [descriptor for descriptor in (self._descriptor, other) if descriptor >= 0]
             timeout = seconds_left if self._descriptor >= 0 else min(seconds_left, POLL_SECONDS)
-            ready = select.select(watched, [], [], timeout)[0]
+            ready = readable.wait(watched, timeout)
             if other in ready:
                 return False
         return True
@@ -205,7 +201,7 @@ class _Process:
 def _supervise(process: _Process, program: ProgramFile, log: Path, sigterm: int) -> int:
     """Wait until the program ends, rotating its log; on SIGTERM, terminate the program. Returns the exit code."""
     while not process.wait(LOG_CHECK_SECONDS, sigterm):
-        if select.select([sigterm], [], [], 0)[0]:
+        if readable.wait([sigterm], 0):
             _terminate(process, int(program.document["stop_seconds"]))
             return 0
         _rotate(log)
@@ -260,7 +256,7 @@ def _wait_for(server: dict[str, Any], sigterm: int) -> None:
 
     secret = project_door.secret_of(Project(Path(server["root"]))) or ""
     while not challenge.is_ours("127.0.0.1", int(server["port"]), secret):
-        if select.select([sigterm], [], [], 0.3)[0]:
+        if readable.wait([sigterm], 0.3):
             sys.exit(0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import time
 
 from pydantic import ValidationError
 
+from components.core import readable
 from flows.releases.preemption import PREEMPT
 from flows.releases.worker import Ending, Order
 
@@ -55,9 +55,7 @@ class WorkerProcess:
     def has_answered(self) -> bool:
         """Whether its answer, or its end, can be read."""
         assert self._process.stdout is not None  # noqa: S101  # a pipe
-        waiting = select.poll()  # `select` refuses descriptors over 1,023
-        waiting.register(self._process.stdout, select.POLLIN | select.POLLHUP)
-        return bool(waiting.poll(0))
+        return bool(readable.wait([self._process.stdout], 0))
 
     def preempt(self) -> None:
         """End what it is doing; kill it where that takes too long."""
