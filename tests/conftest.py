@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import secrets
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -16,6 +17,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from components.core import outward
+from components.release import ledger_database
 from flows.platform import orphans
 from tests.house import House
 from tests.processes import marked
@@ -23,6 +25,7 @@ from tests.project_copy import running_copy
 
 SESSION = "MODELYARD_TEST_SESSION"
 COMPILED = "MODELYARD_TESTS_COMPILED"
+MOST_DESCRIPTORS = 1024  # Linux' default
 
 # More workers than cores: threads that wait for one another's cores make a small training four times as slow.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -43,6 +46,13 @@ def environment_of_the_session() -> Iterator[None]:
             os.environ[name] = _ENVIRONMENT[name]
         else:
             os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def closed_ledgers() -> Iterator[None]:
+    """Each test has ledgers of its own, whose connections a process keeps."""
+    yield
+    ledger_database.close_all()
 
 
 HOUSE = pytest.StashKey[ExitStack]()
@@ -125,7 +135,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Mark whatever this session starts."""
+    """Mark whatever this session starts; open no more files than a process may on most machines."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MOST_DESCRIPTORS, hard))
     if not hasattr(config, "workerinput"):
         os.environ[SESSION] = secrets.token_hex(8)
         os.environ[COMPILED] = "yes" if any(Path(__file__).parent.glob("*/__pycache__/*.pyc")) else ""

@@ -196,7 +196,7 @@ def _follow_workers(now: Situation) -> Decision | None:
         reason = f"no worker can load version {pinned.champion.version}: {found.unloadable}"
         return _with_registry(now, Decision("release", "champion", reason, broken=found.unloadable))
     if found.broken is not None and pinned.challenger is not None:
-        reason = f"the challenger broke a limit: {found.broken}"
+        reason = f"the service took the challenger out: {found.broken}"
         return _with_registry(now, Decision("release", "challenger", reason, broken=found.broken))
     return None
 

@@ -38,6 +38,12 @@ def at(path: Path) -> LedgerDatabase:
     return _known.setdefault(path, LedgerDatabase(path))
 
 
+def close_all() -> None:
+    """Close the connections of this process; the next transaction opens another one."""
+    for database in list(_known.values()):
+        database.close()
+
+
 class LedgerDatabase:
     """A `LedgerStore` in a file. Threads may share it: one of them reads at a time, and one writes."""
 
@@ -83,8 +89,9 @@ class LedgerDatabase:
 
     def close(self) -> None:
         """Close the connections, which puts what the log holds into the file; the next transaction opens another."""
-        self._reader.close()
-        self._writer.close()
+        for link in (self._reader, self._writer):
+            with link.lock:  # a thread ends its transaction first
+                link.close()
 
     def stamp(self) -> tuple[int, ...]:
         """When the file and its log were written last, in nanoseconds since 1970."""

@@ -14,7 +14,7 @@ from flows.releases.rollout import Rollout
 
 
 def remove(rollout: Rollout) -> str:
-    """Remove the challenger: its alias was taken away, or it broke a limit. Returns the reason.
+    """Remove the challenger: its alias was taken away, or the service took it out. Returns the reason.
 
     What was recorded when the release began counts: a process that goes on with it need not know why it began.
     """

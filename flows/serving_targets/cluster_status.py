@@ -20,6 +20,7 @@ from components.release.production import Pin
 from flows.serving_targets.cluster_observation import ClusterObservation, DeploymentObservation
 from flows.serving_targets.cluster_traffic import key_of
 
+NO_GATEWAY = "a challenger gets its requests from a Gateway, and [kubernetes] of modelyard.toml names none any more"
 Answers = Mapping[str, Sequence[WorkerStatus]]  # of each Deployment, by the bundle's key
 
 
@@ -40,6 +41,8 @@ def status(model: str, observed: ClusterObservation, answers: Answers) -> Servic
         broken = broken_limit(ours, answers[base.key], production.policy.limits)
         if broken is not None:
             beside = beside.model_copy(update={"state": "removed", "reason": broken})
+    if production.challenger is not None and not traffic.is_divided:
+        beside = _taken_out(production.challenger, NO_GATEWAY)
     failed = None if due is None or key_of(due) == base.key else _beside(observed, due, answers)
     slots = {
         "generation": traffic.decision,
@@ -59,6 +62,10 @@ def status(model: str, observed: ClusterObservation, answers: Answers) -> Servic
         stats = _total([worker.champion_stats for worker in answers.get(key_of(challenger), ())])
         workers[0] = workers[0].model_copy(update={"challenger_stats": stats})
     return ServiceStatus(model=model, expected=base.workers, workers=workers, hosts=base.replicas)
+
+
+def _taken_out(pin: Pin, reason: str) -> SlotStatus:
+    return SlotStatus(version=pin.version, package_digest=pin.package_digest, state="removed", reason=reason, since=0.0)
 
 
 def _failed(model: str, observed: ClusterObservation, base: DeploymentObservation) -> ServiceStatus | None:

@@ -26,6 +26,7 @@ class TrafficState:
         applied: when it was written, seconds since 1970.
         champion: key of the bundle whose pods answer; None: none do.
         challenger: key of the bundle that gets a share, or copies, of the requests.
+        is_divided: whether the object can send requests to more than one version: an HTTPRoute can, a Service cannot.
         pending: what the Gateway says, or has not said yet, of the present route; None: it has taken it over.
     """
 
@@ -36,6 +37,7 @@ class TrafficState:
     applied: float | None = None
     champion: str | None = None
     challenger: str | None = None
+    is_divided: bool = False
     pending: str | None = None
 
     @staticmethod
@@ -60,6 +62,7 @@ class TrafficState:
                 float(said[objects.APPLIED]),
                 champion,
                 challenger,
+                document["kind"] == "HTTPRoute",
                 _pending(document) if document["kind"] == "HTTPRoute" else None,
             )
         except (KeyError, ValueError, ValidationError) as error:

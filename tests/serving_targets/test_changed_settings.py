@@ -11,13 +11,16 @@ import pytest
 
 pytest.importorskip("kubernetes", reason="the client of Kubernetes is not installed: pip install kubernetes")
 
+from components.contracts.serving_spec import ChallengerLimits, RolloutPolicy
 from components.deployment import release_objects
+from components.release.decision import DesiredState, ObservedState, Situation, decide
 from components.release.production import Production
 from flows.serving_targets import cluster_leftovers
 from tests.serving_targets.cluster_site import Site, clients, served_by_fake, serves
 from tests.waiting import eventually
 
 GATEWAY = "gateway = 'infra/web'\nhostname = '{model}.example.com'\n"
+LIMITS = ChallengerLimits(min_requests=1000, max_error_rate=1.0, max_latency_ratio=1000.0)
 KSERVE = 'form = "kserve"\n'
 FOUR, FIVE = f"sample-{'4' * 12}", f"sample-{'5' * 12}"
 SECRETS = {("Secret", "sample-api-keys"), ("Secret", "sample-controller")}
@@ -96,6 +99,32 @@ def test_a_gateway_that_is_taken_out_or_named_leaves_nothing_and_fails_no_reques
         _follow(site, production, lambda: _objects(site) == ROUTED)
         assert "Service sample was removed" in capsys.readouterr().out
     assert set(answers) == {"4"}, answers
+
+
+@pytest.mark.slow
+def test_a_challenger_is_taken_out_when_its_gateway_is(site: Site) -> None:
+    four, five = site.pin("4"), site.pin("5")
+    policy = RolloutPolicy(canary_percent=0.0, limits=LIMITS)
+    _serve(site, GATEWAY)
+    production = Production(champion=four, challenger=five, policy=policy)
+    site.target.apply(production, site.next())
+    site.target.start(site.bundles["5"])
+    site.target.wait(lambda worker: worker.challenger is not None, "take the challenger")
+    site.configure(replicas=1)
+    _follow(site, production, lambda: True)
+    status = site.target.wait(serves("4"), "serve version 4")
+    observed = ObservedState.of(status)
+    decision = decide(Situation(production, observed=observed, service="running", policy=policy))
+    assert decision is not None
+    assert (decision.step, decision.role, decision.broken) == ("wait", "challenger", None)  # until the registry answers
+    desired = DesiredState("4", "5")
+    decision = decide(Situation(production, desired=desired, observed=observed, service="running", policy=policy))
+    assert decision is not None
+    assert (decision.step, decision.role) == ("release", "challenger")
+    assert "names none any more" in str(decision.broken)
+    site.target.apply(production.without_challenger(), site.next())
+    site.target.wait(lambda worker: worker.challenger is None, "let the challenger go")
+    _follow(site, production.without_challenger(), lambda: _objects(site) == PLAIN)
 
 
 @pytest.mark.long
