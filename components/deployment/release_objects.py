@@ -29,11 +29,12 @@ MODEL_LABEL, BUNDLE_LABEL, MANAGED_LABEL = (
     "app.kubernetes.io/managed-by",
 )
 PACKAGE, WORKERS, DECISION = "modelyard.package_digest", "modelyard.workers", "modelyard.decision"
-PRODUCTION, STAGED, APPLIED, KEYS = (
+PRODUCTION, STAGED, APPLIED, KEYS, LEDGER = (
     "modelyard.production",
     "modelyard.staged",
     "modelyard.applied",
     "modelyard.keys",
+    "modelyard.ledger",
 )
 NOTHING = "none"  # selects no pod
 SERVICE_FOLDER = "/tmp/modelyard"  # noqa: S108  # in the container; workers tell each other there that they live

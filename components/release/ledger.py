@@ -74,6 +74,7 @@ class Ledger:
         self._lock = threading.RLock()
         self._documents: list[Document] = []
         self._entries: list[Entry] = []
+        self._origin: str | None = None
 
     def entries(self) -> list[Entry]:
         """All entries, chain and signatures checked.
@@ -113,6 +114,21 @@ class Ledger:
         with self._lock:
             _, documents = self._read(None)
             return entries_.as_entry(documents[-1], self._where(documents[-1]["sequence"])) if documents else None
+
+    def origin(self) -> str | None:
+        """Digest of the first entry: one for all machines of a ledger, another for each ledger; None: it is empty.
+
+        Raises:
+            CorruptArtifactError, StackError: as `entries`.
+        """
+        with self._lock:
+            if self._origin is None and self._read(None)[1]:
+                with self._database.reading() as connection:
+                    assert connection is not None  # noqa: S101  # it was read just now
+                    statement = "SELECT sequence, document FROM entry WHERE model = ? AND sequence = 1"
+                    row = connection.execute(statement, (self.model,)).fetchone()
+                self._origin = str(self._parsed(*row)["digest"]) if row is not None else None
+            return self._origin
 
     def append(
         self,

@@ -62,6 +62,7 @@ class Leftovers:
     api: ClusterApi
     settings: KubernetesSettings
     model: str
+    ledger: Callable[[], str | None]
     log: Log
 
     @property
@@ -177,7 +178,10 @@ class Leftovers:
             yield Leftover(found, kind, NO_SETTING, delay_seconds)
 
     def _is_ours(self, document: Document) -> bool:
-        return self._labels.items() <= (document["metadata"].get("labels") or {}).items()
+        metadata = document["metadata"]
+        ledger = (metadata.get("annotations") or {}).get(objects.LEDGER)
+        has_labels = self._labels.items() <= (metadata.get("labels") or {}).items()
+        return has_labels and ledger in (None, self.ledger())
 
     def _get(self, kind: str, name: str) -> Document | None:
         """An object; None also where the cluster does not know its kind."""

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from components.contracts.kubernetes_settings import KubernetesSettings
 from components.contracts.serving_spec import OvertakenError, ServingSpec
-from components.core.errors import StackError
+from components.core.errors import CorruptArtifactError, StackError, UsageError
 from components.deployment import release_objects as objects
 from components.release.production import Pin, Production
-from flows.serving_targets.cluster_api import ClusterApi, ConflictError, Document
+from flows.serving_targets.cluster_api import ClusterApi, ConflictError, Document, ForbiddenError, UnknownKindError
 from flows.serving_targets.cluster_objects import ClusterObjects
 from flows.serving_targets.cluster_observation import ClusterObservation
 from flows.serving_targets.cluster_traffic import TrafficState, annotations_of, key_of
@@ -30,12 +31,14 @@ class TrafficSwitch:
 
     Args:
         observe: what the cluster holds of the model.
+        ledger: digest of the first entry of the model's ledger, by which projects are told apart; None: it is empty.
     """
 
     api: ClusterApi
     settings: KubernetesSettings
     objects: ClusterObjects
     observe: Callable[[], ClusterObservation]
+    ledger: Callable[[], str | None]
 
     @property
     def model(self) -> str:
@@ -50,6 +53,27 @@ class TrafficSwitch:
     def state(self) -> TrafficState:
         """What the object says now."""
         return TrafficState.of(self.api.get(self.kind, self.model))
+
+    def is_foreign(self, present: TrafficState) -> bool:
+        """Whether another project's ledger decides on the model of this name in this namespace."""
+        return present.ledger not in (None, self.ledger())
+
+    def refuse_foreign(self, present: TrafficState) -> None:
+        """Refuse to direct the requests to another project's model (`UsageError`), whichever object directs them."""
+        found = present
+        if found.resource_version is None:
+            with suppress(UnknownKindError, ForbiddenError, CorruptArtifactError):
+                other = "HTTPRoute" if self.settings.gateway is None else "Service"
+                found = TrafficState.of(self.api.get(other, self.model))
+        if self.is_foreign(found):
+            raise UsageError(
+                f"another project serves its model {self.model} in this namespace",
+                where=self.api.place,
+                got=f"the ledger that begins with {str(found.ledger)[:12]}",
+                expected=f"this project's, which begins with {(self.ledger() or 'nothing yet')[:12]}",
+                next_step="name another namespace in [kubernetes], or rename the pipeline; where the ledger of before "
+                f"is lost, `kubectl delete` the {'HTTPRoute' if found.is_divided else 'Service'} {self.model}",
+            )
 
     def refuse_overtaken(self, present: TrafficState, decision: int) -> None:
         """Refuse a decision that is older than the one that the object holds (`OvertakenError`)."""
@@ -67,10 +91,12 @@ class TrafficSwitch:
 
         Raises:
             OvertakenError: the cluster carries out a later decision.
+            UsageError: another project's model has the name.
             ClusterAbsentError, ServingError: the API server does not answer, or refuses.
         """
         for _ in range(ATTEMPTS):
             present = self.state()
+            self.refuse_foreign(present)
             self.refuse_overtaken(present, decision)
             champion, challenger = self._directed(present, production, decision)
             document = self._document(production, decision, staged, champion, challenger)
@@ -130,7 +156,7 @@ class TrafficSwitch:
         challenger: str | None,
     ) -> Document:
         """The object that directs the requests, whole."""
-        said = annotations_of(production, staged, decision)
+        said = annotations_of(production, staged, decision, self.ledger())
         if self.settings.gateway is None:
             return objects.service(self.model, champion, said)
         shares: dict[str, int] = {}

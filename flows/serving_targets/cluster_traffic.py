@@ -27,6 +27,7 @@ class TrafficState:
         champion: key of the bundle whose pods answer; None: none do.
         challenger: key of the bundle that gets a share, or copies, of the requests.
         is_divided: whether the object can send requests to more than one version: an HTTPRoute can, a Service cannot.
+        ledger: of the project that wrote it, by the digest of its first entry; None: an earlier Modelyard did.
         pending: what the Gateway says, or has not said yet, of the present route; None: it has taken it over.
     """
 
@@ -38,6 +39,7 @@ class TrafficState:
     champion: str | None = None
     challenger: str | None = None
     is_divided: bool = False
+    ledger: str | None = None
     pending: str | None = None
 
     @staticmethod
@@ -63,6 +65,7 @@ class TrafficState:
                 champion,
                 challenger,
                 document["kind"] == "HTTPRoute",
+                said.get(objects.LEDGER),
                 _pending(document) if document["kind"] == "HTTPRoute" else None,
             )
         except (KeyError, ValueError, ValidationError) as error:
@@ -88,13 +91,16 @@ class TrafficState:
         )
 
 
-def annotations_of(production: Production, staged: Pin | None, decision: int) -> dict[str, str | None]:
+def annotations_of(
+    production: Production, staged: Pin | None, decision: int, ledger: str | None
+) -> dict[str, str | None]:
     """What `TrafficState` is read from; None removes one by a merge patch."""
     return {
         objects.DECISION: str(decision),
         objects.PRODUCTION: production.model_dump_json(),
         objects.STAGED: staged.model_dump_json() if staged is not None else None,
         objects.APPLIED: f"{time.time():.3f}",
+        objects.LEDGER: ledger,
     }
 
 

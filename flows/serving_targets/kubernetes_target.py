@@ -20,6 +20,8 @@ from components.core.log import Log
 from components.deployment import release_objects as objects
 from components.identity.package import Package
 from components.packaging.bundle import Bundle
+from components.release import ledger as ledgers
+from components.release.ledger import Ledger
 from components.release.production import Pin, Production
 from flows.serving_targets import cluster_observation
 from flows.serving_targets.cluster_api import ClusterAbsentError, ClusterApi, connect
@@ -29,7 +31,7 @@ from flows.serving_targets.cluster_objects import ClusterObjects
 from flows.serving_targets.cluster_observation import ClusterObservation
 from flows.serving_targets.cluster_removal import ClusterRemoval, former, is_settled
 from flows.serving_targets.cluster_switch import TrafficSwitch
-from flows.serving_targets.cluster_traffic import key_of
+from flows.serving_targets.cluster_traffic import TrafficState, key_of
 from flows.serving_targets.local_target import LocalServingTarget
 from flows.serving_targets.pod_client import PodClient
 from flows.serving_targets.pod_workers import PodWorkers
@@ -83,7 +85,11 @@ class KubernetesServingTarget:
 
     @cached_property
     def _switch(self) -> TrafficSwitch:
-        return TrafficSwitch(self.api, self.settings, self._objects, self.observe)
+        return TrafficSwitch(self.api, self.settings, self._objects, self.observe, self._ledger.origin)
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        return ledgers.of(self.local.project, self.name)
 
     @cached_property
     def _removal(self) -> ClusterRemoval:
@@ -91,15 +97,20 @@ class KubernetesServingTarget:
 
     @cached_property
     def _leftovers(self) -> Leftovers:
-        return Leftovers(self.api, self.settings, self.name, self.log)
+        return Leftovers(self.api, self.settings, self.name, self._ledger.origin, self.log)
 
     def observe(self) -> ClusterObservation:
-        """What the cluster holds of the model.
+        """What the cluster holds of the model; nothing where another project's model has its name.
 
         Raises:
             ClusterAbsentError, ServingError: the API server does not answer, or refuses.
         """
-        return cluster_observation.observe(self.api, self.name, self._switch.kind, self.settings.form)
+        found = cluster_observation.observe(self.api, self.name, self._switch.kind, self.settings.form)
+        return ClusterObservation(TrafficState(), {}) if self._switch.is_foreign(found.traffic) else found
+
+    def _traffic(self) -> TrafficState:
+        found = self._switch.state()
+        return TrafficState() if self._switch.is_foreign(found) else found
 
     @property
     def url(self) -> str | None:
@@ -115,11 +126,11 @@ class KubernetesServingTarget:
 
     def spec(self) -> ServingSpec | None:
         """What the object that directs the requests says is to be served."""
-        return self._switch.state().spec()
+        return self._traffic().spec()
 
     def age_seconds(self) -> float | None:
         """How long ago that was written."""
-        applied = self._switch.state().applied
+        applied = self._traffic().applied
         return None if applied is None else max(0.0, time.time() - applied)
 
     def is_applied(self, production: Production) -> bool:
@@ -169,9 +180,11 @@ class KubernetesServingTarget:
         """Refuse what this cluster cannot serve, before any of it is made.
 
         Raises:
-            UsageError: no image of the bundle is known; a challenger, and no Gateway that would send it requests.
+            UsageError: another project's model has the name; no image of the bundle is known; a challenger, and no
+                Gateway that would send it requests.
             ServingError: the cluster has no KServe.
         """
+        self._switch.refuse_foreign(self._switch.state())
         self._objects.check(pin, self.bundle(pin))
         if policy is not None and self.settings.gateway is None:
             raise UsageError(
@@ -189,10 +202,11 @@ class KubernetesServingTarget:
 
         Raises:
             OvertakenError: the cluster carries out a later decision.
-            UsageError: no image of a bundle is known.
+            UsageError: no image of a bundle is known; another project's model has the name.
             ClusterAbsentError, ServingError: the API server does not answer, or refuses.
         """
         before = self._switch.state()
+        self._switch.refuse_foreign(before)
         self._switch.refuse_overtaken(before, decision)
         pins = list(dict.fromkeys((*production.pins, *((staged,) if staged is not None else ()))))
         self._keys.put_keys()
@@ -257,6 +271,7 @@ class KubernetesServingTarget:
     def stop(self) -> None:
         """Direct no requests any more, then remove the Deployments; pods answer what they are answering."""
         present = self._switch.state()
+        self._switch.refuse_foreign(present)
         self._leftovers.remove_overtaken(None, self.observe)
         if present.resource_version is not None:
             self._switch.direct(Production(), present.decision, None)

@@ -703,3 +703,15 @@ def test_what_was_left_unfinished(ledger: Ledger) -> None:
     assert left is not None
     assert (left.id, left.after) == ("three", side("3"))
     assert history.unfinished(ledger.entries(), "challenger") is None
+
+
+def test_the_origin_is_the_first_entry_of_a_ledger(tmp_path: Path) -> None:
+    ledger, other = Ledger(tmp_path / "one", "digits"), Ledger(tmp_path / "other", "digits")
+    assert ledger.origin() is None
+    first = append(ledger)
+    append(ledger)
+    append(other)
+    assert ledger.origin() == again(ledger).origin() == first.digest
+    assert other.origin() not in (None, first.digest)
+    ledger.sign_anew("the key was lost")
+    assert again(ledger).origin() == first.digest
