@@ -352,6 +352,7 @@ class ServiceStatus(Tolerant):
         expected: how many workers the service is to have.
         hosts: how many machines report here.
         absent: hosts of the service that do not answer; their workers are not among `expected`.
+        unleased: hosts that are not ready, or refuse requests, as their lease is over.
     """
 
     model: str
@@ -359,3 +360,4 @@ class ServiceStatus(Tolerant):
     workers: list[WorkerStatus]
     hosts: int = 1
     absent: list[str] = Field(default_factory=list)
+    unleased: list[str] = Field(default_factory=list)

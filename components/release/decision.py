@@ -59,6 +59,8 @@ class ObservedState:
         unloadable: why no worker can load the pinned champion, where another version answers in its place.
         broken: why the workers took the challenger out.
         policies: what the workers apply to their challengers.
+        absent: hosts that do not answer.
+        unleased: hosts that wait for their lease, and refuse requests or are not ready.
     """
 
     champion: str | None = None
@@ -66,6 +68,8 @@ class ObservedState:
     unloadable: str | None = None
     broken: str | None = None
     policies: frozenset[RolloutPolicy | None] = frozenset()
+    absent: tuple[str, ...] = ()
+    unleased: tuple[str, ...] = ()
 
     @staticmethod
     def of(status: ServiceStatus | None) -> ObservedState:
@@ -82,6 +86,8 @@ class ObservedState:
             next((slot.reason for slot in failed if slot), None) if complete and all(failed) else None,
             broken,
             frozenset(worker.policy for worker in status.workers),
+            tuple(status.absent),
+            tuple(status.unleased),
         )
 
 

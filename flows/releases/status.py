@@ -22,7 +22,7 @@ class ModelStatus:
     Args:
         desired, actual: the champion's version; None: none.
         since: when the version that serves was switched to, ISO 8601; None: not known.
-        state: `in step`, or what is going on or wrong.
+        state: `in step` (with the hosts that are not), or what is going on or wrong.
     """
 
     name: str
@@ -75,7 +75,7 @@ def _of_model(project: Project, name: str, aliases: dict[str, dict[str, str]] | 
         elif aliases is None:
             state = "the registry does not answer"
         else:
-            state = decision.reason if decision is not None else "in step"
+            state = decision.reason if decision is not None else _in_step(observed)
     return ModelStatus(
         name,
         desired.champion,
@@ -86,6 +86,13 @@ def _of_model(project: Project, name: str, aliases: dict[str, dict[str, str]] | 
         observer.service.url if observed.champion or observed.challenger else None,
         state,
     )
+
+
+def _in_step(observed: ObservedState) -> str:
+    """That production is what is asked for; and which hosts cannot be told, or answer nobody."""
+    silent = f"no answer from {', '.join(observed.absent)}" if observed.absent else ""
+    waiting = f"{', '.join(observed.unleased)} without a lease" if observed.unleased else ""
+    return ", but ".join(filter(None, ("in step", "; ".join(filter(None, (silent, waiting))))))
 
 
 def _since(entries: list[Entry], version: str | None) -> str | None:

@@ -119,7 +119,9 @@ def stage(rollout: Rollout, pin: Pin, code: str) -> None:
         Refused: a worker cannot load it.
     """
     begun = time.monotonic()
-    if not _is_loaded(rollout, pin):
+    if _is_loaded(rollout, pin):
+        rollout.service.bring(pin)
+    else:
         rollout.apply(staged=pin)
     status = rollout.service.status()
     other_code = status is not None and bool(code) and any(worker.code != code for worker in status.workers)
@@ -187,7 +189,9 @@ def switch(rollout: Rollout, pin: Pin) -> None:
         rollout.pin("switching", lambda now: now.with_champion(pin))
         outlasting.left_behind(rollout, "switching")  # its time counts from here
         rollout.apply()
-        status = rollout.service.wait(lambda worker: _serves(worker.champion, pin), f"serve version {pin.version}")
+        status = rollout.service.wait(
+            lambda worker: _serves(worker.champion, pin) and not worker.lease_is_over, f"serve version {pin.version}"
+        )
     else:
         beside = rollout.pinned().production.challenger
         if beside is not None and beside.package_digest != pin.package_digest:

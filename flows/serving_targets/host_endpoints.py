@@ -40,6 +40,7 @@ from starlette.routing import Route
 
 from components.access import project_door
 from components.contracts import serving_lease
+from components.contracts.serving_lease import Lease
 from components.contracts.serving_spec import UnreadableSpecError
 from components.core import disk_space
 from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, StackError
@@ -123,6 +124,7 @@ class HostEndpoints:
         keys = project_door.api_keys_file(self._project, name)
         status = target.status(STATUS_SECONDS) if url else None
         log = log_file(self._project, f"{SERVICE_PREFIX}{name}")
+        lease = Lease.read(target.folder)
         return ModelObservation(
             port=int(url.rpartition(":")[2]) if url else None,
             # One that fails at the address of before is started anew at the next one.
@@ -131,6 +133,7 @@ class HostEndpoints:
             spec=spec,
             age_seconds=target.age_seconds(),
             keys=hashlib.sha256(keys.read_bytes()).hexdigest() if keys.exists() else "",
+            lease_seconds=None if lease is None else lease.seconds,
             note=supervisor.tail(log, 1)[-300:] if url and status is None else "",
         )
 

@@ -32,6 +32,7 @@ from flows.serving_targets.hosts_at_once import MOST_AT_ONCE
 from flows.serving_targets.lease_record import LeaseRecord
 
 PERIOD_SECONDS = 1.0
+FREE_SECONDS = 60.0  # after which a host that has shown no lease is looked at again
 RENEWED_AFTER = 0.1  # of a lease: a host need not write it each second
 CLOCK_RATE = 0.01  # by which two machines' clocks differ in rate, at most; quartz: 0.0001, NTP's slewing: 0.0005
 MARGIN_SECONDS = 0.5
@@ -54,25 +55,41 @@ class LeaseKeeper:
         self._running: dict[str, Future[None]] = {}
         self._problems: dict[str, str] = {}
         self._settings: tuple[HostedSettings, tuple[HostConnection, ...]] = (HostedSettings(), ())
+        self._free_since: dict[str, float] = {}  # hosts that have shown that no service of theirs has a lease
         self._removed_since: dict[str, float] = {}  # hosts that `modelyard.toml` does not name any more
 
     def renew(self) -> None:
         """Look at every host and renew what is in force there; a host that is still being asked is left out.
 
-        While `modelyard.toml` is wrong, what it said before goes on: else a slip of the pen would end all leases.
+        Without `lease_seconds` a host is looked at until it has shown that it holds no lease: it may have been away, or
+        not named, when leases were taken out. While `modelyard.toml` is wrong, what it said before goes on: else a slip
+        of the pen would end all leases.
         """
         with suppress(SpecError):  # each look of the controller says it
             serving = settings.read(self._project.root).serving
             self._settings = (serving, host_connections.connections(self._project))
         serving, hosts = self._settings
-        if serving.lease_seconds is None and self._record.is_empty():
-            return
-        self._forget_removed({host.name for host in hosts}, serving)
+        names = {host.name for host in hosts}
+        if serving.lease_seconds is not None:
+            self._free_since = {}
+        free = self._free(names)
+        self._forget_removed(names, serving)
         for host in hosts:
+            if host.name in free:
+                continue
             host.longest_pause_seconds = min(max((serving.lease_seconds or 60.0) / 4, 2.0), LONGEST_PAUSE_SECONDS)
             running = self._running.get(host.name)
             if running is None or running.done():
                 self._running[host.name] = self._threads.submit(self._renew, host, serving)
+
+    def _free(self, names: Collection[str]) -> set[str]:
+        """The hosts that hold no lease, as far as they have shown."""
+        now = time.monotonic()
+        known = {
+            name: since for name, since in self._free_since.items() if name in names and now - since < FREE_SECONDS
+        }
+        self._free_since = known
+        return set(known)
 
     def _forget_removed(self, named: Collection[str], serving: HostedSettings) -> None:
         """Forget the leases of hosts that are not named any more once they are surely over: nobody renews them."""
@@ -93,6 +110,7 @@ class LeaseKeeper:
         with self._lock:
             self._record.clear()
             self._granted.clear()
+            self._free_since.clear()
 
     def _renew(self, host: HostConnection, serving: HostedSettings) -> None:
         problem = ""
@@ -136,7 +154,7 @@ class LeaseKeeper:
             grants: dict[str, float | None] = {}
             for model, one in seen.models.items():
                 if seconds is None:
-                    if _reported(one) - {None}:
+                    if one.lease_seconds is not None or _reported(one) - {None}:
                         grants[model] = None
                 elif is_in_force(one, pinned[model]) and self._is_due(host, model, one, seen, (seconds, refuses)):
                     grants[model] = seconds
@@ -149,6 +167,8 @@ class LeaseKeeper:
                     for model, granted in grants.items()
                 },
             )
+            if seconds is None and not grants:
+                self._free_since[host.name] = time.monotonic()
         if grants:
             host.grant(Grant(boot=seen.boot, since=seen.clock_seconds, seconds=grants, refuses=refuses))
 

@@ -19,6 +19,7 @@ class ModelObservation(Tolerant):
         spec: None: there is none, or it cannot be read.
         age_seconds: since the spec was applied.
         keys: SHA-256 of the API keys' file; empty: there is none.
+        lease_seconds: of the lease in the service's folder, whether it runs or not; None: there is none.
         note: the last line of the log of a service that is to run and does not answer.
     """
 
@@ -28,6 +29,7 @@ class ModelObservation(Tolerant):
     spec: ServingSpec | None = None
     age_seconds: float | None = None
     keys: str = ""
+    lease_seconds: float | None = None
     note: str = ""
 
 

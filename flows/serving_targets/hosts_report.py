@@ -83,6 +83,10 @@ def finding(project: Project) -> Finding:
     if absent:
         what_to_do = "releases wait for them; `[serving] absent_hosts` allows some"
         return Finding("hosts", "fail" if len(absent) > serving.absent_hosts else "warn", "; ".join(absent), what_to_do)
+    over = [f"{one.model} on {host.name}" for host in hosts for one in host.services if one.state == "lease over"]
+    if over:
+        what_to_do = "a controller that leads renews it within seconds: `modelyard status` shows whether one runs"
+        return Finding("hosts", "fail", f"no lease any more, so requests are refused: {', '.join(over)}", what_to_do)
     bare = [
         f"{one.model} on {host.name}"
         for host in hosts

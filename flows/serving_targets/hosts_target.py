@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from components.access import project_door
 from components.contracts import settings
@@ -21,12 +21,13 @@ from components.packaging.bundle import Bundle
 from components.release.production import Pin, Production
 from flows.serving_targets import host_bundles, host_connections
 from flows.serving_targets.host_connection import HostConnection
+from flows.serving_targets.host_orders import HostOrders
 from flows.serving_targets.host_protocol import ModelObservation
 from flows.serving_targets.host_session import HostAbsentError
 from flows.serving_targets.hosts_at_once import at_once, on_each
 from flows.serving_targets.hosts_handover import has_moved, is_left_here
 from flows.serving_targets.local_target import CONVERGE_SECONDS, PROVE_SECONDS, READY_SECONDS, LocalServingTarget
-from flows.serving_targets.model_observation import combined, follows, is_ready, loaded_packages
+from flows.serving_targets.model_observation import combined, follows, is_ready, loaded_packages, told
 from flows.serving_targets.serving_target import ServiceState
 
 POLL_SECONDS = 0.1
@@ -43,6 +44,7 @@ class HostsServingTarget:
     """
 
     local: LocalServingTarget
+    _orders: HostOrders = field(default_factory=HostOrders, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -71,16 +73,21 @@ class HostsServingTarget:
 
     @property
     def url(self) -> str | None:
-        """Where the first host that runs the service is asked; None if none does."""
-        return next((host.url(one.port) for host, one in self._present().items() if one.port is not None), None)
+        """Where the first host that runs the service is asked, or this machine where no host answers; None: nowhere."""
+        present = self._present()
+        found = next((host.url(one.port) for host, one in present.items() if one.port is not None), None)
+        return found if present else self.local.url
 
     def ready_url(self) -> str | None:
-        """Where the first host is asked whose workers all have a champion, and a lease; None if no host is ready."""
+        """Where the first host is asked whose workers all have a champion, and a lease.
+
+        Where none is ready, the service that ran here before hosts were named, while it does; None: nothing is ready.
+        """
         for host, one in self._present().items():
             workers = one.status.workers if one.status is not None else []
             if one.port is not None and workers and all(map(is_ready, workers)):
                 return host.url(one.port)
-        return None
+        return self.local.ready_url()
 
     def observations(self) -> Mapping[HostConnection, ModelObservation | ModelyardError]:
         """What each host that serves the model, or is to, says of it, or why it says nothing."""
@@ -128,15 +135,21 @@ class HostsServingTarget:
     def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
         """What the workers of all hosts report; None if no host's service answers.
 
-        A host that answers, and whose service does not, counts as one worker that is missing.
+        A host that answers, and whose service does not, counts as one worker that is missing. Where no host answers,
+        what this machine ran before hosts were named serves until one does.
         """
         observed = {host.name: one for host, one in self.observations().items()}
         answers = {name: one.status for name, one in observed.items() if isinstance(one, ModelObservation)}
-        return combined(self.name, answers, [name for name in observed if name not in answers])
+        absent = [name for name in observed if name not in answers]
+        if not answers and (here := self.local.status(timeout_seconds)) is not None:
+            return here.model_copy(update={"absent": absent})
+        return combined(self.name, answers, absent)
 
     def state(self) -> ServiceState:
         """Whether the service's processes run: as much as on the host that is furthest behind."""
         hosts, present = self.hosts, self._present()
+        if not present:
+            return self.local.state()
         states = {one.state for host, one in present.items() if host in hosts or not hosts}
         order: tuple[ServiceState, ...] = ("stopped", "starting", "running")
         return next((state for state in order if state in states), "stopped")
@@ -158,7 +171,7 @@ class HostsServingTarget:
         return hosts
 
     def apply(self, production: Production, decision: int, *, staged: Pin | None = None) -> ServingSpec:
-        """Send the bundles that a host does not have, then make this its spec.
+        """Send the bundles that a host does not have, then make this its spec; `wait` tells hosts that were away.
 
         Raises:
             OvertakenError: a host carries out a later decision.
@@ -172,7 +185,7 @@ class HostsServingTarget:
         def apply(host: HostConnection) -> ServingSpec:
             warm = loaded_packages(host.observe().models.get(self.name, ModelObservation()))
             for pin in pins:
-                if pin.package_digest in warm:  # to read its bundle byte by byte would delay a rollback
+                if pin.package_digest in warm and pin != staged:  # to read its bundle would delay a rollback
                     continue
                 host_bundles.bring(
                     self.local.project, host, self.bundle(pin), pin, needed=pin in (production.champion, staged)
@@ -184,9 +197,12 @@ class HostsServingTarget:
                 "decision": decision,
                 "staged": None if staged is None else staged.model_dump(mode="json"),
             }
-            return ServingSpec.model_validate(host.ask("PUT", f"/models/{self.name}/spec", document))
+            spec = ServingSpec.model_validate(host.ask("PUT", f"/models/{self.name}/spec", document))
+            self._orders.generations[host.name] = spec.generation
+            return spec
 
-        spec = on_each(apply, (*hosts, *left))[0]
+        self._orders.missed.clear()
+        spec = on_each(self._orders.noted(apply), (*hosts, *left))[0]
         present = self._present()
         if is_left_here(self.local, present):
             self.local.stop()
@@ -194,10 +210,23 @@ class HostsServingTarget:
             self._stop_on(left)
         return spec
 
+    def bring(self, pin: Pin) -> None:
+        """Send the bundle where it is not as it was sealed.
+
+        Raises:
+            HostAbsentError: no host answers.
+            UsageError: no host is to serve the model.
+        """
+
+        def bring(host: HostConnection) -> None:
+            host_bundles.bring(self.local.project, host, self.bundle(pin), pin, needed=True)
+
+        on_each(self._orders.noted(bring), self._placed())
+
     def wait(
         self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float = CONVERGE_SECONDS
     ) -> ServiceStatus:
-        """Wait until every worker of every host reports it.
+        """Wait until every worker of every host reports it; what a host was away for is ordered once it is back.
 
         Raises:
             ServingError: not within the time; holds what the workers report instead, and which hosts are absent.
@@ -205,7 +234,8 @@ class HostsServingTarget:
         deadline = time.monotonic() + timeout_seconds
         while True:
             allowed = settings.read(self.local.project.root).serving.absent_hosts  # it may be changed meanwhile
-            status = self._status_now()
+            said = self._ask_status()
+            status = self._combined(said)
             if (
                 status is not None
                 and len(status.absent) <= allowed
@@ -213,11 +243,12 @@ class HostsServingTarget:
                 and all(map(holds, status.workers))
             ):
                 return status
+            self._orders.catch_up((*self.hosts, *self.left_hosts), _answering(said))
             if time.monotonic() > deadline:
                 raise ServingError(
                     f"the workers of all hosts did not {what} within {timeout_seconds:.0f} s",
                     where=", ".join(host.name for host in self.hosts),
-                    got=status.model_dump_json() if status else "no answer",
+                    got="; ".join(f"{name}: {told(answer)}" for name, answer in said.items()),
                     next_step="`modelyard hosts` shows which answer; `[serving] absent_hosts` allows some to be absent",
                 )
             time.sleep(POLL_SECONDS)
@@ -236,11 +267,12 @@ class HostsServingTarget:
             host.ask("POST", f"/models/{self.name}/start", key, timeout_seconds=READY_SECONDS + 30)
             return host.name
 
-        on_each(start, self._placed())
+        on_each(self._orders.noted(start), self._placed())
         return self.url or ""
 
     def stop(self) -> None:
         """End the processes on every host that answers."""
+        self._orders.missed.clear()
         self._stop_on((*self.hosts, *self.left_hosts))
 
     def _stop_on(self, hosts: Sequence[HostConnection]) -> None:
@@ -302,7 +334,7 @@ class HostsServingTarget:
             )
         return max(found)
 
-    def _status_now(self) -> ServiceStatus | None:
+    def _ask_status(self) -> Mapping[str, ServiceStatus | ModelyardError | None]:
         def ask(host: HostConnection) -> ServiceStatus | ModelyardError | None:
             try:
                 found = host.ask("GET", f"/models/{self.name}/status", timeout_seconds=10)
@@ -311,9 +343,19 @@ class HostsServingTarget:
             return None if found is None else ServiceStatus.model_validate(found)
 
         hosts = (*self.hosts, *self.left_hosts)
-        said = dict(zip([host.name for host in hosts], at_once(ask, hosts), strict=True))
-        answers = {name: answer for name, answer in said.items() if not isinstance(answer, ModelyardError)}
+        return dict(zip([host.name for host in hosts], at_once(ask, hosts), strict=True))
+
+    def _combined(self, said: Mapping[str, ServiceStatus | ModelyardError | None]) -> ServiceStatus | None:
+        """The status of all hosts; a worker that has not followed the present spec yet is missing."""
+        answers = {
+            name: None if answer is None else self._orders.current(name, answer)
+            for name, answer in _answering(said).items()
+        }
         return combined(self.name, answers, [name for name in said if name not in answers])
+
+
+def _answering(said: Mapping[str, ServiceStatus | ModelyardError | None]) -> dict[str, ServiceStatus | None]:
+    return {name: answer for name, answer in said.items() if not isinstance(answer, ModelyardError)}
 
 
 def _keys(local: LocalServingTarget) -> bytes:

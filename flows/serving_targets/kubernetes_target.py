@@ -219,6 +219,9 @@ class KubernetesServingTarget:
         self._leftovers.remove(self._leftovers.due(observed))
         return spec
 
+    def bring(self, pin: Pin) -> None:
+        """An image is what its digest says."""
+
     def wait(
         self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float | None = None
     ) -> ServiceStatus:

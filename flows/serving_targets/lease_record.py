@@ -39,10 +39,6 @@ class LeaseRecord:
         self._project = project
         self._leases = {host: dict(models) for host, models in read(project).items()}
 
-    def is_empty(self) -> bool:
-        """Whether no host is known to hold a lease."""
-        return not self._leases
-
     def hosts(self) -> set[str]:
         """The hosts that may hold a lease."""
         return set(self._leases)

@@ -27,6 +27,7 @@ from components.access import http_client, project_door
 from components.access.api_keys import API_KEYS
 from components.access.secret import SECRET_FILE, Credentials
 from components.contracts import prediction_log, serving_spec
+from components.contracts.serving_lease import LEASE_FILE
 from components.contracts.serving_spec import (
     SERVICE_FOLDER,
     SPEC_FILE,
@@ -65,12 +66,14 @@ class _Remembered:
     Args:
         stamp: of the file that `spec` was read from.
         due: the slots that `production` asks for.
+        generation: of the spec that this target wrote last.
     """
 
     stamp: tuple[int, int, int] | None = None
     spec: ServingSpec | None = None
     production: Production | None = None
     due: ServingSpec | None = None
+    generation: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,10 +174,15 @@ class LocalServingTarget:
         """
         spec = self._spec(production, decision, staged)
         try:
-            return spec.write(self.folder)
+            written = spec.write(self.folder)
         except UnreadableSpecError:  # what was in it is known: the ledger pins it
             serving_spec.set_aside(self.folder)
-            return spec.write(self.folder)
+            written = spec.write(self.folder)
+        self._remembered.generation = written.generation
+        return written
+
+    def bring(self, pin: Pin) -> None:
+        """It is here, and verified before each release."""
 
     def is_applied(self, production: Production) -> bool:
         """Whether the present spec names this production."""
@@ -203,7 +211,12 @@ class LocalServingTarget:
         deadline = time.monotonic() + timeout_seconds
         while True:
             status = self.status()
-            if status is not None and len(status.workers) >= status.expected and all(map(holds, status.workers)):
+            least = self._remembered.generation  # what a worker reported under a spec of before is of before
+            if (
+                status is not None
+                and len(status.workers) >= status.expected
+                and all(worker.generation >= least and holds(worker) for worker in status.workers)
+            ):
                 return status
             if time.monotonic() > deadline:
                 raise ServingError(
@@ -257,9 +270,10 @@ class LocalServingTarget:
         )
 
     def stop(self) -> None:
-        """Let the service answer what it is answering, then end it; its spec goes with it."""
+        """Let the service answer what it is answering, then end it; its spec and its lease go with it."""
         services.stop_serving(self.project, self.name)
-        (self.folder / SPEC_FILE).unlink(missing_ok=True)
+        for name in (SPEC_FILE, LEASE_FILE):
+            (self.folder / name).unlink(missing_ok=True)
 
     def move(self, port: int) -> None:
         """Listen on this port from the next start on; a service on another port is stopped.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from components.contracts.serving_spec import ServiceStatus, ServingSpec, SlotSpec, WorkerStatus
+from components.core.errors import ModelyardError
 from components.release.production import Pin, Production
 from flows.serving_targets.host_protocol import ModelObservation
 from flows.serving_targets.local_target import LocalServingTarget
@@ -26,7 +28,35 @@ def combined(model: str, answers: Mapping[str, ServiceStatus | None], absent: li
         workers=[worker for status in known for worker in status.workers],
         hosts=len(answers),
         absent=absent,
+        unleased=[
+            name
+            for name, status in answers.items()
+            if status is not None and any(worker.lease_is_over for worker in status.workers)
+        ],
     )
+
+
+def told(answer: ServiceStatus | ModelyardError | None) -> str:
+    """What a host answers, for people."""
+    if isinstance(answer, ModelyardError):
+        return "does not answer"
+    if answer is None:
+        return "its service does not answer"
+    workers = [_told(worker) for worker in answer.workers]
+    counted = ", ".join(f"{count} x {text}" if count > 1 else text for text, count in Counter(workers).items())
+    return f"{len(workers)} of {answer.expected} workers: {counted or 'none'}"
+
+
+def _told(worker: WorkerStatus) -> str:
+    slots = {name: getattr(worker, name) for name in ("champion", "champion_failed", "challenger", "staged")}
+    held = [
+        f"{name.partition('_')[0]} {slot.version}"
+        + (f" {slot.state}" if slot.state != "ready" else "")
+        + (f" ({slot.reason[:200]})" if slot.reason else "")
+        for name, slot in slots.items()
+        if slot is not None
+    ]
+    return " and ".join([*held, *(["lease over"] if worker.lease_is_over else [])]) or "nothing"
 
 
 def is_ready(worker: WorkerStatus) -> bool:

@@ -45,6 +45,9 @@ class ServingTarget(Protocol):
     def apply(self, production: Production, decision: int, *, staged: Pin | None = None) -> ServingSpec:
         """Make this the spec; a later decision is not replaced (`serving_spec.OvertakenError`)."""
 
+    def bring(self, pin: Pin) -> None:
+        """Have the bundle of a version that is loaded where it was loaded from, as it was sealed."""
+
     def is_applied(self, production: Production) -> bool:
         """Whether the present spec names this production."""
 

@@ -158,6 +158,37 @@ def test_a_slip_in_the_settings_ends_no_lease(project: Project, monkeypatch: pyt
     eventually(lambda: granted == ["near"], "the one whose lease is over gets another")
 
 
+def test_a_lease_ends_also_where_nobody_knew_of_it_when_leases_were_taken_out(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    granted = list[tuple[str, dict[str, float | None]]]()
+    monkeypatch.setattr(LeaseKeeper, "_in_force", lambda *_: {"digits": PINNED})
+    monkeypatch.setattr(HostConnection, "grant", lambda host, one: granted.append((host.name, one.seconds)))
+    (project.root / "modelyard.toml").write_text(
+        "".join(f'[hosts.{name}]\nfolder = "/srv/{name}"\n' for name in ("far", "near"))
+    )
+    stopped = ModelObservation(lease_seconds=LEASE)  # a service that is started would find the lease in its folder
+    observed(monkeypatch, {"far": seen(over=True), "near": stopped})
+    keeper = LeaseKeeper(project, print)  # as after a start: no lease is known
+
+    def renewed(count: int) -> bool:
+        keeper.renew()
+        return len(granted) >= count
+
+    eventually(lambda: renewed(2), "both are told")
+    assert dict(granted) == {"far": {"digits": None}, "near": {"digits": None}}
+    observed(monkeypatch, {"far": seen(lease=None), "near": ModelObservation()})
+    eventually(
+        lambda: renewed(0) and keeper._free({"far", "near"}) == {"far", "near"}, "they have shown that they have none"
+    )
+    granted.clear()
+    observed(monkeypatch, {"far": seen(), "near": None})
+    keeper.renew()
+    assert granted == [], "a host is not asked each second"
+    monkeypatch.setattr(host_leases, "FREE_SECONDS", -1.0)
+    eventually(lambda: renewed(1), "it is looked at again, as another controller may have granted one")
+
+
 def test_who_is_left_behind(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [50.0]
     monkeypatch.setattr(host_leases.time, "monotonic", lambda: now[0])

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -150,8 +151,9 @@ def test_every_host_gets_the_bundle_serves_it_and_proves_it(hosts: Hosts) -> Non
         ("one", "", ["ready"]),
         ("two", "", ["ready"]),
     ]
-    with pytest.raises(ServingError, match="did not serve version 5 within"):
+    with pytest.raises(ServingError, match="did not serve version 5 within") as refused:
         target.wait(lambda _: False, "serve version 5", timeout_seconds=0.3)
+    assert refused.value.got == "one: 1 of 1 workers: champion 4; two: 1 of 1 workers: champion 4"
 
 
 @pytest.mark.slow
@@ -236,6 +238,52 @@ def test_an_agent_that_is_killed_or_hangs_is_replaced_and_the_service_goes_on(
     monkeypatch.undo()
     eventually(lambda: (found := hosts.target.status()) is not None and found.hosts == 2, "the hosts answer again")
     assert sorted(worker.worker for worker in _status(hosts).workers) == before
+
+
+@pytest.mark.slow
+def test_a_host_that_is_away_for_a_moment_is_told_once_it_is_back(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, pin = hosts.target, hosts.production.champion
+    away = {"one"}
+    ask = HostConnection.ask
+
+    def asked(host: HostConnection, method: str, path: str, *words: Any, **named: Any) -> Any:
+        if host.name in away and path.endswith("/spec"):
+            raise HostAbsentError("away")
+        return ask(host, method, path, *words, **named)
+
+    monkeypatch.setattr(HostConnection, "ask", asked)
+    target.apply(hosts.production, 7, staged=pin)
+
+    def is_staged(worker: WorkerStatus) -> bool:
+        return worker.staged is not None
+
+    with pytest.raises(ServingError, match="did not stage") as refused:
+        target.wait(is_staged, "stage", timeout_seconds=3)
+    assert "one: 1 of 1 workers: champion 4; two: 1 of 1 workers: champion 4 and staged 4" in str(refused.value.got)
+    away.clear()
+    assert len(target.wait(is_staged, "stage", timeout_seconds=20).workers) == 2
+    monkeypatch.undo()
+    target.apply(hosts.production, 7)
+    target.wait(lambda worker: worker.staged is None, "let it go")
+
+
+@pytest.mark.slow
+def test_a_damaged_bundle_is_sent_again_also_while_its_version_is_loaded(hosts: Hosts) -> None:
+    target, pin = hosts.target, hosts.production.champion
+    assert pin is not None
+    there = Bundle(Project(hosts.folders["one"]).bundles, "sample", hosts.bundle.key)
+    model = next(there.source.rglob("model.onnx"))
+    for send in (lambda: target.bring(pin), lambda: target.apply(hosts.production, 7, staged=pin)):
+        model.chmod(0o644)
+        model.write_bytes(model.read_bytes()[:-1])
+        with pytest.raises(CorruptArtifactError):
+            there.verify()
+        send()
+        assert there.verify().digest == hosts.bundle.verify().digest
+    target.apply(hosts.production, 7)
+    target.wait(lambda worker: worker.staged is None, "let it go")
 
 
 @pytest.mark.slow
@@ -369,6 +417,27 @@ def test_a_host_that_is_not_there_is_absent_and_says_why(tmp_path: Path) -> None
         target_of(project, "sample").apply(Production(), 1)
     assert hosts_report.finding(project).verdict == "fail"
     assert target_of(project, "sample").status() is None
+
+
+def test_while_no_host_answers_what_runs_here_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project(tmp_path / "project")
+    project.root.mkdir()
+    (project.root / "modelyard.toml").write_text('[hosts.gone]\nfolder = "/nowhere/at/all"\n')
+    here = "http://127.0.0.1:3000"
+    worker = WorkerStatus(worker=1, generation=1, code="c", decision=7)
+    monkeypatch.setattr(LocalServingTarget, "url", here)
+    monkeypatch.setattr(LocalServingTarget, "ready_url", lambda _: here)
+    monkeypatch.setattr(LocalServingTarget, "state", lambda _: "running")
+    monkeypatch.setattr(
+        LocalServingTarget, "status", lambda *_: ServiceStatus(model="sample", expected=1, workers=[worker])
+    )
+    target = target_of(project, "sample")
+    assert (target.url, target.ready_url(), target.state()) == (here, here, "running")
+    status = target.status()
+    assert status is not None
+    assert (status.workers, status.absent) == ([worker], ["gone"])
+    monkeypatch.setattr(host_connection.HostConnection, "observe", lambda _: HostObservation())
+    assert (target.url, target.ready_url(), target.state(), target.status()) == (None, here, "stopped", None)
 
 
 def test_a_project_whose_own_folder_is_a_host_goes_on_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
