@@ -345,7 +345,8 @@ class Ledger:
             raise CorruptArtifactError(
                 f"what is remembered of the ledger of {self.model} was not signed with the ledger key",
                 where=where,
-                next_step="it was forged, or the key is another one: restore the file or the key from a backup",
+                next_step="it was forged, or the key is another one: restore the file or the key from a backup; where "
+                "another machine has signed the ledger anew, and its key was copied here, remove this file",
             )
         return head
 
@@ -388,7 +389,10 @@ class Ledger:
             raise CorruptArtifactError(
                 "the ledger key is missing",
                 where=str(self.key_file),
-                next_step="restore the file from a backup; if it is lost, `modelyard history --sign-anew` makes a new "
+                next_step="copy the file, with mode 600, from a machine that has it: all that share a ledger sign with "
+                "one key (docs/team.md)"
+                if self._database.is_shared
+                else "restore the file from a backup; if it is lost, `modelyard history --sign-anew` makes a new "
                 "key and signs the entries again, and an entry says so",
             )
         return found or ""
@@ -468,6 +472,27 @@ def heads(project: Project) -> dict[str, tuple[int, str]]:
             rows = connection.execute("SELECT model, sequence, digest FROM head")
             found |= {str(model): (int(sequence), str(digest)) for model, sequence, digest in rows}
     return found
+
+
+def key_problem(project: Project) -> str | None:
+    """Why this machine can neither read nor write the ledgers that are there; None: it can, as far as its key goes.
+
+    Raises:
+        StackError: the database does not answer, or this user cannot read the key.
+    """
+    with ledger_place.store(project).reading() as connection:
+        if connection is None:
+            return None
+        heads = list(connection.execute("SELECT model, sequence, digest, signature FROM head"))
+    key = secret.read(project.ledger / KEY, "the ledger key")
+    if key is None:
+        return "this machine has no ledger key"
+    if heads and not any(
+        entries_.is_signature(signature, entries_.signature_of_head(key, model, sequence, digest))
+        for model, sequence, digest, signature in heads
+    ):
+        return "this machine has another ledger key than the one that the ledger was signed with"
+    return None
 
 
 def models(project: Project) -> list[str]:

@@ -48,6 +48,7 @@ class LedgerDatabase:
     """A `LedgerStore` in a file. Threads may share it: one of them reads at a time, and one writes."""
 
     pause_seconds = 0.05
+    is_shared = False
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from components.access import named_credentials, server_tls
 from components.contracts import settings
-from components.core import file_lock
-from components.core.errors import CorruptArtifactError, Problem, SpecError
+from components.core import atomic, file_lock
+from components.core.errors import CorruptArtifactError, Problem, SpecError, StackError
 from components.core.project import Project
 from components.release import ledger_database
 from components.release.ledger_store import LedgerStore, Statements
 
 DATABASE = "ledger.db"
+SERVER = "server"  # a file that names the server, once the ledgers are there
 _MOVED = (
     "CREATE TRIGGER IF NOT EXISTS moved BEFORE INSERT ON entry"
     " BEGIN SELECT RAISE(ABORT, 'the ledger was moved to the server'); END"
@@ -28,11 +29,13 @@ _known: dict[Path, tuple[tuple[object, ...], LedgerStore | None]] = {}  # by pro
 def store(project: Project) -> LedgerStore:
     """The store of a project's ledgers. Entries in the file move to the server the first time that one is named.
 
-    While `modelyard.toml` is wrong, a process that has read it before goes on with what it said.
+    While `modelyard.toml` is wrong, a process that has read it before goes on with what it said. Ledgers that are on a
+    server are not looked for in a file because a settings file is empty for a moment: production would begin anew.
 
     Raises:
         SpecError: `modelyard.toml` or an environment variable is wrong.
-        StackError: the credentials cannot be read, or the server does not answer when entries are to be moved there.
+        StackError: the ledgers are on a server that is not named any more; the credentials cannot be read, or the
+            server does not answer when entries are to be moved there.
         CorruptArtifactError: the file and the server have different ledgers of a model.
     """
     path = project.ledger / DATABASE
@@ -51,8 +54,11 @@ def store(project: Project) -> LedgerStore:
         else:
             forget(project)
             known = _known[project.root] = (asked, found)
+            if found is not None:
+                _note_server(project, found)
     named = known[1]
     if named is None:
+        _require_never_on_server(project)
         return ledger_database.at(path)
     if path.exists():
         _move(path, named)
@@ -79,6 +85,29 @@ def forget(project: Project) -> None:
     known = _known.pop(project.root, None)
     if known is not None and known[1] is not None:
         known[1].close()
+
+
+def _note_server(project: Project, named: LedgerStore) -> None:
+    path = project.ledger / SERVER
+    with suppress(OSError):  # another user asks; the project's own processes note it
+        if not path.exists() or path.read_text().strip() != named.where:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            atomic.write_text(path, f"{named.where}\n")
+
+
+def _require_never_on_server(project: Project) -> None:
+    path = project.ledger / SERVER
+    try:
+        server = path.read_text().strip()
+    except OSError:
+        return
+    raise StackError(
+        f"the release ledger is on a server, which {settings.FILE_NAME} does not name",
+        where=str(project.root / settings.FILE_NAME),
+        got="no `ledger` under [connections]",
+        expected=server,
+        next_step=f"name it again; to begin a ledger without any release in a file here, remove {path}",
+    )
 
 
 def _named(project: Project) -> LedgerStore | None:

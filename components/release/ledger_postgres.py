@@ -20,7 +20,7 @@ import psycopg
 
 from components.access.secret import Credentials
 from components.core.errors import ModelyardError, StackError
-from components.release.ledger_store import StatementRows, Statements
+from components.release.ledger_store import LedgerAbsentError, StatementRows, Statements
 
 CONNECT_SECONDS, SILENT_SECONDS = 5, 5
 BUSY_SECONDS = 30
@@ -64,6 +64,7 @@ class PostgresLedgerDatabase:
     """
 
     pause_seconds = 0.25
+    is_shared = True
 
     def __init__(self, url: str, credentials: Credentials | None) -> None:
         self.url = url
@@ -325,7 +326,7 @@ def as_ours(error: psycopg.Error, where: str) -> ModelyardError:
             got=said,
             next_step=f"let it create the schema {SCHEMA} in this database, or make the schema and grant it",
         )
-    return StackError(
+    return LedgerAbsentError(
         "the ledger's database does not answer",
         where=where,
         got=said,

@@ -9,6 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from components.core.errors import StackError
+
+
+class LedgerAbsentError(StackError):
+    """The server of the ledger does not answer."""
+
 
 class StatementRows(Protocol):
     """The result of a statement."""
@@ -53,9 +59,11 @@ class LedgerStore(Protocol):
 
     Args:
         pause_seconds: between two looks at `stamp` of who waits for an append.
+        is_shared: whether other machines may have the same tables.
     """
 
     pause_seconds: float
+    is_shared: bool
 
     @property
     def where(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     "--key", "key_file", metavar="FILE", type=Path, help="With --check: the ledger key; the project's if none."
 )
 @click.option("--sign-anew", is_flag=True, help="After the ledger key was lost: sign all entries with another one.")
+@click.option("--yes", is_flag=True, help="With --sign-anew of a ledger on a server: do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print every entry as JSON.")
 def history(
     name: str | None,
@@ -34,6 +36,7 @@ def history(
     check_file: Path | None,
     key_file: Path | None,
     sign_anew: bool,
+    yes: bool,
     as_json: bool,
 ) -> int:
     """The release history of NAME: which version was in production when, who requested it, and what was refused."""
@@ -46,7 +49,7 @@ def history(
         return _check(check_file, key_file, as_json)
     project = Project.find()
     if sign_anew:
-        return _sign_anew(project, as_json)
+        return _sign_anew(project, yes, as_json)
     if name is None:
         raise UsageError("no model is named", next_step="modelyard history NAME; `modelyard models` lists them")
     ledger = ledgers.of(project, name)
@@ -151,9 +154,14 @@ def _check(file: Path, key_file: Path | None, as_json: bool) -> int:
     return 0
 
 
-def _sign_anew(project: Project, as_json: bool) -> int:
-    from components.release import ledger
+def _sign_anew(project: Project, yes: bool, as_json: bool) -> int:
+    from components.release import ledger, ledger_place
 
+    if ledger_place.url(project) is not None and not yes:
+        machines = "other machines that share the ledger cannot read it until they have this machine's key"
+        if not sys.stdin.isatty():
+            raise UsageError(f"not asked: {machines}", next_step="copy the key from one of them; or give --yes")
+        click.confirm(f"{machines}. Sign all entries anew?", abort=True, err=True)
     notes = ledger.sign_anew(project, "asked for with --sign-anew")
     if as_json:
         click.echo(json.dumps([note.model_dump() for note in notes], indent=2))

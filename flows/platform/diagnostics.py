@@ -22,7 +22,7 @@ from components.access import redis_owner, server_database, server_redis
 from components.contracts import settings
 from components.contracts.runner_spec import SlurmSpec
 from components.core import git
-from components.core.errors import ModelyardError
+from components.core.errors import CorruptArtifactError, ModelyardError
 from components.core.project import Project
 from components.identity import lock_file, remote_artifact_store
 from components.release import ledger as ledgers
@@ -41,6 +41,7 @@ from flows.platform import (
 from flows.platform.programs import FIRST_PORT
 
 GIGABYTE = 10**9
+COPY_KEY = "copy .modelyard/ledger/key, with mode 600, from a machine that has it (docs/team.md)"
 CLOCK_SECONDS = 2.0  # beyond which times of two machines mislead people
 
 
@@ -286,7 +287,7 @@ def _ledger(project: Project) -> Finding:
     """Check the server of the release ledger: that it answers, may be written to, and has the same time."""
     url = ledger_place.url(project)
     if url is None:
-        return Finding("ledger", "ok", "in the project's own file")
+        return _readable(project, "in the project's own file")
     from components.release.ledger_postgres import PostgresLedgerDatabase
 
     store = ledger_place.store(project)
@@ -296,10 +297,20 @@ def _ledger(project: Project) -> Finding:
     found = f"{store.where}, PostgreSQL {state.version}"
     if not state.may_write:
         return Finding("ledger", "fail", f"{found}: this user may not write there", "grant it, or name another user")
-    if (store.exists() and ledgers.heads(project)) and not (project.ledger / ledgers.KEY).exists():
-        return Finding("ledger", "fail", f"{found}: this machine has no ledger key", "copy the key of another machine")
+    if (problem := ledgers.key_problem(project)) is not None:
+        return Finding("ledger", "fail", f"{found}: {problem}", COPY_KEY)
     if abs(state.ahead_seconds) > CLOCK_SECONDS:
         return Finding("ledger", "warn", f"{found}: its clock is {state.ahead_seconds:+.1f} s off", "set both clocks")
+    return _readable(project, found)
+
+
+def _readable(project: Project, found: str) -> Finding:
+    """Check that the end of each model's ledger is as it was written."""
+    for name in ledgers.models(project):
+        try:
+            ledgers.of(project, name).head()
+        except CorruptArtifactError as error:
+            return Finding("ledger", "fail", f"{found}: {error.what}", error.next_step or "")
     return Finding("ledger", "ok", found)
 
 

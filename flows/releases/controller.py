@@ -44,6 +44,7 @@ from flows.serving_targets.host_logs import HostLogs
 PERIOD_SECONDS = 1.0
 WAKE_SECONDS = 0.05  # between two looks at whether anything has changed
 LONGEST_PAUSE_SECONDS = 60.0
+KEY_SECONDS = 5.0  # between two looks at whether this machine can read a ledger that is shared
 COMING_UP_SECONDS = 60.0
 DEFAULT_GRACE_SECONDS = 30.0
 NO_ENTRY: Head = (0, ledgers.FIRST)
@@ -106,6 +107,8 @@ class Controller:
     upkeep: LogUpkeep | None = None
     is_leading: bool = False
     not_followed: str | None = None  # why the registry that is named now is not followed
+    key_problem: str | None = None
+    next_key_look: float = 0.0
 
     def reconcile_all(self) -> None:
         """One look at every model; none where another machine's controller leads."""
@@ -156,9 +159,17 @@ class Controller:
         return aliases
 
     def _leads(self) -> bool:
-        """Whether this controller is the one of all machines that acts; a release of one that lost that ends."""
+        """Whether this controller is the one of all machines that acts; a release of one that lost that ends.
+
+        One that cannot read the ledger does not lead: another machine's may be able to.
+        """
         try:
-            leads, why = self.leadership.take(), "another machine's controller leads; this one waits"
+            self._look_at_key()
+            if self.key_problem is not None:
+                self.leadership.leave()
+                leads, why = False, f"{self.key_problem}, so this controller does not lead (`modelyard doctor`)"
+            else:
+                leads, why = self.leadership.take(), "another machine's controller leads; this one waits"
         except ModelyardError as error:
             leads, why = False, f"nobody knows whether this controller leads, so it waits ({error.got})"
         self.is_leading = leads
@@ -170,6 +181,13 @@ class Controller:
                 memory.worker.dismiss()
                 memory.worker = None
         return leads
+
+    def _look_at_key(self) -> None:
+        now = time.monotonic()
+        if isinstance(self.leadership, OwnHold) or now < self.next_key_look:
+            return
+        self.key_problem = ledgers.key_problem(self.project)
+        self.next_key_look = now + KEY_SECONDS
 
     def _heads(self) -> dict[str, Head] | None:
         """The end of each model's ledger in one query; None where that fails: each model's own look says why."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components.contracts.pipeline import PipelineSpec
@@ -28,6 +28,7 @@ from components.release import ledger as ledgers
 from components.release import production as productions
 from components.release.decision import ObservedState
 from components.release.ledger import CLOSING, Entry, Role
+from components.release.ledger_store import LedgerAbsentError
 from flows.pipelines import bundle_plan, signing, stages
 from flows.platform import followed_registry, stack_status
 from flows.platform.programs import log_file
@@ -133,49 +134,99 @@ def follow(project: Project, name: str, role: Role, version: str, since: int | N
         entries = ledger.entries()
         left = history.unfinished(entries, role)
         since = left.entries[0].sequence - 1 if left else len(entries)
-    begun, moved = time.time(), time.monotonic()
-    deadline, next_word = moved + START_SECONDS, moved + SAY_SECONDS
+    begun, patience = time.time(), _Patience(say)
     failed: set[float] = set()
     shown = since
     while True:
-        entries = ledger.entries()
-        if len(entries) > shown:
-            moved = time.monotonic()
-            deadline, next_word = moved + START_SECONDS, moved + SAY_SECONDS
-        for entry in entries[shown:]:
-            if entry.role == role:
-                say(f"{entry.event:<11} {words(entry)}".rstrip())
-        shown = len(entries)
-        # Not those of a version that was asked for just before, and is not any more.
-        ours = [one for one in entries[since:] if one.role == role and one.after and one.after.version == version]
-        ends = [entry for entry in ours if entry.event in CLOSING]
-        if ends:
-            return _ended(ends[-1], entries, service, version)
-        if not history.unfinished(entries, role):
-            observed = ObservedState.of(service.status())
-            serves = (observed.champion if role == "champion" else observed.challenger) == version
-            if serves and not ours and len(ledger.entries()) == len(entries):  # else it has just come to serve
-                return RollbackOutcome(None, version, service.url)
-        found = activity.read(project, name)
-        if found is not None and found.wants(role, version) and (found.failed_at or 0) > begun:
-            if found.failed_at not in failed:
-                say(f"failed      {found.failure}")
-            failed.add(found.failed_at or 0)
-            if len(failed) >= MOST_FAILURES or found.failures > MOST_FAILURES:
-                raise _failed(project, name, version, found)
-        if time.monotonic() > next_word:
-            waited = f"{_waited_for(project, name, role, entries, found)}{_away(service)}"
-            say(f"waiting     {time.monotonic() - moved:.0f} s {waited}")
-            next_word += SAY_SECONDS
-        if observation.is_at_work(project, name):
-            deadline = time.monotonic() + START_SECONDS
-        if time.monotonic() > deadline:
-            raise StackError(
-                f"nobody {'goes on with the release' if ours else 'took up'} that {role} is to be version {version}",
-                got=_controller_state(project),
-                next_step="`modelyard status`; `.modelyard/stack/logs/controller.log` says more",
-            )
+        with patience.while_ledger_is_away(f"{role} is to be version {version}"):
+            entries = ledger.entries()
+            if len(entries) > shown:
+                patience.restart()
+            for entry in entries[shown:]:
+                if entry.role == role:
+                    say(f"{entry.event:<11} {words(entry)}".rstrip())
+            shown = len(entries)
+            # Not those of a version that was asked for just before, and is not any more.
+            ours = [one for one in entries[since:] if one.role == role and one.after and one.after.version == version]
+            ends = [entry for entry in ours if entry.event in CLOSING]
+            if ends:
+                return _ended(ends[-1], entries, service, version)
+            if not history.unfinished(entries, role):
+                observed = ObservedState.of(service.status())
+                serves = (observed.champion if role == "champion" else observed.challenger) == version
+                if serves and not ours and len(ledger.entries()) == len(entries):  # else it has just come to serve
+                    return RollbackOutcome(None, version, service.url)
+            found = activity.read(project, name)
+            if found is not None and found.wants(role, version) and (found.failed_at or 0) > begun:
+                if found.failed_at not in failed:
+                    say(f"failed      {found.failure}")
+                failed.add(found.failed_at or 0)
+                if len(failed) >= MOST_FAILURES or found.failures > MOST_FAILURES:
+                    raise _failed(project, name, version, found)
+            if patience.is_word_due():
+                patience.say(f"{_waited_for(project, name, role, entries, found)}{_away(service)}")
+            if observation.is_at_work(project, name):
+                patience.go_on()
+            if patience.is_over():
+                nobody = "nobody goes on with the release" if ours else "nobody took up"
+                raise StackError(
+                    f"{nobody} that {role} is to be version {version}",
+                    got=_controller_state(project),
+                    next_step="`modelyard status`; `.modelyard/stack/logs/controller.log` says more",
+                )
         time.sleep(0.1)
+
+
+class _Patience:
+    """How long a release may stand still, and when what it waits for is said again."""
+
+    def __init__(self, say: Log) -> None:
+        self._say = say
+        self.restart()
+
+    def restart(self) -> None:
+        """The release has done a step."""
+        self._moved = time.monotonic()
+        self._next_word = self._moved + SAY_SECONDS
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Somebody is at work."""
+        self._deadline = time.monotonic() + START_SECONDS
+
+    def is_over(self) -> bool:
+        """Whether nothing has happened for `START_SECONDS`."""
+        return time.monotonic() > self._deadline
+
+    def is_word_due(self) -> bool:
+        """Whether it is time to say what is waited for."""
+        return time.monotonic() > self._next_word
+
+    def say(self, waited_for: str) -> None:
+        """Say what is waited for."""
+        self._say(f"waiting     {time.monotonic() - self._moved:.0f} s {waited_for}")
+        self._next_word += SAY_SECONDS
+
+    @contextlib.contextmanager
+    def while_ledger_is_away(self, asked: str) -> Iterator[None]:
+        """Wait for the server of the ledger: what was asked for stands in the registry, and is followed without this.
+
+        Raises:
+            StackError: it stays away.
+        """
+        try:
+            yield
+        except LedgerAbsentError as error:
+            if self.is_over():
+                raise StackError(
+                    error.what,
+                    where=error.where,
+                    got=error.got,
+                    next_step=f"the registry says that {asked}: the controller follows once the database is back, "
+                    "and `modelyard history` tells how it ended",
+                ) from error
+            if self.is_word_due():
+                self.say(f"for the ledger: {error.what}")
 
 
 def _away(service: ServingTarget) -> str:

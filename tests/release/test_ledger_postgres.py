@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from components.access.secret import Credentials
 from components.contracts import settings
 from components.core.errors import CorruptArtifactError, SpecError, StackError
 from components.core.project import Project
+from components.registry.api import Api
 from components.release import ledger as ledgers
 from components.release import ledger_place
-from components.release.ledger import Entry, Ledger, MovedOnError
+from components.release.ledger import Entry, Event, Ledger, MovedOnError, VersionRef
 from components.release.ledger_postgres import PostgresLedgerDatabase
-from flows.platform import diagnostics
+from flows.cli.history import history
+from flows.platform import diagnostics, followed_registry
+from flows.releases import controller, promotion
+from flows.releases.controller import Controller
+from flows.releases.registry_poll import RegistryPoll
 from tests import postgres_server
 from tests.postgres_server import PASSWORD, USER, PostgresServer
 from tests.release.small_ledger import two_releases
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,
@@ -93,14 +102,104 @@ def test_a_machine_without_the_key_says_so_and_writes_nothing(
 ) -> None:
     entry = _append(machine)
     stranger = _machine(tmp_path / "two", server)
-    with pytest.raises(CorruptArtifactError, match="the ledger key is missing"):
+    with pytest.raises(CorruptArtifactError, match="the ledger key is missing") as refused:
         _append(stranger)
+    assert "copy the file" in str(refused.value.next_step)
+    assert "--sign-anew" not in str(refused.value.next_step), "the other machine could not read it any more"
+    (stranger.root / "dvc.yaml").touch()
+    said = CliRunner().invoke(history, ["--sign-anew"], env={"MODELYARD_PROJECT": str(stranger.root)})
+    assert "copy the key from one of them; or give --yes" in str(getattr(said.exception, "next_step", ""))
+    assert ledgers.key_problem(stranger) == "this machine has no ledger key"
     stranger.ledger.mkdir(parents=True, exist_ok=True)
     (stranger.ledger / "key").write_text("another")
     (stranger.ledger / "key").chmod(0o600)
     with pytest.raises(CorruptArtifactError, match="not signed with the ledger key"):
         _append(stranger)
+    assert "another ledger key" in str(ledgers.key_problem(stranger))
     assert ledgers.of(machine, "digits").entries() == [entry]
+    assert ledgers.key_problem(machine) is None
+
+
+def test_a_settings_file_that_names_no_server_for_a_moment_begins_no_ledger(
+    machine: Project, server: PostgresServer, tmp_path: Path
+) -> None:
+    entry = _append(machine)
+    other = _machine(tmp_path / "two", server, machine)
+    followed_registry.follow(other)
+    assert len(ledgers.heads(other)) == 1
+    for project in (machine, other):
+        path = project.root / settings.FILE_NAME
+        text = path.read_text()
+        for content in ("", "[serving]\nabsent_hosts = 1\n"):
+            path.write_text(content)
+            os.utime(path, (0, 0))
+            for read in (ledgers.heads, ledgers.models, lambda one: ledgers.of(one, "digits").entries()):
+                with pytest.raises(StackError, match="the release ledger is on a server") as refused:
+                    read(project)
+                assert refused.value.expected == server.url
+            with pytest.raises(StackError, match="the release ledger is on a server"):
+                _append(project)
+        path.write_text(text)
+        assert ledgers.of(project, "digits").entries() == [entry]
+    assert not (other.ledger / ledger_place.DATABASE).exists()
+    (other.ledger / ledger_place.SERVER).unlink()
+    (other.root / settings.FILE_NAME).unlink()
+    os.utime(other.root, (0, 0))
+    assert ledgers.heads(other) == {}, "who says so begins anew"
+
+
+def test_a_controller_that_cannot_read_the_ledger_lets_another_machine_lead(
+    machine: Project, server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "KEY_SECONDS", 0.0)
+    _append(machine)
+    keyless = _machine(tmp_path / "two", server)
+
+    def of(project: Project) -> Controller:
+        poll = RegistryPoll(Api("http://127.0.0.1:9"), project)
+        return Controller(project, poll, leadership=ledger_place.store(project).hold("controller"))
+
+    late, able = of(keyless), of(machine)
+    assert not late._leads()
+    assert "no ledger key, so this controller does not lead" in late.logged["leadership"]
+    assert able._leads()
+    shutil.copy(machine.ledger / "key", keyless.ledger / "key")
+    assert not late._leads()
+    assert "another machine's controller leads" in late.logged["leadership"]
+    (machine.ledger / "key").unlink()
+    assert not able._leads()
+    assert late._leads(), "the other one has let it go"
+    late.leadership.leave()
+
+
+def test_who_waits_for_a_release_waits_for_the_ledger_too(machine: Project, server: PostgresServer) -> None:
+    said: list[str] = []
+    ledger = ledgers.of(machine, "digits")
+    after = VersionRef(version="2", package_digest="2" * 64)
+
+    def add(event: Event) -> None:
+        ledger.append(event, release="r", role="champion", before=None, after=after, asked_by="a person")
+
+    add("asked")
+    with ThreadPoolExecutor(1) as threads, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(promotion, "SAY_SECONDS", 0.5)
+        waiting = threads.submit(promotion.follow, machine, "digits", "champion", "2", 0, said.append)
+        eventually(lambda: said, "the first step is said")
+        server.stop()
+        eventually(lambda: any("for the ledger: the ledger's database does not answer" in one for one in said), "said")
+        server.start()
+        add("served")
+        assert waiting.result(30).version == "2"
+    assert said[-1].startswith("served")
+    server.stop()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(promotion, "START_SECONDS", -1.0)
+            with pytest.raises(StackError, match="does not answer") as refused:
+                promotion.follow(machine, "digits", "champion", "3", 2, said.append)
+        assert "the controller follows once the database is back" in str(refused.value.next_step)
+    finally:
+        server.start()
 
 
 def test_a_row_that_was_changed_or_cut_off_on_the_server_is_noticed(machine: Project, server: PostgresServer) -> None:
