@@ -219,6 +219,8 @@ def pipeline(
             spec, versioning.data_digest(project, spec.dataset), project.source_root, pretrained_digest
         )
         planned = plan.after_data(project, spec, api, forced, run_fingerprints)
+        if data_changed and not planned.needs_run("train"):
+            context.log(f"training: {plan.known_by(planned)}")
         run = stages.begin_run(context, run_fingerprints, f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}")
         if planned.needs_run("train"):
             create_link_artifact(key=f"{name}-run", link=run.url(endpoints.mlflow), link_text="MLflow run")

@@ -6,6 +6,7 @@ DVC decides for data, the registry for models, the disk for bundles. None of the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,18 @@ def after_data(
         else StagePlan("bundle", False, ("waits for its model version",)),
     )
     return Plan(stages, run_fingerprints, package_digest, bundle)
+
+
+def known_by(planned: Plan) -> str:
+    """Why nothing is trained, for who was told before the data was there that a training waits for it."""
+    if planned.bundle is None:
+        return "what was trained from equal inputs is here"
+    version = planned.bundle.version
+    registered = datetime.fromtimestamp(version.created_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    return (
+        f"version {version.version} in the registry was trained from equal inputs (run {version.run_id[:8]}, "
+        f"registered {registered} UTC), so nothing is trained again"
+    )
 
 
 def done(planned: Plan) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -84,6 +85,13 @@ def test_serving_code_rebuilds_the_bundle_and_trains_nothing(house: House, outco
         after = house.json("run", "digits")
     assert after["bundle"] != outcome["bundle"]
     assert (after["version"], after["package"]) == (outcome["version"], outcome["package"])
+
+
+def test_data_that_is_made_again_as_it_was_trains_nothing_and_says_why(house: House, outcome: dict[str, Any]) -> None:
+    shutil.rmtree(house.root / "data" / "digits" / "prepared")
+    done = house.run("run", "digits")
+    assert "waits for its data" in done.stdout + done.stderr
+    assert f"training: version {outcome['version']} in the registry was trained from equal inputs" in done.stderr
 
 
 def flip(path: Path) -> bytes:
