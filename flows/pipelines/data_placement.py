@@ -49,8 +49,18 @@ def check(project: Project, spec: PipelineSpec) -> None:
             where=f"{place}, run.prepare",
             got=f"{spec.dataset}: {reason}",
             expected="rows of a table, whose splits are drawn by sample",
-            next_step="prepare it on this machine: `run: {prepare: {runner: local}}` in the pipeline",
+            next_step="prepare it on this machine: `run: {prepare: {runner: local}}` in the pipeline"
+            + _without_field(project, data, reason),
         )
+
+
+def _without_field(project: Project, data: DatasetSpec, reason: str) -> str:
+    """That a field which the splits do not need can be taken out, as `modelyard new` writes one for dates."""
+    for field in sorted(data.source_fields()):
+        if reason.startswith(f"the field {field} "):
+            path = project.dataset(data.name) / "dataset.yaml"
+            return f"; or take `{field}:` out of the source in {path}, if nothing needs it"
+    return ""
 
 
 def environment(project: Project, spec: PipelineSpec, stage: str) -> dict[str, str]:

@@ -51,6 +51,17 @@ def test_other_data_is_refused(name: str, reason: str, project: Project) -> None
     assert "prepared one by one" in str(caught.value.got)
 
 
+def test_a_time_that_no_split_needs_can_be_taken_out(project: Project) -> None:
+    path = project.dataset("adult") / "dataset.yaml"
+    text = path.read_text()
+    changed = re.sub(r"( +)label: income", r"\1time: age\n\1label: income", text, count=1)
+    assert changed != text
+    path.write_text(changed)
+    with pytest.raises(UsageError) as caught:
+        data_placement.check(project, spec("adult", prepare={"runner": "dask"}))
+    assert f"or take `time:` out of the source in {path}" in str(caught.value.next_step)
+
+
 def test_splits_by_time_are_refused(project: Project) -> None:
     path = project.dataset("adult") / "dataset.yaml"
     path.write_text(re.sub(r"split: \{", "split: {by: time, time_column: age, ", path.read_text()))
