@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -80,7 +80,19 @@ def diagnose(project: Project, others: Sequence[Callable[[Project], Finding]] = 
         _stack,
         *others,
     ]
-    return tuple(_run_check(check, project) for check in checks)
+    return _each_problem_once([_run_check(check, project) for check in checks])
+
+
+def _each_problem_once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """A problem that stops several checks, as a wrong modelyard.toml does, is told by the first of them."""
+    told: dict[tuple[str, str], str] = {}
+    found = []
+    for one in findings:
+        problem = (one.found, one.what_to_do)
+        first = told.setdefault(problem, one.check) if one.verdict == "fail" else one.check
+        is_told = one.verdict == "fail" and first != one.check
+        found.append(replace(one, found=f"not looked at: see {first}", what_to_do="") if is_told else one)
+    return tuple(found)
 
 
 def _run_check(check: Callable[[Project], Finding], project: Project) -> Finding:
@@ -89,7 +101,10 @@ def _run_check(check: Callable[[Project], Finding], project: Project) -> Finding
         return check(project)
     except ModelyardError as error:
         first, *more = error.lines()
-        return Finding(check.__name__.removeprefix("_"), "fail", first, "; ".join(line.strip() for line in more))
+        name = check.__name__.removeprefix("_")
+        if name == "finding":  # of another room: hosts_report.finding
+            name = check.__module__.rpartition(".")[2].removesuffix("_report")
+        return Finding(name, "fail", first, "; ".join(line.strip() for line in more))
 
 
 def _python(_project: Project) -> Finding:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from components.core.errors import StackError
 
 COMMAND_SECONDS = 60.0
+LOOK = "`sinfo` shows whether Slurm answers here; where there is no cluster, take `runner: slurm` out of `run:`"
 _GONE = re.compile(r"Invalid job id", re.IGNORECASE)
 # States of a job that Slurm still has to run, or runs; every other is an end.
 _OPEN = frozenset(
@@ -121,7 +122,9 @@ def _ask(command: list[str], script: str | None = None) -> str:
             next_step="run this where jobs are submitted, or take `runner: slurm` out of `run:`",
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise StackError(f"{command[0]} does not answer", got=f"nothing in {COMMAND_SECONDS:g} s") from error
+        got = f"nothing in {COMMAND_SECONDS:g} s"
+        raise StackError(f"{command[0]} does not answer", got=got, next_step=LOOK) from error
     if done.returncode != 0:
-        raise StackError(f"{command[0]} failed", got=(done.stderr or done.stdout).strip() or f"exit {done.returncode}")
+        got = (done.stderr or done.stdout).strip() or f"exit {done.returncode}"
+        raise StackError(f"{command[0]} failed", got=got, next_step=LOOK)
     return done.stdout

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from components.core.project import Project
 from components.identity import manifest
 from flows.platform import diagnostics
+from flows.serving_targets import hosts_report
 
 Modelyard = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,3 +144,13 @@ def test_down_stops_a_run_as_ctrl_c_does(modelyard: Modelyard, project: Path) ->
         assert "does not stop" not in completed.stderr
         assert "KeyboardInterrupt" in run.communicate(timeout=10)[1]
     assert modelyard("down").stdout == "nothing was running\n"
+
+
+def test_a_problem_of_the_settings_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "modelyard.toml").write_text("[conections]\n")
+    findings = diagnostics.diagnose(Project(tmp_path), [hosts_report.finding])
+    told = [one for one in findings if "modelyard.toml" in one.found or "conections" in one.what_to_do]
+    assert len(told) == 1, told
+    assert {one.found for one in findings if one.check in ("ledger", "hosts")} == {
+        f"not looked at: see {told[0].check}"
+    }

@@ -129,9 +129,10 @@ def test_an_external_server_that_does_not_answer_is_an_error(project: Project) -
 
 def test_a_wrong_file_fails_a_check_and_not_the_doctor(project: Project) -> None:
     name(project, "mlflow = 5000")
-    [finding] = [row for row in diagnostics.diagnose(project) if row.check == "connections"]
-    assert finding.verdict == "fail"
-    assert "connections.mlflow" in finding.what_to_do
+    findings = {row.check: row for row in diagnostics.diagnose(project)}
+    [told] = [row for row in findings.values() if "connections.mlflow" in row.what_to_do]
+    assert {told.verdict, findings["connections"].verdict} == {"fail"}
+    assert findings["connections"].found == f"not looked at: see {told.check}"
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,7 @@ def test_a_trial_brings_its_figures_and_its_training_goes_on_from_there(
 
 
 def test_the_time_limit_is_no_end(project: Project, spec: PipelineSpec, tmp_path: Path) -> None:
-    longer, request = long_training(project, spec, epochs=400)
+    longer, request = long_training(project, spec, epochs=900)
     messages: list[str] = []
     events: list[str] = []
     one = runner(project, longer, [], tmp_path / "shared", minutes=2)  # 60 s of work, and 60 s to save it
