@@ -388,10 +388,12 @@ def read(root: Path) -> Settings:
     """The settings of a project; the defaults where it has no file.
 
     Raises:
-        SpecError: the file is no TOML, or does not fit; all problems, with keys and lines.
+        SpecError: the file is empty, no TOML, or does not fit; all problems, with keys and lines.
     """
     path = root / FILE_NAME
     text = _text(path)
+    if not text.strip() and path.exists():  # as a full disk or a save that was cut off leaves it
+        raise SpecError(str(path), (Problem("", "the file is empty: put it back; without any settings, remove it"),))
     try:
         return Settings.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

@@ -40,7 +40,19 @@ class ExpectationResult(NamedTuple):
         name = self.description or (f"{column}: {self.type}" if column else self.type)
         first = ", ".join(failing.id for failing in self.failing[:3]) if not self.success else ""
         more = ", …" if first and self.failing_count > 3 else ""
-        return f"{name} ({self.error or self.observed}{f': {first}{more}' if first else ''})"
+        limits = self._limits() if not (self.success or self.error or first) else ""
+        return f"{name} ({self.error or self.observed}{f': {first}{more}' if first else ''}{limits})"
+
+    def _limits(self) -> str:
+        """What an observed value of the whole table was expected to be."""
+        exact, least, most = (self.kwargs.get(key) for key in ("value", "min_value", "max_value"))
+        if exact is not None:
+            return f", expected {exact}"
+        if least is not None and most is not None:
+            return f", expected {least} to {most}"
+        if least is not None:
+            return f", expected at least {least}"
+        return f", expected at most {most}" if most is not None else ""
 
 
 class Verdict(NamedTuple):

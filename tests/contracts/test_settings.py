@@ -35,9 +35,13 @@ def test_a_file_that_is_being_saved_is_not_taken_as_empty(
     assert settings.read(tmp_path).connections.ledger == "postgresql://db.example/ledger"
 
 
-def test_a_file_that_stays_empty_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_stays_empty_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "_EMPTY_SECONDS", 0.05)
-    (tmp_path / settings.FILE_NAME).write_text("\n")
+    path = tmp_path / settings.FILE_NAME
+    path.write_text("\n")
+    with pytest.raises(SpecError, match="the file is empty"):
+        settings.read(tmp_path)
+    path.write_text("# nothing yet\n")
     assert settings.read(tmp_path) == Settings()
 
 

@@ -130,7 +130,13 @@ def test_a_settings_file_that_names_no_server_for_a_moment_begins_no_ledger(
     for project in (machine, other):
         path = project.root / settings.FILE_NAME
         text = path.read_text()
-        for content in ("", "[serving]\nabsent_hosts = 1\n"):
+        path.write_text("")
+        os.utime(path, (0, 0))
+        assert len(ledgers.heads(project)) == 1, "a process that runs goes on with what the file said"
+        ledger_place.forget(project)
+        with pytest.raises(SpecError, match="the file is empty"):
+            ledgers.heads(project)
+        for content in ("# nothing any more\n", "[serving]\nabsent_hosts = 1\n"):
             path.write_text(content)
             os.utime(path, (0, 0))
             for read in (ledgers.heads, ledgers.models, lambda one: ledgers.of(one, "digits").entries()):
