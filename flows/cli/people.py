@@ -148,7 +148,7 @@ def _registry() -> Iterator[Api]:
             next_step="write that, then `modelyard up`",
         )
     if not connections.answers(project, connections.of(project).mlflow, connections.PATIENCE_SECONDS):
-        lifecycle.up(project, log=log, runner=False)
+        lifecycle.up(project, log=log, runner=False, tells_ports=False)
     with Api(str(connections.of(project).mlflow.url), logins.account(project)) as api:
         yield api
 

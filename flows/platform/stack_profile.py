@@ -14,6 +14,7 @@ from components.access import server_database, server_redis
 from components.contracts import settings
 from components.core.errors import ModelyardError, UsageError
 from components.core.project import Project
+from components.identity import remote_artifact_store
 from components.registry import artifact_bucket
 from flows.platform import connections, state
 
@@ -96,7 +97,8 @@ def _missing(project: Project) -> tuple[list[str], list[str]]:
         lines += ["[people]", "enabled = true"]
     packages = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if packages:
-        wrong.append(f"no package {' and '.join(packages)}: `.venv/bin/pip install {' '.join(PACKAGES)}`, together")
+        install = remote_artifact_store.install_command(*PACKAGES)
+        wrong.append(f"no package {' and '.join(packages)}: {install}, together")
     return wrong, lines
 
 

@@ -427,12 +427,15 @@ def test_a_servers_port_that_was_lost_is_given_up_by_the_next_up(
     first = ports.choose(27050, ())
     mlflow = ports.choose(first + 1, ())
     chosen_ports = {"prefect": first, "mlflow": mlflow, "console": ports.choose(mlflow + 1, ())}
+    messages: list[str] = []
     with socket.create_server(("127.0.0.1", chosen_ports["mlflow"])):
         state.save(project, StackState(str(project.root), wanted=True, ports=chosen_ports))
         stack_state, _ = state.claim(project)
         supervisor.write_configuration(project, small_servers(project, stack_state))
         supervisor.start(project)  # its MLflow ends and is started again, without end
-        found = lifecycle.up(project, log=lambda _: None, timeout_seconds=30)
+        found = lifecycle.up(project, log=messages.append, timeout_seconds=30, tells_ports=False)
+    assert "restarting mlflow" in " ".join(messages)
+    assert not any("is taken by" in line for line in messages), "a command that asks is not about ports"
     assert not found.mlflow.endswith(str(chosen_ports["mlflow"]))
 
 

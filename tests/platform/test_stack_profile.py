@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,13 @@ def test_a_server_that_somebody_else_runs_is_no_part_of_the_profile(project: Pro
     assert "prefect is somebody else's, named by modelyard.toml" in str(refused(project).got)
 
 
+def test_s3fs_is_named_in_the_version_of_fsspec(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack_profile, "PACKAGES", ("boto3", "s3fs"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    found = metadata.version("fsspec")
+    assert f"`.venv/bin/pip install boto3 s3fs=={found}`" in str(refused(project).got)
+
+
 def test_what_does_not_answer_is_named_before_anything_is_started(project: Project) -> None:
     (project.root / "modelyard.toml").write_text(FULL)
     with pytest.raises(UsageError) as caught:
@@ -171,6 +180,22 @@ def test_the_url_of_a_redis_has_its_login_quoted(project: Project, monkeypatch: 
     assert server_redis.url(project) == "rediss://:p%40ss%2Fword@cache.example:6380/2"
     monkeypatch.setenv(server_redis.CREDENTIALS, "ann:p@ss")
     assert server_redis.url(project) == "rediss://ann:p%40ss@cache.example:6380/2"
+
+
+@pytest.mark.parametrize(
+    ("place", "other"),
+    [
+        (
+            "rediss://host:26400/0?ssl_ca_certs=certificates/ca.pem",
+            "rediss://host:26400/7?ssl_ca_certs=certificates/ca.pem",
+        ),
+        ("redis://host", "redis://host/7"),
+        ("redis://host:1/7", "redis://host:1/8"),
+        ("redis:6379/0", "redis:6379/7"),
+    ],
+)
+def test_another_number_of_a_redis_leaves_the_rest_of_its_url(place: str, other: str) -> None:
+    assert server_redis.with_another_number(place) == other
 
 
 @pytest.mark.skipif(redis_server.missing() is not None, reason=str(redis_server.missing()))
