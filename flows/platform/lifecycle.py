@@ -16,6 +16,7 @@ from components.core.project import Project
 from components.identity import source_code
 from flows.platform import (
     connections,
+    current_programs,
     health,
     migrations,
     ports,
@@ -137,7 +138,8 @@ def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name 
         if name in to_reassign or name not in stack_state.ports:
             stack_state = _assign_port(project, stack_state, name, first, log_port)
     programs = of_stack(project, stack_state)
-    if not supervisor_answers or any(p.differs(project) for p in programs if p.name in (*PREFECT_PAIR, "mlflow")):
+    servers = [program for program in programs if program.name in (*PREFECT_PAIR, "mlflow")]
+    if not supervisor_answers or any(one.differs(project) for one in servers):
         migrations.run_if_shared(project, log)
     stack_state = replace(stack_state, wanted=True, profile=profile_name)
     state.save(project, stack_state)
@@ -155,7 +157,8 @@ def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name 
         log(f"stopping {', '.join(obsolete)}: no longer part of this stack")
         supervisor.remove(project, obsolete)
     ended = [p.name for p in programs if p.name not in processes or processes[p.name].state in ENDED]
-    to_restart = [program.name for program in programs if program.name in {*changed, *ended}]
+    outdated = current_programs.outdated(project, programs)  # an `up` was cut off before it restarted them
+    to_restart = [program.name for program in programs if program.name in {*changed, *ended, *outdated}]
     if any(name not in processes for name in to_restart):
         with supervisor.call(project) as proxy:
             proxy.supervisor.reloadConfig()

@@ -21,7 +21,18 @@ import pytest
 from components.access import project_door
 from components.core.errors import StackError
 from components.core.project import Project
-from flows.platform import health, lifecycle, orphans, ports, readiness, services, stack_status, state, supervisor
+from flows.platform import (
+    current_programs,
+    health,
+    lifecycle,
+    orphans,
+    ports,
+    readiness,
+    services,
+    stack_status,
+    state,
+    supervisor,
+)
 from flows.platform.programs import Program, of_stack
 from flows.platform.state import StackState
 from tests.platform.conftest import start_small
@@ -437,6 +448,52 @@ def test_a_servers_port_that_was_lost_is_given_up_by_the_next_up(
     assert "restarting mlflow" in " ".join(messages)
     assert not any("is taken by" in line for line in messages), "a command that asks is not about ports"
     assert not found.mlflow.endswith(str(chosen_ports["mlflow"]))
+
+
+def test_an_up_that_was_cut_off_before_it_restarted_a_program_is_made_good_by_the_next(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = {"MODELYARD_SERVER_DATABASE": "before"}
+
+    def pid(name: str) -> int:
+        return (supervisor.processes(project) or {})[name].pid
+
+    def servers(project: Project, stack_state: StackState) -> tuple[Program, ...]:
+        programs = small_servers(project, stack_state)
+        return tuple(replace(one, environment=dict(database)) if one.name == "mlflow" else one for one in programs)
+
+    for module in (lifecycle, current_programs):
+        monkeypatch.setattr(module, "of_stack", servers)
+    first = ports.choose(27100, ())
+    mlflow = ports.choose(first + 1, ())
+    chosen_ports = {"prefect": first, "mlflow": mlflow, "console": ports.choose(mlflow + 1, ())}
+    state.save(project, StackState(str(project.root), ports=chosen_ports))
+    url = lifecycle.up(project, log=lambda _: None, timeout_seconds=30).mlflow
+    current_programs.require_mlflow(project, url)
+    before, prefect = pid("mlflow"), pid("prefect")
+    database["MODELYARD_SERVER_DATABASE"] = "now"
+    with pytest.raises(StackError, match="not the one that the settings name"):
+        current_programs.require_mlflow(project, url)
+    with monkeypatch.context() as cut:
+        cut.setattr(lifecycle.supervisor, "restart", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            lifecycle.up(project, log=lambda _: None)
+    assert pid("mlflow") == before
+    with pytest.raises(StackError, match="not the one that the settings name") as caught:
+        current_programs.require_mlflow(project, url)
+    assert "the same command again" in str(caught.value.next_step)
+    messages: list[str] = []
+    lifecycle.up(project, log=messages.append, timeout_seconds=30)
+    assert "restarting mlflow; the other programs keep running" in messages
+    current_programs.require_mlflow(project, url)
+    assert pid("mlflow") not in (0, before)
+    assert pid("prefect") == prefect
+    with pytest.raises(StackError, match="not the one that the settings name"):
+        current_programs.require_mlflow(project, "http://127.0.0.1:1")
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_service_whose_port_another_took_before_it_listened(project: Project) -> None:
