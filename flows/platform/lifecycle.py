@@ -19,6 +19,7 @@ from flows.platform import (
     current_programs,
     health,
     migrations,
+    people_check,
     ports,
     readiness,
     services,
@@ -158,6 +159,9 @@ def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name 
         supervisor.remove(project, obsolete)
     ended = [p.name for p in programs if p.name not in processes or processes[p.name].state in ENDED]
     outdated = current_programs.outdated(project, programs)  # an `up` was cut off before it restarted them
+    if "mlflow" not in (*changed, *ended, *outdated) and (gone := people_check.gone_account(project)) is not None:
+        log(f"MLflow does not know {gone}, the platform's own account, which was removed; it makes it at its start")
+        outdated.append("mlflow")
     to_restart = [program.name for program in programs if program.name in {*changed, *ended, *outdated}]
     if any(name not in processes for name in to_restart):
         with supervisor.call(project) as proxy:

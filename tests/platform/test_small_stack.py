@@ -19,13 +19,18 @@ import psutil
 import pytest
 
 from components.access import project_door
+from components.access.secret import Credentials
 from components.core.errors import StackError
 from components.core.project import Project
+from components.registry import people as users
+from components.registry.api import Api
 from flows.platform import (
     current_programs,
     health,
     lifecycle,
     orphans,
+    people,
+    people_check,
     ports,
     readiness,
     services,
@@ -490,6 +495,40 @@ def test_an_up_that_was_cut_off_before_it_restarted_a_program_is_made_good_by_th
     assert pid("prefect") == prefect
     with pytest.raises(StackError, match="not the one that the settings name"):
         current_programs.require_mlflow(project, "http://127.0.0.1:1")
+
+
+def test_up_makes_the_account_of_the_platform_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a real MLflow, from which somebody has removed the account."""
+    for name in (people.USER, people.PASSWORD):
+        monkeypatch.delenv(name, raising=False)
+
+    def servers(project: Project, stack_state: StackState) -> tuple[Program, ...]:
+        real = next(one for one in of_stack(project, stack_state) if one.name == "mlflow")
+        return tuple(real if one.name == "mlflow" else one for one in small_servers(project, stack_state))
+
+    monkeypatch.setattr(lifecycle, "of_stack", servers)
+    (project.root / "modelyard.toml").write_text("[people]\nenabled = true\n")
+    first = ports.choose(27200, ())
+    mlflow = ports.choose(first + 1, ())
+    chosen_ports = {"prefect": first, "mlflow": mlflow, "console": ports.choose(mlflow + 1, ())}
+    state.save(project, StackState(str(project.root), ports=chosen_ports))
+    url = lifecycle.up(project, log=lambda _: None, timeout_seconds=60).mlflow
+    own = people.account(project)
+    assert own is not None
+    with Api(url, own) as api:
+        users.add(api, "root", "a password of root")
+        users.set_admin(api, "root", True)
+    with Api(url, Credentials("root", "a password of root")) as api:
+        users.remove(api, own.user)
+    assert people_check.gone_account(project) == own.user
+    messages: list[str] = []
+    lifecycle.up(project, log=messages.append, timeout_seconds=60)
+    assert f"MLflow does not know {own.user}, the platform's own account, which was removed" in messages[0]
+    assert messages[1] == "restarting mlflow; the other programs keep running"
+    assert people_check.of(project) == ("ok", "on: 1 users; root may promote", "")
+    messages.clear()
+    lifecycle.up(project, log=messages.append)
+    assert messages == []
 
 
 def interrupt(*_: object) -> None:
