@@ -31,8 +31,19 @@ DATABASES = {  # key below [servers]: what lacks it, and an example of the line
 
 def of(project: Project) -> Name | None:
     """The profile that `modelyard up` named last; None: none was named."""
-    found = state.load(project)
-    return next((name for name in NAMES if found is not None and found.profile == name), None)
+    found = state.profile(project)
+    return next((name for name in NAMES if found == name), None)
+
+
+def is_undecided(project: Project) -> bool:
+    """Whether no profile was named, and the settings name the servers of a team: a copied file, before its first `up`.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+    """
+    found = settings.read(project.root).servers
+    named = None not in (found.mlflow, found.prefect, found.redis)
+    return of(project) is None and named and len(connections.own_servers(project)) == len(connections.SERVERS)
 
 
 def examine(project: Project, name: Name | None, *, reach: bool) -> tuple[list[str], list[str]]:

@@ -25,7 +25,7 @@ from components.access import server_redis
 from components.core.errors import StackError, UsageError
 from components.core.project import Project
 from flows.cli import up
-from flows.platform import connections, health, lifecycle, ports, prefect_services, stack_profile, state
+from flows.platform import connections, diagnostics, health, lifecycle, ports, prefect_services, stack_profile, state
 from flows.platform.prefect_client import PrefectClient
 from flows.platform.programs import of_stack, prefect_names
 from flows.platform.state import StackState
@@ -130,6 +130,36 @@ def test_the_profile_is_remembered_and_an_older_state_has_none(project: Project)
     path.write_text(json.dumps(document))
     assert stack_profile.of(project) is None
     stack_profile.require(project, None, reach=True)  # asks for nothing
+
+
+def test_settings_of_a_team_without_a_profile_are_pointed_out(project: Project) -> None:
+    def verdict() -> str:
+        finding = diagnostics._profile(project)
+        assert (finding.verdict == "warn") == ("`modelyard up --profile team` was never done here" in finding.found)
+        return finding.verdict
+
+    path = project.root / "modelyard.toml"
+    assert verdict() == "ok"
+    path.write_text(FULL)
+    assert verdict() == "warn"
+    state.save(project, StackState(str(project.root)))  # started without one
+    assert verdict() == "warn"
+    state.save(project, StackState(str(project.root), profile="local"))
+    assert verdict() == "ok"
+    state.save(project, StackState(str(project.root)))
+    path.write_text(FULL.replace('redis = "redis://127.0.0.1:1"\n', ""))
+    assert verdict() == "ok"
+    path.write_text(FULL + '[connections]\nmlflow = "http://db.example"\n')
+    assert verdict() == "ok", "the profile is for servers of one's own"
+
+
+def test_a_moved_project_keeps_its_profile_and_a_copy_has_none(project: Project, tmp_path: Path) -> None:
+    state.save(project, StackState(str(tmp_path / "gone"), profile="team"))
+    assert stack_profile.of(project) == "team"
+    other = Project(tmp_path / "original")
+    state.save(other, StackState(str(other.root), profile="team"))
+    state.save(project, StackState(str(other.root), profile="team"))
+    assert stack_profile.of(project) is None
 
 
 def test_the_command_offers_every_profile() -> None:
