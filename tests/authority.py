@@ -32,18 +32,22 @@ class Authority:
         """A new one."""
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(issuer, issuer, key).add_extension(x509.BasicConstraints(True, None), critical=True)
+        now = datetime.now(UTC)
+        builder = _builder(issuer, issuer, key, now - 3 * DAY, now + DAY)
+        builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
         path = folder / f"{name}.pem"
         path.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         return cls(folder, key, path)
 
-    def server(self, name: str = "localhost") -> tuple[Path, Path]:
+    def server(self, name: str = "localhost", *, has_expired: bool = False) -> tuple[Path, Path]:
         """Files of a certificate, for a host name and 127.0.0.1, and of its key, which any user may read."""
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = x509.load_pem_x509_certificate(self.certificate.read_bytes()).subject
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        builder = _builder(subject, issuer, key).add_extension(x509.SubjectAlternativeName(names), critical=False)
+        begin = datetime.now(UTC) - (2 * DAY if has_expired else DAY)
+        builder = _builder(subject, issuer, key, begin, begin + (DAY if has_expired else 2 * DAY))
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(False, None), critical=True)
         certificate, private = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         certificate.write_bytes(builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -55,14 +59,15 @@ class Authority:
         return certificate, private
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, begin: datetime, end: datetime
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - DAY)
-        .not_valid_after(now + DAY)
+        .not_valid_before(begin)
+        .not_valid_after(end)
     )

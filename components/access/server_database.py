@@ -110,7 +110,7 @@ def _connect(address: str, where: str) -> psycopg.Connection[tuple[Any, ...]]:
             "the server's database does not answer",
             where=where,
             got=got,
-            next_step=server_tls.next_step(got, otherwise),
+            next_step=server_tls.next_step(got, where, otherwise),
         ) from error
 
 

@@ -51,6 +51,18 @@ def named(project: Project) -> str:
     return str(settings.read(project.root).servers.redis)
 
 
+def with_another_number(place: str) -> str:
+    """A URL without credentials whose number is another one; its host and its parameters stay.
+
+    Args:
+        place: as `named` returns it; also HOST[:PORT][/NUMBER] alone, as the units of the platform have it.
+    """
+    scheme, found, rest = place.rpartition("://")
+    _, host, path, query, _ = urlsplit(f"redis://{rest}")
+    number = 8 if path == "/7" else 7
+    return f"{scheme}{found}{host}/{number}{'?' if query else ''}{query}"
+
+
 def url(project: Project) -> str:
     """The URL with user and password.
 
@@ -109,7 +121,7 @@ def client(address: str, where: str) -> Iterator[Any]:
             "the Redis of Prefect's servers does not answer, or may not be written to",
             where=where,
             got=got,
-            next_step=server_tls.next_step(got, otherwise),
+            next_step=server_tls.next_step(got, where, otherwise),
         ) from error
 
 

@@ -6,6 +6,8 @@ Paths are relative to the project, as those of credentials; `~` is the home fold
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -61,19 +63,41 @@ def require_files(url: str, where: str) -> None:
             ) from error
 
 
-def next_step(error: str, otherwise: str) -> str:
+def next_step(error: str, where: str, otherwise: str) -> str:
     """What to do about an error of a connection.
+
+    libpq says of an expired certificate what it says of one of another authority; redis-py says which it is.
 
     Args:
         error: the driver's text.
+        where: the URL of the server, without credentials.
         otherwise: where it is not about a certificate.
     """
-    if "certificate" not in error.lower():
+    text = error.lower()
+    if "certificate" not in text:
         return otherwise
+    if "has expired" in text or "not yet valid" in text:
+        return "renew the server's certificate; or set the clock of this machine, if that is wrong"
+    host = "the host in the URL has to be one that stands in the server's certificate"
+    if "does not match" in text or "mismatch" in text:
+        return host
+    is_postgres = where.startswith("postgres")
+    name = "sslrootcert" if is_postgres else "ssl_ca_certs"
     return (
-        "the URL's sslrootcert (PostgreSQL) or ssl_ca_certs (Redis) has to be the authority that signed the server's "
-        "certificate, and the host in the URL one that stands in it"
+        f"the URL's {name} has to be the authority that signed the server's certificate, the certificate must not have "
+        f"expired, and {host}; {_question(where, parameters(where).get(name))} says which: see its `Verify return code`"
     )
+
+
+def _question(where: str, authority: str | None) -> str:
+    """The command that shows what is wrong with the certificate of a server."""
+    scheme, places, *_ = urlsplit(where)
+    place = places.partition(",")[0]  # libpq takes several
+    port = 5432 if scheme.startswith("postgres") else 6379
+    words = ["openssl s_client", "-connect", place if re.search(r":[0-9]+$", place) else f"{place}:{port}"]
+    words += ["-starttls postgres"] if scheme.startswith("postgres") else []
+    words += ["-CAfile", shlex.quote(authority)] if authority not in (None, SYSTEM) else []
+    return f"`{' '.join(words)} </dev/null`"
 
 
 def _absolute(name: str, value: str, root: Path) -> str:

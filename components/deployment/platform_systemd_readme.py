@@ -19,7 +19,8 @@ store are yours: `/etc/modelyard/platform.env` names them; edit it there. system
 ```sh
 install -D -m 0644 modelyard-platform.conf /etc/sysusers.d/modelyard-platform.conf && systemd-sysusers
 git clone REPOSITORY /opt/modelyard/platform && make -C /opt/modelyard/platform install
-/opt/modelyard/platform/.venv/bin/pip install boto3 s3fs
+FSSPEC=$(/opt/modelyard/platform/.venv/bin/python -c 'import fsspec; print(fsspec.__version__)')
+/opt/modelyard/platform/.venv/bin/pip install boto3 "s3fs==$FSSPEC"  # the two are released together
 git clone REPOSITORY /srv/modelyard
 cat modelyard.toml >> /srv/modelyard/modelyard.toml  # where it has [connections] already: merge the lines
 chown -R modelyard: /srv/modelyard

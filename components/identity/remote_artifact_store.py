@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ from components.identity.manifest import Kind, Manifest
 def is_url(place: str) -> bool:
     """Whether a store's place is a URL, and no folder."""
     return "://" in place
+
+
+def install_command(*packages: str) -> str:
+    """The command that installs the packages for S3, as words of a message.
+
+    s3fs is named in the version of the fsspec that is installed: the two are released together, and without it pip may
+    take a years old s3fs, which fits any boto3.
+    """
+    pinned = {"s3fs": f"s3fs=={metadata.version('fsspec')}"}
+    return f"`.venv/bin/pip install {' '.join(pinned.get(name, name) for name in packages)}`"
 
 
 def open_store(place: str) -> ArtifactStore:
@@ -54,7 +65,7 @@ class RemoteArtifactStore:
         except (ImportError, ValueError) as error:
             raise StackError(
                 "there is no library for this kind of URL", where="connections.artifacts", got=self._url,
-                next_step="for s3://, `.venv/bin/pip install s3fs`, also where stages run",
+                next_step=f"for s3://, {install_command('s3fs')}, also where stages run",
             ) from error  # fmt: skip
         self._root = str(root).rstrip("/")
 

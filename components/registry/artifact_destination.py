@@ -7,6 +7,7 @@ import importlib.util
 from components.contracts import settings
 from components.core.errors import StackError
 from components.core.project import Project
+from components.identity import remote_artifact_store
 
 
 def of(project: Project) -> str:
@@ -25,6 +26,6 @@ def of(project: Project) -> str:
             where=f"{settings.FILE_NAME}: servers.artifacts",
             got=named,
             expected="the package boto3",
-            next_step="`.venv/bin/pip install boto3 s3fs`: together, as they need one botocore",
+            next_step=f"{remote_artifact_store.install_command('boto3', 's3fs')}: together, as they need one botocore",
         )
     return named

@@ -28,13 +28,21 @@ def packages(entries: Sequence[Entry]) -> frozenset[str] | None:
     found = last(entries)
     if found is None:
         return None
+    return frozenset(map(str, found.facts.get(SAME, ()))) | released_since(entries)
+
+
+def released_since(entries: Sequence[Entry]) -> frozenset[str]:
+    """Digests of the packages of releases that began since the registry is followed; none where it never changed."""
+    found = last(entries)
+    if found is None:
+        return frozenset()
     begun = {entry.release for entry in entries if entry.sequence < found.sequence}
     since = (
         entry.after.package_digest
         for entry in entries
         if entry.sequence > found.sequence and entry.release not in begun and entry.after is not None
     )
-    return frozenset(map(str, found.facts.get(SAME, ()))) | {digest for digest in since if digest is not None}
+    return frozenset(digest for digest in since if digest is not None)
 
 
 def is_of_another(entries: Sequence[Entry], package_digest: str | None) -> bool:

@@ -212,7 +212,9 @@ class Ledger:
         )
 
     def note_followed(self, registry: str, before: str, same: list[str], asked_by: str) -> Entry:
-        """Add that production follows another registry from now on; nothing where the last such entry says so.
+        """Add that production follows another registry from now on.
+
+        Nothing where it is followed already, and has the same packages in common with what served as before.
 
         Args:
             registry, before: the URL of a server or a database, without credentials.
@@ -220,7 +222,11 @@ class Ledger:
         """
         entries = self.entries()
         known = followed.last(entries)
-        if known is not None and known.facts[followed.REGISTRY] == registry:
+        if (
+            known is not None
+            and known.facts[followed.REGISTRY] == registry
+            and followed.packages(entries) == frozenset(same)
+        ):
             return known
         facts = {followed.REGISTRY: registry, followed.BEFORE: before, followed.SAME: sorted(same)}
         return self.append(

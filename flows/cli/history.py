@@ -54,10 +54,10 @@ def history(
         raise UsageError("no model is named", next_step="modelyard history NAME; `modelyard models` lists them")
     ledger = ledgers.of(project, name)
     if export_file is not None:
-        return _export(ledger, export_file, as_json)
+        return _export(project, ledger, export_file, as_json)
     entries = ledger.entries()
     if not entries:
-        raise _no_releases(ledger)
+        raise _no_releases(project, ledger)
     if verify:
         return _verify(project, name, ledger, entries, as_json)
     if as_json:
@@ -95,7 +95,7 @@ def _verify(project: Project, name: str, ledger: Ledger, entries: list[Entry], a
         if len(entries) < int(number) or entries[int(number) - 1].digest != digest:
             raise CorruptArtifactError(
                 "the ledger does not match the registry's record of it",
-                where=str(ledger.path),
+                where=_where(project),
                 got=f"{len(entries)} entries",
                 expected=f"entry {number} with digest {digest}",
             )
@@ -110,7 +110,7 @@ def _verify(project: Project, name: str, ledger: Ledger, entries: list[Entry], a
     return 0
 
 
-def _export(ledger: Ledger, file: str, as_json: bool) -> int:
+def _export(project: Project, ledger: Ledger, file: str, as_json: bool) -> int:
     from io import StringIO
 
     from components.core import atomic
@@ -118,7 +118,7 @@ def _export(ledger: Ledger, file: str, as_json: bool) -> int:
     text = StringIO()
     count = ledger.export(text)
     if count == 0:
-        raise _no_releases(ledger)
+        raise _no_releases(project, ledger)
     if file == "-":
         click.echo(text.getvalue(), nl=False)
         return 0
@@ -171,8 +171,15 @@ def _sign_anew(project: Project, yes: bool, as_json: bool) -> int:
     return 0
 
 
-def _no_releases(ledger: Ledger) -> NotFoundError:
-    return NotFoundError(f"nothing was released of {ledger.model} yet", where=str(ledger.path))
+def _no_releases(project: Project, ledger: Ledger) -> NotFoundError:
+    return NotFoundError(f"nothing was released of {ledger.model} yet", where=_where(project))
+
+
+def _where(project: Project) -> str:
+    """The database of the ledger, for messages."""
+    from components.release import ledger_place
+
+    return ledger_place.store(project).where
 
 
 def _anchor(project: Project, name: str) -> str | None:

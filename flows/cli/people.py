@@ -94,17 +94,41 @@ def password(name: str) -> int:
 
 @people.command(epilog="Example:  modelyard people remove ann")
 @click.argument("name")
-def remove(name: str) -> int:
+@click.option("--yes", is_flag=True, help="Do not ask before the account of another machine's platform is removed.")
+def remove(name: str, yes: bool) -> int:
     """Remove a user: nothing that was asked for by that name, and not done yet, is done any more."""
+    from components.access import service_account
     from components.registry import people as users
 
     with _registry() as api:
         _known(api, name)
         if api.credentials is not None and name == api.credentials.user:
             raise UsageError("this is the platform's own account; without it nothing can be promoted", got=name)
+        if service_account.is_name(name) and not yes:
+            _confirm_platform(name)
         users.remove(api, name)
     click.echo(f"{name} is removed")
     return 0
+
+
+def _confirm_platform(name: str) -> None:
+    """Ask before the account of another machine's platform is removed.
+
+    Raises:
+        UsageError: there is nobody to ask.
+        click.Abort: the answer is no.
+    """
+    what = f"{name} is the account of Modelyard on another machine, or in another clone of the project"
+    stops = "nothing is trained, registered, released or promoted from there any more, until `modelyard up` there"
+    if not sys.stdin.isatty():
+        raise UsageError(
+            what,
+            got="no terminal to ask at",
+            expected=f"that clone is gone; if it is not, {stops}",
+            next_step=f"`modelyard people remove {name} --yes` removes it",
+        )
+    click.echo(f"{what}: {stops}", err=True)
+    click.confirm("is that clone gone, and is the account to be removed?", abort=True, err=True)
 
 
 def _list(as_json: bool) -> None:
@@ -114,6 +138,7 @@ def _list(as_json: bool) -> None:
 
     with _registry() as api:
         found = users.every(api)
+        own = api.credentials.user if api.credentials is not None else None
     if as_json:
         document = [{"name": one.name, "administrator": one.is_admin, "permissions": one.grants} for one in found]
         click.echo(json.dumps(document, indent=2))
@@ -121,8 +146,11 @@ def _list(as_json: bool) -> None:
     rows = []
     for one in found:
         grants = "; ".join(f"{model}: {given}" for model, given in sorted(one.grants.items())) or "looks"
-        own = "the platform itself" if service_account.is_name(one.name) else None
-        rows.append([one.name, own or ("administrator" if one.is_admin else grants)])
+        if service_account.is_name(one.name):
+            grants = "the platform itself" if one.name == own else "the platform of another machine or clone"
+        elif one.is_admin:
+            grants = "administrator"
+        rows.append([one.name, grants])
     table.show(["name", "permissions of MLflow"], rows)
 
 
@@ -136,7 +164,7 @@ def _registry() -> Iterator[Api]:
     from components.contracts.settings import FILE_NAME
     from components.registry.api import Api
     from flows.cli.run import log
-    from flows.platform import connections, lifecycle
+    from flows.platform import connections, lifecycle, people_check
     from flows.platform import people as logins
 
     project = Project.find()
@@ -148,7 +176,8 @@ def _registry() -> Iterator[Api]:
             next_step="write that, then `modelyard up`",
         )
     if not connections.answers(project, connections.of(project).mlflow, connections.PATIENCE_SECONDS):
-        lifecycle.up(project, log=log, runner=False)
+        lifecycle.up(project, log=log, runner=False, tells_ports=False)
+    people_check.require_account(project)
     with Api(str(connections.of(project).mlflow.url), logins.account(project)) as api:
         yield api
 

@@ -24,7 +24,8 @@ PROFILES = ("local", "team")  # as flows.platform.stack_profile has them
 @click.option(
     "--follow-registry",
     is_flag=True,
-    help="Let production follow the registry that modelyard.toml names now; else it stays as it is after a change.",
+    help="Let production follow the registry that modelyard.toml names now; else it stays as it is after a change. "
+    "Where it is followed already, compare it once more with what served.",
 )
 @click.option(
     "--take-redis",
@@ -47,11 +48,11 @@ def up(profile: str | None, follow_registry: bool, take_redis: bool) -> None:
         profile_name=profile,  # type: ignore[arg-type]  # click has checked it
         take_redis=take_redis,
     )
-    if (why := followed_registry.another(project)) is not None:
-        if follow_registry:
-            _follow(project, endpoints)
-        else:
-            click.echo(f"  {why} until `modelyard up {followed_registry.OPTION}`", err=True)
+    why = followed_registry.another(project)
+    if follow_registry:
+        _follow(project, endpoints, is_another=why is not None)
+    elif why is not None:
+        click.echo(f"  {why} until `modelyard up {followed_registry.OPTION}`", err=True)
     for run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
         click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)
     click.echo(f"Prefect  {endpoints.prefect_ui}  (in a browser: modelyard open prefect)")
@@ -61,17 +62,25 @@ def up(profile: str | None, follow_registry: bool, take_redis: bool) -> None:
     click.echo("all models, releases, data and runs in a browser: modelyard open")
 
 
-def _follow(project: Project, endpoints: Endpoints) -> None:
+def _follow(project: Project, endpoints: Endpoints, *, is_another: bool) -> None:
+    """Let production follow the registry that the settings name, or compare it once more with what served."""
     from components.registry.api import Api
-    from flows.platform import connections, followed_registry
+    from flows.platform import connections, current_programs, followed_registry
     from flows.platform.user_name import user_name
     from flows.releases import registry_change
 
+    current_programs.require_mlflow(project, endpoints.mlflow)
     connections.enter(project)
+    place = followed_registry.place(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
-        for line in registry_change.changes(project, api):
-            click.echo(f"  {line}", err=True)
-        before = followed_registry.followed(project) or followed_registry.OWN_FILES
-        registry_change.record(project, api, followed_registry.place(project), before, user_name())
+        if is_another:
+            lines = registry_change.changes(project, api)
+            before = followed_registry.followed(project) or followed_registry.OWN_FILES
+            registry_change.record(project, api, place, before, user_name())
+        else:
+            lines = registry_change.compare_again(project, api, place, user_name())
     followed_registry.follow(project)
-    click.echo(f"  production follows {followed_registry.place(project)} from now on", err=True)
+    for line in lines:
+        click.echo(f"  {line}", err=True)
+    already = "" if is_another else " already" + ("" if lines else ": what it has of what served is as recorded")
+    click.echo(f"  production follows {place}{already or ' from now on'}", err=True)

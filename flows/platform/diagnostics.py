@@ -224,6 +224,12 @@ def _profile(project: Project) -> Finding:
     wrong, _ = stack_profile.examine(project, name, reach=True)
     if wrong:
         return Finding("profile", "fail", f"{name}: {'; '.join(wrong)}", "modelyard up says which lines to write")
+    if stack_profile.is_undecided(project):
+        found = (
+            "none is named; modelyard.toml names servers of a team: `modelyard up --profile team` was never done here"
+        )
+        what_to_do = "modelyard up --profile team looks for all that it needs; modelyard up --profile local for nothing"
+        return Finding("profile", "warn", found, what_to_do)
     return Finding("profile", "ok", {"team": "team: all that it needs answers"}.get(str(name), "local: as configured"))
 
 

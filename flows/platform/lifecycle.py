@@ -16,8 +16,10 @@ from components.core.project import Project
 from components.identity import source_code
 from flows.platform import (
     connections,
+    current_programs,
     health,
     migrations,
+    people_check,
     ports,
     readiness,
     services,
@@ -56,6 +58,7 @@ def up(
     timeout_seconds: float = 240,
     profile_name: stack_profile.Name | None = None,
     take_redis: bool = False,
+    tells_ports: bool = True,
 ) -> Endpoints:
     """Start the programs that are not running, and wait until they are ready.
 
@@ -65,6 +68,7 @@ def up(
         timeout_seconds: time for all programs to become ready.
         profile_name: what this stack has to be from now on; None: what an earlier call named.
         take_redis: take the Redis between the API servers of Prefect, also from another Prefect.
+        tells_ports: log which usual ports are taken, and which are used in their place.
 
     Raises:
         UsageError: `take_redis`, and no Redis is named.
@@ -81,7 +85,7 @@ def up(
     awaited = (*servers, *((*ALWAYS, CONSOLE) if runner else ()))
     for attempt in range(1, ATTEMPTS + 1):
         with state.lock(project, log):
-            stack_state = _start_missing(project, log, profile_name)
+            stack_state = _start_missing(project, log, profile_name, log if tells_ports else lambda _: None)
         source_code.read_ahead(project.source_root)  # while the servers start
         try:
             readiness.wait_for_all(project, stack_state, awaited, timeout_seconds, log)
@@ -120,7 +124,7 @@ def _first_ports(project: Project) -> dict[str, int]:
     return {name: FIRST_PORT[name] for name in (*connections.own_servers(project), CONSOLE, *pair)}
 
 
-def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name | None) -> StackState:
+def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name | None, log_port: Log) -> StackState:
     """Start the supervisor, or else restart those of its programs that have ended or whose configuration changed."""
     stack_state, came_from = state.claim(project)
     if came_from is not None:
@@ -133,9 +137,10 @@ def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name 
         to_reassign = [] if supervisor_answers else list(first_ports)
     for name, first in first_ports.items():
         if name in to_reassign or name not in stack_state.ports:
-            stack_state = _assign_port(project, stack_state, name, first, log)
+            stack_state = _assign_port(project, stack_state, name, first, log_port)
     programs = of_stack(project, stack_state)
-    if not supervisor_answers or any(p.differs(project) for p in programs if p.name in (*PREFECT_PAIR, "mlflow")):
+    servers = [program for program in programs if program.name in (*PREFECT_PAIR, "mlflow")]
+    if not supervisor_answers or any(one.differs(project) for one in servers):
         migrations.run_if_shared(project, log)
     stack_state = replace(stack_state, wanted=True, profile=profile_name)
     state.save(project, stack_state)
@@ -153,7 +158,11 @@ def _start_missing(project: Project, log: Log, profile_name: stack_profile.Name 
         log(f"stopping {', '.join(obsolete)}: no longer part of this stack")
         supervisor.remove(project, obsolete)
     ended = [p.name for p in programs if p.name not in processes or processes[p.name].state in ENDED]
-    to_restart = [program.name for program in programs if program.name in {*changed, *ended}]
+    outdated = current_programs.outdated(project, programs)  # an `up` was cut off before it restarted them
+    if "mlflow" not in (*changed, *ended, *outdated) and (gone := people_check.gone_account(project)) is not None:
+        log(f"MLflow does not know {gone}, the platform's own account, which was removed; it makes it at its start")
+        outdated.append("mlflow")
+    to_restart = [program.name for program in programs if program.name in {*changed, *ended, *outdated}]
     if any(name not in processes for name in to_restart):
         with supervisor.call(project) as proxy:
             proxy.supervisor.reloadConfig()

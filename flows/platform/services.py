@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 import xmlrpc.client
@@ -15,7 +14,7 @@ from components.core.errors import StackError
 from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import announced
-from flows.platform import health, ports, running, state, supervisor
+from flows.platform import current_programs, health, ports, running, state, supervisor
 from flows.platform.programs import (
     SERVICE_PREFIX,
     SHIM_SECONDS,
@@ -232,16 +231,6 @@ def _remove(project: Project, program_name: str, running: bool) -> None:
                     raise
 
 
-def _digest(project: Project, program_name: str) -> str:
-    return hashlib.sha256(launch_file(project, program_name).read_bytes()).hexdigest()
-
-
-def _is_current(project: Project, program_name: str) -> bool:
-    """Whether the running process was started from the current version of the program's file."""
-    record = running.read(state.folder(project), program_name)
-    return record is not None and record.identity.is_alive() and record.digest == _digest(project, program_name)
-
-
 def _wait(project: Project, program_name: str, port: int, timeout_seconds: float) -> None:
     started_at = time.monotonic()
     while True:
@@ -251,13 +240,15 @@ def _wait(project: Project, program_name: str, port: int, timeout_seconds: float
         runs = process is not None and process.state in ("STARTING", "RUNNING")
         if (
             runs
-            and _is_current(project, program_name)
+            and current_programs.is_current(project, program_name)
             and health.is_ready(port, READY)
             and health.is_ours(project, port)
         ):
             return
         timed_out = time.monotonic() - started_at > timeout_seconds
-        failed = running.has_failed(state.folder(project), program_name, _digest(project, program_name))
+        failed = running.has_failed(
+            state.folder(project), program_name, current_programs.file_digest(project, program_name)
+        )
         if timed_out or failed or (process is not None and process.state == "FATAL"):
             log = log_file(project, program_name)
             raise StackError(

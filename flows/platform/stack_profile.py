@@ -14,6 +14,7 @@ from components.access import server_database, server_redis
 from components.contracts import settings
 from components.core.errors import ModelyardError, UsageError
 from components.core.project import Project
+from components.identity import remote_artifact_store
 from components.registry import artifact_bucket
 from flows.platform import connections, state
 
@@ -30,8 +31,19 @@ DATABASES = {  # key below [servers]: what lacks it, and an example of the line
 
 def of(project: Project) -> Name | None:
     """The profile that `modelyard up` named last; None: none was named."""
-    found = state.load(project)
-    return next((name for name in NAMES if found is not None and found.profile == name), None)
+    found = state.profile(project)
+    return next((name for name in NAMES if found == name), None)
+
+
+def is_undecided(project: Project) -> bool:
+    """Whether no profile was named, and the settings name the servers of a team: a copied file, before its first `up`.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+    """
+    found = settings.read(project.root).servers
+    named = None not in (found.mlflow, found.prefect, found.redis)
+    return of(project) is None and named and len(connections.own_servers(project)) == len(connections.SERVERS)
 
 
 def examine(project: Project, name: Name | None, *, reach: bool) -> tuple[list[str], list[str]]:
@@ -96,7 +108,8 @@ def _missing(project: Project) -> tuple[list[str], list[str]]:
         lines += ["[people]", "enabled = true"]
     packages = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if packages:
-        wrong.append(f"no package {' and '.join(packages)}: `.venv/bin/pip install {' '.join(PACKAGES)}`, together")
+        install = remote_artifact_store.install_command(*PACKAGES)
+        wrong.append(f"no package {' and '.join(packages)}: {install}, together")
     return wrong, lines
 
 

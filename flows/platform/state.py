@@ -57,6 +57,14 @@ def load(project: Project) -> StackState | None:
     return stack_state if stack_state is not None and stack_state.root == str(project.root) else None
 
 
+def profile(project: Project) -> str | None:
+    """What `modelyard up --profile` named last, also before a moved project was moved; None: nothing, or a copy."""
+    found = _read(project)
+    if found is None or (found.root != str(project.root) and is_there(found.root)):
+        return None
+    return found.profile
+
+
 def load_or_new(project: Project) -> StackState:
     """The state; a new one if `load` returns None."""
     return load(project) or StackState(str(project.root))

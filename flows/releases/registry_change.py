@@ -9,10 +9,10 @@ from components.core.errors import UsageError
 from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api, MissingError
-from components.release import history
+from components.release import followed, history
 from components.release import ledger as ledgers
 from components.release import production as productions
-from components.release.ledger import VersionRef
+from components.release.ledger import Entry, Ledger, VersionRef
 from components.release.production import Pin
 
 
@@ -52,15 +52,44 @@ def record(project: Project, api: Api, registry: str, before: str, asked_by: str
         registry, before: as `followed_registry.place` and `followed`.
     """
     for name in ledgers.models(project):
-        same = {side.package_digest for side in _ever_served(project, name) if _has(api, name, side)}
-        ledgers.of(project, name).note_followed(registry, before, [one for one in same if one is not None], asked_by)
+        _note(ledgers.of(project, name), api, registry, before, asked_by)
 
 
-def _ever_served(project: Project, name: str) -> list[VersionRef]:
-    """What served well, of every registry, and what serves now."""
-    entries = ledgers.of(project, name).entries()
+def compare_again(project: Project, api: Api, registry: str, asked_by: str) -> list[str]:
+    """Write what the registry that is followed has in common with what served, where that is not what was recorded.
+
+    Returns:
+        A line for each model of which another record was written.
+    """
+    lines = []
+    for name in ledgers.models(project):
+        ledger = ledgers.of(project, name)
+        known = followed.last(ledger.entries())
+        if known is None or known.facts[followed.REGISTRY] != registry:  # this registry was the first one, or is not
+            continue
+        entry = _note(ledger, api, registry, str(known.facts[followed.BEFORE]), asked_by)
+        if entry.sequence != known.sequence:
+            numbers = ", ".join(side.version for side in history.served_well(ledger.entries()))
+            lines.append(f"{name}: recorded anew; of what served, the registry has {numbers or 'no version'}")
+    return lines
+
+
+def _note(ledger: Ledger, api: Api, registry: str, before: str, asked_by: str) -> Entry:
+    """Write the entry; what was released from this registry already is in common with it in any case."""
+    entries = ledger.entries()
+    same = {side.package_digest for side in _to_compare(entries) if _has(api, ledger.model, side)}
+    known = followed.last(entries)
+    if known is not None and known.facts[followed.REGISTRY] == registry:
+        same |= followed.released_since(entries)
+    return ledger.note_followed(registry, before, [one for one in same if one is not None], asked_by)
+
+
+def _to_compare(entries: list[Entry]) -> list[VersionRef]:
+    """What served well, of every registry, what serves now, and what was in common at the last comparison."""
     serves = productions.decided(entries).production.pins
-    found = [*history.served_elsewhere(entries), *history.served_well(entries), *(pin.side for pin in serves)]
+    known = followed.packages(entries) or frozenset()
+    before = [entry.after for entry in entries if entry.after is not None and entry.after.package_digest in known]
+    found = [*history.served_elsewhere(entries), *history.served_well(entries), *(pin.side for pin in serves), *before]
     return list(dict.fromkeys(found))
 
 

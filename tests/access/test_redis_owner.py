@@ -75,6 +75,7 @@ def test_machines_of_one_database_share_a_redis_and_another_database_does_not(se
         redis_owner.claim(other)
     assert f"postgresql://127.0.0.1:{servers.database.port}/one" in str(caught.value.got)
     assert "--take-redis" in str(caught.value.next_step)
+    assert f"127.0.0.1:{servers.redis.port}/7;" in str(caught.value.next_step)
     assert caught.value.where == servers.redis.url
     text = " ".join(caught.value.lines())
     assert redis_server.PASSWORD not in text

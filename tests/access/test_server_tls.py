@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,8 +127,36 @@ def test_a_wrong_authority_is_one_clear_error(
         assert "certificate verify failed" in str(caught.value.got)
         assert "has to be the authority that signed" in str(caught.value.next_step)
         assert str(caught.value.where).endswith(str(servers.other.certificate))
+        assert "unable to verify the first certificate" in answer_of(str(caught.value.next_step))
     with pytest.raises(ssl.SSLError):
         is_encrypted(project, monkeypatch)
+
+
+def answer_of(next_step: str) -> str:
+    """What the command that an error names prints."""
+    command = re.search(r"`(openssl [^`]+)`", next_step)
+    assert command is not None, next_step
+    done = subprocess.run(["sh", "-c", command[1]], capture_output=True, text=True, check=False)
+    return next(line for line in done.stdout.splitlines() if "Verify return code" in line)
+
+
+def test_an_expired_certificate_is_told_from_another_authority(
+    tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgres_server.running(servers.own.server("late.example", has_expired=True)) as late:
+        place = f"127.0.0.1:{late.port}/postgres?sslmode=verify-full&sslrootcert={servers.own.certificate}"
+        (tmp_path / "modelyard.toml").write_text(f'[servers]\nprefect = "postgresql://{place}"\n')
+        monkeypatch.setenv(server_database.CREDENTIALS, late.credentials)
+        with pytest.raises(StackError) as caught:
+            redis_owner.of_project(Project(tmp_path))
+        assert "must not have expired" in str(caught.value.next_step)
+        assert "certificate has expired" in answer_of(str(caught.value.next_step))
+
+
+def test_redis_says_itself_that_a_certificate_has_expired() -> None:
+    got = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1006)"
+    assert "renew the server's certificate" in server_tls.next_step(got, "rediss://h:1/0", "start it")
+    assert server_tls.next_step("refused", "rediss://h:1/0", "start it") == "start it"
 
 
 def test_a_certificate_for_another_host_is_refused(servers: Servers, tmp_path: Path) -> None:
@@ -134,7 +164,7 @@ def test_a_certificate_for_another_host_is_refused(servers: Servers, tmp_path: P
     for ask in (server_redis.examine, redis_owner.of_project):
         with pytest.raises(StackError) as caught:
             ask(project)
-        assert "the host in the URL one that stands in it" in str(caught.value.next_step)
+        assert "the host in the URL has to be one that stands in" in str(caught.value.next_step)
 
 
 def test_a_file_that_is_not_there_is_named(servers: Servers, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from components.access import secret
 from components.core.project import Project
+from components.release import ledger_place
 from components.release.ledger import Ledger
+from tests import postgres_server
 from tests.release.small_ledger import chained, old_lines, rewrite, two_releases
 
 Modelyard = Callable[..., Any]
@@ -83,3 +85,18 @@ def test_a_file_of_before_is_shown_as_before(inline: Modelyard, project: Path) -
     (folder / "digits.jsonl").write_text("".join(old_lines([("one", "asked", "1"), ("one", "served", "1")])))
     printed = inline("history", "digits", "--steps").stdout
     assert [line.split()[5] for line in printed.splitlines()[1:]] == ["asked", "served", "imported"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing()))
+def test_before_the_first_release_the_server_of_the_ledger_is_named(
+    inline: Modelyard, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgres_server.running() as server:
+        (project / "modelyard.toml").write_text(f'[connections]\nledger = "{server.url}"\n')
+        monkeypatch.setenv(ledger_place.CREDENTIALS, server.credentials)
+        for words in (("digits",), ("digits", "--export", "-")):
+            said = inline("history", *words).stderr
+            assert server.url in said
+            assert "ledger.db" not in said
+        ledger_place.forget(Project(project))

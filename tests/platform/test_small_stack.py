@@ -19,9 +19,25 @@ import psutil
 import pytest
 
 from components.access import project_door
+from components.access.secret import Credentials
 from components.core.errors import StackError
 from components.core.project import Project
-from flows.platform import health, lifecycle, orphans, ports, readiness, services, stack_status, state, supervisor
+from components.registry import people as users
+from components.registry.api import Api
+from flows.platform import (
+    current_programs,
+    health,
+    lifecycle,
+    orphans,
+    people,
+    people_check,
+    ports,
+    readiness,
+    services,
+    stack_status,
+    state,
+    supervisor,
+)
 from flows.platform.programs import Program, of_stack
 from flows.platform.state import StackState
 from tests.platform.conftest import start_small
@@ -427,13 +443,96 @@ def test_a_servers_port_that_was_lost_is_given_up_by_the_next_up(
     first = ports.choose(27050, ())
     mlflow = ports.choose(first + 1, ())
     chosen_ports = {"prefect": first, "mlflow": mlflow, "console": ports.choose(mlflow + 1, ())}
+    messages: list[str] = []
     with socket.create_server(("127.0.0.1", chosen_ports["mlflow"])):
         state.save(project, StackState(str(project.root), wanted=True, ports=chosen_ports))
         stack_state, _ = state.claim(project)
         supervisor.write_configuration(project, small_servers(project, stack_state))
         supervisor.start(project)  # its MLflow ends and is started again, without end
-        found = lifecycle.up(project, log=lambda _: None, timeout_seconds=30)
+        found = lifecycle.up(project, log=messages.append, timeout_seconds=30, tells_ports=False)
+    assert "restarting mlflow" in " ".join(messages)
+    assert not any("is taken by" in line for line in messages), "a command that asks is not about ports"
     assert not found.mlflow.endswith(str(chosen_ports["mlflow"]))
+
+
+def test_an_up_that_was_cut_off_before_it_restarted_a_program_is_made_good_by_the_next(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = {"MODELYARD_SERVER_DATABASE": "before"}
+
+    def pid(name: str) -> int:
+        return (supervisor.processes(project) or {})[name].pid
+
+    def servers(project: Project, stack_state: StackState) -> tuple[Program, ...]:
+        programs = small_servers(project, stack_state)
+        return tuple(replace(one, environment=dict(database)) if one.name == "mlflow" else one for one in programs)
+
+    for module in (lifecycle, current_programs):
+        monkeypatch.setattr(module, "of_stack", servers)
+    first = ports.choose(27100, ())
+    mlflow = ports.choose(first + 1, ())
+    chosen_ports = {"prefect": first, "mlflow": mlflow, "console": ports.choose(mlflow + 1, ())}
+    state.save(project, StackState(str(project.root), ports=chosen_ports))
+    url = lifecycle.up(project, log=lambda _: None, timeout_seconds=30).mlflow
+    current_programs.require_mlflow(project, url)
+    before, prefect = pid("mlflow"), pid("prefect")
+    database["MODELYARD_SERVER_DATABASE"] = "now"
+    with pytest.raises(StackError, match="not the one that the settings name"):
+        current_programs.require_mlflow(project, url)
+    with monkeypatch.context() as cut:
+        cut.setattr(lifecycle.supervisor, "restart", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            lifecycle.up(project, log=lambda _: None)
+    assert pid("mlflow") == before
+    with pytest.raises(StackError, match="not the one that the settings name") as caught:
+        current_programs.require_mlflow(project, url)
+    assert "the same command again" in str(caught.value.next_step)
+    messages: list[str] = []
+    lifecycle.up(project, log=messages.append, timeout_seconds=30)
+    assert "restarting mlflow; the other programs keep running" in messages
+    current_programs.require_mlflow(project, url)
+    assert pid("mlflow") not in (0, before)
+    assert pid("prefect") == prefect
+    with pytest.raises(StackError, match="not the one that the settings name"):
+        current_programs.require_mlflow(project, "http://127.0.0.1:1")
+
+
+def test_up_makes_the_account_of_the_platform_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a real MLflow, from which somebody has removed the account."""
+    for name in (people.USER, people.PASSWORD):
+        monkeypatch.delenv(name, raising=False)
+
+    def servers(project: Project, stack_state: StackState) -> tuple[Program, ...]:
+        real = next(one for one in of_stack(project, stack_state) if one.name == "mlflow")
+        return tuple(real if one.name == "mlflow" else one for one in small_servers(project, stack_state))
+
+    monkeypatch.setattr(lifecycle, "of_stack", servers)
+    (project.root / "modelyard.toml").write_text("[people]\nenabled = true\n")
+    first = ports.choose(27200, ())
+    mlflow = ports.choose(first + 1, ())
+    chosen_ports = {"prefect": first, "mlflow": mlflow, "console": ports.choose(mlflow + 1, ())}
+    state.save(project, StackState(str(project.root), ports=chosen_ports))
+    url = lifecycle.up(project, log=lambda _: None, timeout_seconds=60).mlflow
+    own = people.account(project)
+    assert own is not None
+    with Api(url, own) as api:
+        users.add(api, "root", "a password of root")
+        users.set_admin(api, "root", True)
+    with Api(url, Credentials("root", "a password of root")) as api:
+        users.remove(api, own.user)
+    assert people_check.gone_account(project) == own.user
+    messages: list[str] = []
+    lifecycle.up(project, log=messages.append, timeout_seconds=60)
+    assert f"MLflow does not know {own.user}, the platform's own account, which was removed" in messages[0]
+    assert messages[1] == "restarting mlflow; the other programs keep running"
+    assert people_check.of(project) == ("ok", "on: 1 users; root may promote", "")
+    messages.clear()
+    lifecycle.up(project, log=messages.append)
+    assert messages == []
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_service_whose_port_another_took_before_it_listened(project: Project) -> None:

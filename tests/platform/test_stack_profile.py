@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from components.access import server_redis
 from components.core.errors import StackError, UsageError
 from components.core.project import Project
 from flows.cli import up
-from flows.platform import connections, health, lifecycle, ports, prefect_services, stack_profile, state
+from flows.platform import connections, diagnostics, health, lifecycle, ports, prefect_services, stack_profile, state
 from flows.platform.prefect_client import PrefectClient
 from flows.platform.programs import of_stack, prefect_names
 from flows.platform.state import StackState
@@ -95,6 +97,13 @@ def test_a_server_that_somebody_else_runs_is_no_part_of_the_profile(project: Pro
     assert "prefect is somebody else's, named by modelyard.toml" in str(refused(project).got)
 
 
+def test_s3fs_is_named_in_the_version_of_fsspec(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack_profile, "PACKAGES", ("boto3", "s3fs"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    found = metadata.version("fsspec")
+    assert f"`.venv/bin/pip install boto3 s3fs=={found}`" in str(refused(project).got)
+
+
 def test_what_does_not_answer_is_named_before_anything_is_started(project: Project) -> None:
     (project.root / "modelyard.toml").write_text(FULL)
     with pytest.raises(UsageError) as caught:
@@ -121,6 +130,36 @@ def test_the_profile_is_remembered_and_an_older_state_has_none(project: Project)
     path.write_text(json.dumps(document))
     assert stack_profile.of(project) is None
     stack_profile.require(project, None, reach=True)  # asks for nothing
+
+
+def test_settings_of_a_team_without_a_profile_are_pointed_out(project: Project) -> None:
+    def verdict() -> str:
+        finding = diagnostics._profile(project)
+        assert (finding.verdict == "warn") == ("`modelyard up --profile team` was never done here" in finding.found)
+        return finding.verdict
+
+    path = project.root / "modelyard.toml"
+    assert verdict() == "ok"
+    path.write_text(FULL)
+    assert verdict() == "warn"
+    state.save(project, StackState(str(project.root)))  # started without one
+    assert verdict() == "warn"
+    state.save(project, StackState(str(project.root), profile="local"))
+    assert verdict() == "ok"
+    state.save(project, StackState(str(project.root)))
+    path.write_text(FULL.replace('redis = "redis://127.0.0.1:1"\n', ""))
+    assert verdict() == "ok"
+    path.write_text(FULL + '[connections]\nmlflow = "http://db.example"\n')
+    assert verdict() == "ok", "the profile is for servers of one's own"
+
+
+def test_a_moved_project_keeps_its_profile_and_a_copy_has_none(project: Project, tmp_path: Path) -> None:
+    state.save(project, StackState(str(tmp_path / "gone"), profile="team"))
+    assert stack_profile.of(project) == "team"
+    other = Project(tmp_path / "original")
+    state.save(other, StackState(str(other.root), profile="team"))
+    state.save(project, StackState(str(other.root), profile="team"))
+    assert stack_profile.of(project) is None
 
 
 def test_the_command_offers_every_profile() -> None:
@@ -171,6 +210,22 @@ def test_the_url_of_a_redis_has_its_login_quoted(project: Project, monkeypatch: 
     assert server_redis.url(project) == "rediss://:p%40ss%2Fword@cache.example:6380/2"
     monkeypatch.setenv(server_redis.CREDENTIALS, "ann:p@ss")
     assert server_redis.url(project) == "rediss://ann:p%40ss@cache.example:6380/2"
+
+
+@pytest.mark.parametrize(
+    ("place", "other"),
+    [
+        (
+            "rediss://host:26400/0?ssl_ca_certs=certificates/ca.pem",
+            "rediss://host:26400/7?ssl_ca_certs=certificates/ca.pem",
+        ),
+        ("redis://host", "redis://host/7"),
+        ("redis://host:1/7", "redis://host:1/8"),
+        ("redis:6379/0", "redis:6379/7"),
+    ],
+)
+def test_another_number_of_a_redis_leaves_the_rest_of_its_url(place: str, other: str) -> None:
+    assert server_redis.with_another_number(place) == other
 
 
 @pytest.mark.skipif(redis_server.missing() is not None, reason=str(redis_server.missing()))

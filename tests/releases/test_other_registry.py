@@ -168,6 +168,51 @@ def test_the_registry_of_before_gives_its_versions_back(
     assert history.rollback_target(ledger.entries(), NAME) == pin("3", "a")
 
 
+def test_a_wrong_record_is_mended_by_another_comparison(
+    project: Project, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert registry_change.compare_again(project, API, B, "ann") == [], "it was never another one"
+    Registry(monkeypatch)  # that of an MLflow on another database
+    follow(project)
+    assert numbers(ledger) == []
+    Registry(monkeypatch, pin("2", "a"), pin("3", "a"))
+    assert registry_change.compare_again(project, API, A, "ann") == [], "it is not followed"
+    said = registry_change.compare_again(project, API, B, "ann")
+    assert said == [f"{NAME}: recorded anew; of what served, the registry has 2, 3"]
+    assert history.rollback_target(ledger.entries(), NAME) == pin("2", "a")
+    with pytest.raises(UsageError) as caught:
+        history.rollback_target(ledger.entries(), NAME, "1")
+    assert str(caught.value.got).startswith(f"1 of {A}, until "), "and not of itself"
+    assert registry_change.compare_again(project, API, B, "ann") == []
+    follow(project)
+    assert [entry.event for entry in ledger.entries()].count("followed") == 2
+
+
+def test_another_comparison_keeps_what_was_released_since(
+    project: Project, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Registry(monkeypatch, pin("2", "a"), pin("3", "a"))
+    follow(project)
+    serve(ledger, pin("4", "b"))
+    ledger.append("asked", release="open", role="champion", before=None, after=pin("5", "b").side, asked_by="ann")
+    assert registry_change.compare_again(project, API, B, "ann") == [], "version 4 was deleted there since: no change"
+    Registry(monkeypatch, pin("3", "a"))
+    assert len(registry_change.compare_again(project, API, B, "ann")) == 1
+    for event in ("switched", "served"):
+        ledger.append(event, release="open", role="champion", before=None, after=pin("5", "b").side, asked_by="ann")  # type: ignore[arg-type]
+    assert numbers(ledger) == ["3", "4", "5"]
+
+
+def test_what_was_left_by_a_rollback_is_still_a_version_there(
+    project: Project, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Registry(monkeypatch, pin("1", "a"), pin("2", "a"), pin("3", "a"))
+    follow(project)
+    go_back(ledger, pin("1", "a"))
+    assert registry_change.compare_again(project, API, B, "ann") == []
+    assert not followed.is_of_another(ledger.entries(), pin("3", "a").package_digest)
+
+
 def test_an_alias_with_the_number_of_before_is_no_way_back(
     project: Project, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
