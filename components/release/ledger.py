@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 KEY = "key"
+COPY_KEY = "copy .modelyard/ledger/key, with mode 600, from a machine that has it: all sign with one key (docs/team.md)"
 
 
 class MovedOnError(Exception):
@@ -395,8 +396,7 @@ class Ledger:
             raise CorruptArtifactError(
                 "the ledger key is missing",
                 where=str(self.key_file),
-                next_step="copy the file, with mode 600, from a machine that has it: all that share a ledger sign with "
-                "one key (docs/team.md)"
+                next_step=COPY_KEY
                 if self._database.is_shared
                 else "restore the file from a backup; if it is lost, `modelyard history --sign-anew` makes a new "
                 "key and signs the entries again, and an entry says so",

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
+from components.access import server_tls
 from components.access.secret import Credentials
 from components.core.errors import ModelyardError, StackError
 from components.release.ledger_store import LedgerAbsentError, StatementRows, Statements
@@ -76,7 +77,7 @@ class PostgresLedgerDatabase:
     @property
     def where(self) -> str:
         """The URL without its parameters."""
-        return urlunsplit((*urlsplit(self.url)[:3], "", ""))
+        return _without_parameters(self.url)
 
     def connect(self) -> psycopg.Connection[Any]:
         """A new connection.
@@ -184,7 +185,7 @@ class PostgresLedgerDatabase:
         try:
             yield
         except psycopg.Error as error:
-            raise as_ours(error, self.where) from error
+            raise as_ours(error, self.url) from error
 
 
 class PostgresHold:
@@ -216,7 +217,7 @@ class PostgresHold:
             connection.close()
             return False
         except psycopg.Error as error:
-            raise as_ours(error, self._database.where) from error
+            raise as_ours(error, self._database.url) from error
 
     def leave(self) -> None:
         """Let the name go."""
@@ -309,9 +310,13 @@ def _key(name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"modelyard {name}".encode()).digest()[:8], signed=True)
 
 
-def as_ours(error: psycopg.Error, where: str) -> ModelyardError:
+def _without_parameters(url: str) -> str:
+    return urlunsplit((*urlsplit(url)[:3], "", ""))
+
+
+def as_ours(error: psycopg.Error, url: str) -> ModelyardError:
     """An error of PostgreSQL for people; it holds no password."""
-    said = " ".join(str(error).split())
+    said, where = " ".join(str(error).split()), _without_parameters(url)
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return StackError(
             "another process keeps the ledger locked",
@@ -330,5 +335,7 @@ def as_ours(error: psycopg.Error, where: str) -> ModelyardError:
         "the ledger's database does not answer",
         where=where,
         got=said,
-        next_step="correct connections.ledger and connections.ledger_credentials, or start the server",
+        next_step=server_tls.next_step(
+            said, url, "correct connections.ledger and connections.ledger_credentials, or start the server"
+        ),
     )

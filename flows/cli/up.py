@@ -37,6 +37,7 @@ def up(profile: str | None, follow_registry: bool, take_redis: bool) -> None:
 
     Programs that run already are left unchanged. State and logs are in .modelyard/.
     """
+    from components.release import ledger as ledgers
     from flows.platform import crashed_runs, followed_registry, lifecycle, stack_profile
     from flows.serving_targets import hosts_placement
 
@@ -53,6 +54,8 @@ def up(profile: str | None, follow_registry: bool, take_redis: bool) -> None:
         _follow(project, endpoints, is_another=why is not None)
     elif why is not None:
         click.echo(f"  {why} until `modelyard up {followed_registry.OPTION}`", err=True)
+    if (problem := ledgers.key_problem(project)) is not None:
+        click.echo(f"  {problem}, so nothing is released here: {ledgers.COPY_KEY}", err=True)
     for run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
         click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)
     click.echo(f"Prefect  {endpoints.prefect_ui}  (in a browser: modelyard open prefect)")

@@ -41,7 +41,6 @@ from flows.platform import (
 from flows.platform.programs import FIRST_PORT
 
 GIGABYTE = 10**9
-COPY_KEY = "copy .modelyard/ledger/key, with mode 600, from a machine that has it (docs/team.md)"
 CLOCK_SECONDS = 2.0  # beyond which times of two machines mislead people
 
 
@@ -319,7 +318,7 @@ def _ledger(project: Project) -> Finding:
     if not state.may_write:
         return Finding("ledger", "fail", f"{found}: this user may not write there", "grant it, or name another user")
     if (problem := ledgers.key_problem(project)) is not None:
-        return Finding("ledger", "fail", f"{found}: {problem}", COPY_KEY)
+        return Finding("ledger", "fail", f"{found}: {problem}", ledgers.COPY_KEY)
     if abs(state.ahead_seconds) > CLOCK_SECONDS:
         return Finding("ledger", "warn", f"{found}: its clock is {state.ahead_seconds:+.1f} s off", "set both clocks")
     return _readable(project, found)

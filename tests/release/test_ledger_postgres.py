@@ -104,7 +104,7 @@ def test_a_machine_without_the_key_says_so_and_writes_nothing(
     stranger = _machine(tmp_path / "two", server)
     with pytest.raises(CorruptArtifactError, match="the ledger key is missing") as refused:
         _append(stranger)
-    assert "copy the file" in str(refused.value.next_step)
+    assert "copy .modelyard/ledger/key" in str(refused.value.next_step)
     assert "--sign-anew" not in str(refused.value.next_step), "the other machine could not read it any more"
     (stranger.root / "dvc.yaml").touch()
     said = CliRunner().invoke(history, ["--sign-anew"], env={"MODELYARD_PROJECT": str(stranger.root)})
