@@ -104,7 +104,7 @@ def _require_never_on_server(project: Project) -> None:
     raise StackError(
         f"the release ledger is on a server, which {settings.FILE_NAME} does not name",
         where=str(project.root / settings.FILE_NAME),
-        got="no `ledger` under [connections]",
+        got=f"no `ledger` under [connections], and no {URL}",
         expected=server,
         next_step=f"name it again; to begin a ledger without any release in a file here, remove {path}",
     )
