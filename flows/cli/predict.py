@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from components.core.errors import NotFoundError, SampleError, ServingError, UsageError
+from components.core.errors import NotFoundError, SampleError, UsageError
 from components.core.project import Project
 
 if TYPE_CHECKING:
@@ -49,14 +49,15 @@ def predict(pipeline: str, inputs: tuple[str, ...], settings: tuple[str, ...], o
     Without INPUT, it says what the running service wants, with the names of all columns.
     """
     from flows.cli import prediction_client
-    from flows.serving_targets.serving_target import target_of
+    from flows.serving_targets.serving_target import not_served, target_of
 
     project = Project.find()
     if not project.pipeline_file(pipeline).is_file():
         raise NotFoundError(f"no pipeline {pipeline}", where=str(project.pipelines))
-    url = target_of(project, pipeline).ready_url()
+    target = target_of(project, pipeline)
+    url = target.ready_url()
     if url is None:
-        raise ServingError(f"{pipeline} is not served", next_step=f"`modelyard serve {pipeline}`")
+        raise not_served(target)
     parameters = dict(_parameter(setting) for setting in settings)
     schema = prediction_client.input_schema(url)
     if not inputs:

@@ -111,7 +111,11 @@ def _show(name: str, role: Role, outcome: RollbackOutcome, as_json: bool) -> int
         entry = outcome.entry.model_dump() if outcome.entry else None
         click.echo(json.dumps({"version": outcome.version, "url": outcome.url, "entry": entry}, indent=2))
     elif outcome.entry is None:
-        click.echo(f"version {outcome.version} is {role} of {name} already, at {outcome.url}")
+        click.echo(f"version {outcome.version} is {role} of {name} already{_place(outcome)}")
     else:
-        click.echo(f"version {outcome.version} is {role} of {name}, at {outcome.url}")
+        click.echo(f"version {outcome.version} is {role} of {name}{_place(outcome)}")
     return 0
+
+
+def _place(outcome: RollbackOutcome) -> str:
+    return f", at {outcome.url}" if outcome.url is not None else "; another machine serves it"

@@ -49,7 +49,7 @@ def up(profile: str | None, follow_registry: bool, take_redis: bool) -> None:
         profile_name=profile,  # type: ignore[arg-type]  # click has checked it
         take_redis=take_redis,
     )
-    why = followed_registry.another(project)
+    why = followed_registry.another(project) or _unknown(project, endpoints)
     if follow_registry:
         _follow(project, endpoints, is_another=why is not None)
     elif why is not None:
@@ -65,6 +65,19 @@ def up(profile: str | None, follow_registry: bool, take_redis: bool) -> None:
     click.echo("all models, releases, data and runs in a browser: modelyard open")
 
 
+def _unknown(project: Project, endpoints: Endpoints) -> str | None:
+    """Why the first registry of this machine is not the one that production follows."""
+    from components.registry.api import Api
+    from components.release import ledger_place
+    from flows.platform import followed_registry
+    from flows.releases import registry_change
+
+    if followed_registry.followed(project) is not None or not ledger_place.store(project).is_shared:
+        return None  # without a question to the registry
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
+        return registry_change.unknown(project, api)
+
+
 def _follow(project: Project, endpoints: Endpoints, *, is_another: bool) -> None:
     """Let production follow the registry that the settings name, or compare it once more with what served."""
     from components.registry.api import Api
@@ -78,7 +91,9 @@ def _follow(project: Project, endpoints: Endpoints, *, is_another: bool) -> None
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         if is_another:
             lines = registry_change.changes(project, api)
-            before = followed_registry.followed(project) or followed_registry.OWN_FILES
+            cut_off = followed_registry.begun(project)
+            before = cut_off or followed_registry.followed(project) or followed_registry.OWN_FILES
+            followed_registry.begin(project)
             registry_change.record(project, api, place, before, user_name())
         else:
             lines = registry_change.compare_again(project, api, place, user_name())

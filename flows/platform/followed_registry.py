@@ -6,6 +6,8 @@ knows no model yet, gives no order to take what serves out of production.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from components.contracts import settings
 from components.core import atomic
 from components.core.errors import StackError
@@ -31,11 +33,30 @@ def place(project: Project) -> str:
 
 def follow(project: Project) -> None:
     """From now on production follows the registry that the settings name."""
-    if followed(project) == place(project):
-        return
     path = state.folder(project) / "followed-registry"
+    if followed(project) != place(project):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(path, place(project) + "\n")
+    _begun_file(project).unlink(missing_ok=True)
+
+
+def begin(project: Project) -> None:
+    """Note that the ledgers are about to say which registry is followed; `follow` ends it."""
+    path = _begun_file(project)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(path, place(project) + "\n")
+
+
+def begun(project: Project) -> str | None:
+    """The registry that some ledgers may name already, as following it was cut off; None: nothing was cut off."""
+    try:
+        return _begun_file(project).read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def _begun_file(project: Project) -> Path:
+    return state.folder(project) / "following-registry"
 
 
 def followed(project: Project) -> str | None:
@@ -49,6 +70,8 @@ def followed(project: Project) -> str | None:
 def another(project: Project) -> str | None:
     """Why the registry that is named now is not followed; None where it is, and before the first release."""
     before, now = followed(project), place(project)
+    if (cut_off := begun(project)) is not None:
+        return f"following {cut_off} was cut off, and ledgers may name it already: nothing is switched"
     if before in (None, now) or not ledger.heads(project):
         return None
     return f"production follows {before}, and {now} is another registry: nothing is switched"

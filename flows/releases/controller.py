@@ -26,11 +26,11 @@ from components.release import history, ledger_place
 from components.release import ledger as ledgers
 from components.release.decision import Decision, DesiredState, Situation, decide, is_superseded
 from components.release.ledger_database import OwnHold
-from components.release.ledger_store import Hold
+from components.release.ledger_store import Hold, LedgerAbsentError
 from flows.platform import connections, environment, followed_registry, lifecycle, readiness
 from flows.platform.log_upkeep import LogUpkeep
 from flows.releases import activity as activities
-from flows.releases import authority, observation, rollback, telling
+from flows.releases import authority, observation, registry_change, rollback, telling
 from flows.releases.activity import Activity, Doing
 from flows.releases.observation import Head, Observer
 from flows.releases.preemption import PREEMPT
@@ -109,6 +109,7 @@ class Controller:
     not_followed: str | None = None  # why the registry that is named now is not followed
     key_problem: str | None = None
     next_key_look: float = 0.0
+    ledger_where: str | None = None  # at its start
 
     def reconcile_all(self) -> None:
         """One look at every model; none where another machine's controller leads."""
@@ -146,6 +147,8 @@ class Controller:
         try:
             self.not_followed = followed_registry.another(self.project)
             if self.not_followed is None and aliases is not None:
+                self.not_followed = registry_change.unknown(self.project, self.registry.api)
+            if self.not_followed is None and aliases is not None:
                 followed_registry.follow(self.project)
         except (ModelyardError, OSError) as error:  # a wrong modelyard.toml; the ledger's server does not answer
             self.not_followed = f"nobody knows whether production follows this registry: {str(error).splitlines()[0]}"
@@ -170,10 +173,15 @@ class Controller:
                 leads, why = False, f"{self.key_problem}, so this controller does not lead (`modelyard doctor`)"
             else:
                 leads, why = self.leadership.take(), "another machine's controller leads; this one waits"
-        except ModelyardError as error:
+        except LedgerAbsentError as error:
             leads, why = False, f"nobody knows whether this controller leads, so it waits ({error.got})"
+        except ModelyardError as error:  # its settings or its key: another machine's controller may be able to
+            self.leadership.leave()
+            leads, why = False, f"this controller does not lead: {str(error).splitlines()[0]} ({error.got})"
         self.is_leading = leads
         self._log("leadership", "this controller leads" if leads else why)
+        for name in self.models if not leads else ():
+            self._write(name, "waiting", why)
         for memory in self.models.values() if not leads else ():
             if memory.worker is not None and memory.worker.ending() is None:
                 memory.worker.preempt()
@@ -425,6 +433,13 @@ class Controller:
             time.sleep(WAKE_SECONDS)
         self.registry.changed.clear()
 
+    def is_ledger_elsewhere(self) -> bool:
+        """Whether `modelyard.toml` names another place of the ledger than at the start: what was read is of before."""
+        try:
+            return self.ledger_where not in (None, ledger_place.store(self.project).where)
+        except (ModelyardError, OSError):  # the next look says so
+            return False
+
     def _ledger_has_changed(self) -> bool:
         now = time.monotonic()
         if now < self.next_stamp:
@@ -459,8 +474,11 @@ def main() -> None:
         is_own = connections.of(project).mlflow.is_own
         registry = RegistryPoll(api, project, OWN_PERIOD_SECONDS if is_own else PERIOD_SECONDS)
         registry.start()
-        leadership = ledger_place.store(project).hold("controller")
-        controller = Controller(project, registry, upkeep=LogUpkeep(project), leadership=leadership)
+        store = ledger_place.store(project)
+        leadership = store.hold("controller")
+        controller = Controller(
+            project, registry, upkeep=LogUpkeep(project), leadership=leadership, ledger_where=store.where
+        )
         logs = HostLogs(project, lambda text: print(text, flush=True))
 
         def bring_logs() -> None:
@@ -475,9 +493,12 @@ def main() -> None:
                 leases.renew() if controller.is_leading else leases.forget()
 
         with periodically(bring_logs, host_logs.PERIOD_SECONDS), periodically(renew_leases, host_leases.PERIOD_SECONDS):
-            while True:
+            while not controller.is_ledger_elsewhere():
                 controller.reconcile_all()
                 controller.wait()
+        print("the ledger is in another place now: this controller ends, and is started anew", flush=True)
+        leadership.leave()
+        os._exit(1)  # its threads may wait for hosts; the supervisor starts it again
 
 
 if __name__ == "__main__":

@@ -55,6 +55,13 @@ def promote(project: Project, api: Api, name: str, version: str, role: Role, how
     """
     followed_registry.require(project)
     with announced("the registry", say):
+        if (why := registry_change.unknown(project, api)) is not None:
+            raise StackError(
+                "production does not follow this registry",
+                got=why,
+                next_step="name the registry of the other machines in modelyard.toml; or "
+                f"`modelyard up {followed_registry.OPTION}` lets it",
+            )
         found = find_version(api, name, version)
         champion = find_version(api, name, None) if role == "challenger" else None
     if champion is not None and champion.version == version:

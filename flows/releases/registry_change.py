@@ -9,11 +9,12 @@ from components.core.errors import UsageError
 from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api, MissingError
-from components.release import followed, history
+from components.release import followed, history, ledger_place
 from components.release import ledger as ledgers
 from components.release import production as productions
 from components.release.ledger import Entry, Ledger, VersionRef
 from components.release.production import Pin
+from flows.platform import followed_registry
 
 
 def changes(project: Project, api: Api) -> list[str]:
@@ -43,6 +44,25 @@ def changes(project: Project, api: Api) -> list[str]:
             numbers = ", ".join(dict.fromkeys(reversed(lost)))
             found.append(f"{name}: `modelyard rollback` cannot go to {numbers}: they are no versions there")
     return found
+
+
+def unknown(project: Project, api: Api) -> str | None:
+    """Why the first registry of a machine that joins a team is not the one that production follows; None: it may be.
+
+    It is where it has a version that serves, under its number, and where nothing serves.
+    """
+    if followed_registry.followed(project) is not None or not ledger_place.store(project).is_shared:
+        return None
+    serves = {}
+    for name in ledgers.models(project):
+        pin = productions.decided(ledgers.of(project, name).entries()).production.champion
+        if pin is not None:
+            serves[name] = pin.side
+    if not serves or any(_may_have(api, name, side) for name, side in serves.items()):
+        return None
+    named = ", ".join(f"{name} version {side.version}" for name, side in sorted(serves.items()))
+    registry = followed_registry.place(project)
+    return f"production follows another registry: {registry} has nothing of what serves ({named}); nothing is switched"
 
 
 def record(project: Project, api: Api, registry: str, before: str, asked_by: str) -> None:
@@ -99,6 +119,13 @@ def _has(api: Api, name: str, side: VersionRef) -> bool:
         return side.package_digest is not None and (
             versions.by_number(api, name, side.version).package_digest == side.package_digest
         )
+    return False
+
+
+def _may_have(api: Api, name: str, side: VersionRef) -> bool:
+    """Whether the registry has a version of this number that does not say that it is another package."""
+    with suppress(MissingError):
+        return versions.by_number(api, name, side.version).package_digest in (None, side.package_digest)
     return False
 
 

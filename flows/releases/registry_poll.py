@@ -25,7 +25,7 @@ class RegistryPoll:
     """
 
     def __init__(self, api: Api, project: Project, period_seconds: float = PERIOD_SECONDS) -> None:
-        self._api, self._notes = api, alias_notes.folder(project)
+        self.api, self._notes = api, alias_notes.folder(project)
         self._period_seconds = period_seconds
         self._aliases: dict[str, dict[str, str]] | None = None
         self._answered, self._error = 0.0, "it was not asked yet"
@@ -47,7 +47,7 @@ class RegistryPoll:
         """Ask once."""
         begun = time.monotonic()
         try:
-            found = versions.aliases(self._api)
+            found = versions.aliases(self.api)
         except ModelyardError as error:
             self._error = str(error.got)
             if self._answered:

@@ -15,6 +15,7 @@ from flows.platform import followed_registry, lifecycle
 from flows.platform.user_name import user_name
 from flows.releases import rollback
 from flows.releases.rollback import Requester
+from flows.serving_targets.host_session import HostAbsentError
 from flows.serving_targets.serving_target import target_of
 
 TELL_SECONDS = 2.0  # for the registry to answer right after a rollback
@@ -52,7 +53,9 @@ def roll_back(
             error.what,
             where=error.where,
             got=f"recorded: the champion of {name} is version {champion.version if champion else 'none'}",
-            next_step="`modelyard up`: production starts with that version",
+            next_step="the controller tells the hosts once they answer: `modelyard hosts`"
+            if isinstance(error, HostAbsentError)
+            else "`modelyard up`: production starts with that version",
         ) from error
     assert entry.after is not None  # noqa: S101
     from components.registry.api import Api

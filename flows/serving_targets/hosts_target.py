@@ -173,9 +173,11 @@ class HostsServingTarget:
     def apply(self, production: Production, decision: int, *, staged: Pin | None = None) -> ServingSpec:
         """Send the bundles that a host does not have, then make this its spec; `wait` tells hosts that were away.
 
+        Where no host answers, what this machine ran before hosts were named follows, while it runs.
+
         Raises:
             OvertakenError: a host carries out a later decision.
-            HostAbsentError: no host answers.
+            HostAbsentError: no host answers, and nothing runs here.
             UsageError: no host is to serve the model.
         """
         hosts, left = self._placed(), self.left_hosts
@@ -202,7 +204,12 @@ class HostsServingTarget:
             return spec
 
         self._orders.missed.clear()
-        spec = on_each(self._orders.noted(apply), (*hosts, *left))[0]
+        try:
+            spec = on_each(self._orders.noted(apply), (*hosts, *left))[0]
+        except HostAbsentError:
+            if self.local.url is None:
+                raise
+            return self.local.apply(production, decision, staged=staged)  # no host has taken over yet
         present = self._present()
         if is_left_here(self.local, present):
             self.local.stop()

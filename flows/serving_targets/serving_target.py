@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 from components.contracts.serving_spec import RolloutPolicy, ServiceStatus, ServingSpec, WorkerStatus
+from components.core.errors import ServingError
 from components.core.project import Project
 from components.identity.package import Package
 from components.packaging.bundle import Bundle
@@ -81,6 +82,17 @@ def facts_of_hosts(status: ServiceStatus) -> dict[str, Any]:
     if status.hosts == 1 and not status.absent:
         return {}
     return {"hosts": status.hosts, **({"absent": status.absent} if status.absent else {})}
+
+
+def not_served(target: ServingTarget) -> ServingError:
+    """The error for a model that does not answer here: because hosts are away, or because it is not served."""
+    from flows.serving_targets.hosts_target import HostsServingTarget
+
+    absent = target.absent_hosts() if isinstance(target, HostsServingTarget) else []
+    if absent:
+        where = ", ".join(absent)
+        return ServingError(f"no host answers for {target.name}", where=where, next_step="`modelyard hosts` says why")
+    return ServingError(f"{target.name} is not served", next_step=f"`modelyard serve {target.name}`")
 
 
 def target_of(project: Project, name: str) -> ServingTarget:

@@ -43,8 +43,23 @@ def test_before_the_first_release_any_registry_is_followed(project: Project) -> 
     assert followed_registry.followed(project) == "postgresql://db.example/mlflow"
 
 
+def test_a_change_of_registry_that_was_cut_off_is_ended_by_a_person(project: Project) -> None:
+    followed_registry.follow(project)
+    release(project)
+    settings = project.root / "modelyard.toml"
+    settings.write_text(OTHER)
+    followed_registry.begin(project)  # killed after it: a ledger may name the other one
+    settings.unlink()
+    assert "was cut off" in str(followed_registry.another(project))
+    assert followed_registry.begun(project) == "postgresql://db.example/mlflow"
+    with pytest.raises(StackError, match="does not follow"):
+        followed_registry.require(project)
+    followed_registry.follow(project)
+    assert followed_registry.another(project) is None
+
+
 def test_another_registry_is_asked_for_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry: Any = SimpleNamespace(aliases=dict, error=lambda: "")
+    registry: Any = SimpleNamespace(api=None, aliases=dict, error=lambda: "")
     controller = Controller(project, registry)
     monkeypatch.setattr(Controller, "_leads", lambda _: False)
     controller.idle = [SimpleNamespace(is_alive=lambda: True)]  # type: ignore[list-item]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
@@ -21,14 +23,15 @@ from components.access.secret import Credentials
 from components.contracts import settings
 from components.core.errors import CorruptArtifactError, SpecError, StackError
 from components.core.project import Project
-from components.registry.api import Api
+from components.registry.api import Api, MissingError
 from components.release import ledger as ledgers
 from components.release import ledger_place
 from components.release.ledger import Entry, Event, Ledger, MovedOnError, VersionRef
 from components.release.ledger_postgres import PostgresLedgerDatabase
+from components.release.production import PRODUCTION, Pin, Production
 from flows.cli.history import history
 from flows.platform import diagnostics, followed_registry
-from flows.releases import controller, promotion
+from flows.releases import controller, promotion, registry_change
 from flows.releases.controller import Controller
 from flows.releases.registry_poll import RegistryPoll
 from tests import postgres_server
@@ -176,6 +179,82 @@ def test_a_controller_that_cannot_read_the_ledger_lets_another_machine_lead(
     assert not able._leads()
     assert late._leads(), "the other one has let it go"
     late.leadership.leave()
+
+
+def test_a_leader_that_cannot_read_its_settings_or_its_key_lets_another_lead(
+    machine: Project, server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "KEY_SECONDS", 0.0)
+    _append(machine)
+    other = _machine(tmp_path / "two", server, machine)
+    first, second = (
+        Controller(
+            project,
+            RegistryPoll(Api("http://127.0.0.1:9"), project),
+            leadership=ledger_place.store(project).hold("controller"),
+        )
+        for project in (machine, other)
+    )
+    path, key = machine.root / settings.FILE_NAME, machine.ledger / "key"
+    text = path.read_text()
+    for spoil, mend in (
+        (lambda: path.write_text("[serving]\nabsent_hosts = 1\n"), lambda: path.write_text(text)),
+        (lambda: key.chmod(0o644), lambda: key.chmod(0o600)),
+    ):
+        assert first._leads()
+        assert not second._leads()
+        spoil()
+        assert not first._leads()
+        assert "this controller does not lead" in first.logged["leadership"]
+        assert second._leads()
+        mend()
+        assert not first._leads()
+        second.leadership.leave()
+    first.leadership.leave()
+
+
+def test_a_machine_with_a_registry_of_its_own_switches_nothing_of_the_team(
+    machine: Project, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin = Pin(version="4", package_digest="4" * 64, bundle="digits:4", bundle_digest=None)
+    facts = {PRODUCTION: Production(champion=pin).model_dump(mode="json")}
+    ledgers.of(machine, "digits").append(
+        "served", release="r", role="champion", before=None, after=pin.side, asked_by="a person", facts=facts
+    )
+    there: dict[str, str] = {}
+
+    def by_number(_: Api, name: str, number: str) -> Any:
+        if number not in there:
+            raise MissingError(f"no {name} version {number}")
+        return SimpleNamespace(package_digest=there[number])
+
+    monkeypatch.setattr(registry_change.versions, "by_number", by_number)
+    poll = RegistryPoll(Api("http://127.0.0.1:9"), machine)
+    monkeypatch.setattr(poll, "aliases", dict)
+    found = Controller(machine, poll, leadership=ledger_place.store(machine).hold("controller"))
+    assert found._aliases() is None
+    assert "has nothing of what serves (digits version 4)" in str(found.not_followed)
+    with pytest.raises(StackError, match="does not follow this registry"):
+        promotion.promote(machine, poll.api, "digits", "1", "champion", "a test", print)
+    assert followed_registry.followed(machine) is None
+    there["4"] = "5" * 64
+    assert found._aliases() is None
+    there["4"] = "4" * 64
+    assert found._aliases() == {}
+    assert followed_registry.followed(machine) == followed_registry.place(machine)
+
+
+def test_a_controller_ends_when_the_ledger_moves(machine: Project, server: PostgresServer) -> None:
+    path = machine.root / settings.FILE_NAME
+    text = path.read_text()
+    path.unlink()
+    poll = RegistryPoll(Api("http://127.0.0.1:9"), machine)
+    found = Controller(machine, poll, ledger_where=ledger_place.store(machine).where)
+    assert not found.is_ledger_elsewhere()
+    path.write_text("no TOML")
+    assert not found.is_ledger_elsewhere()
+    path.write_text(text)
+    assert found.is_ledger_elsewhere()
 
 
 def test_who_waits_for_a_release_waits_for_the_ledger_too(machine: Project, server: PostgresServer) -> None:

@@ -50,7 +50,7 @@ from flows.serving_targets.host_session import HostAbsentError
 from flows.serving_targets.hosts_left_behind import LeftBehind, left_behind
 from flows.serving_targets.hosts_target import HostsServingTarget
 from flows.serving_targets.local_target import LocalServingTarget
-from flows.serving_targets.serving_target import facts_of_hosts, target_of
+from flows.serving_targets.serving_target import facts_of_hosts, not_served, target_of
 from flows.serving_targets.session_folder import SessionFolder
 from tests.packaging import small_bundle
 from tests.waiting import eventually
@@ -436,6 +436,11 @@ def test_while_no_host_answers_what_runs_here_serves(tmp_path: Path, monkeypatch
     status = target.status()
     assert status is not None
     assert (status.workers, status.absent) == ([worker], ["gone"])
+    applied: list[int] = []
+    monkeypatch.setattr(LocalServingTarget, "apply", lambda _, production, decision, staged: applied.append(decision))
+    target.apply(Production(), 8)
+    assert applied == [8], "a rollback reaches what answers"
+    assert not_served(target).what == "no host answers for sample"
     monkeypatch.setattr(host_connection.HostConnection, "observe", lambda _: HostObservation())
     assert (target.url, target.ready_url(), target.state(), target.status()) == (None, here, "stopped", None)
 
