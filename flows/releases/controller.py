@@ -44,6 +44,7 @@ from flows.serving_targets.host_logs import HostLogs
 PERIOD_SECONDS = 1.0
 WAKE_SECONDS = 0.05  # between two looks at whether anything has changed
 LONGEST_PAUSE_SECONDS = 60.0
+REGISTRY_SECONDS = 10.0  # between two looks at a registry that may not be the one of the other machines
 KEY_SECONDS = 5.0  # between two looks at whether this machine can read a ledger that is shared
 COMING_UP_SECONDS = 60.0
 DEFAULT_GRACE_SECONDS = 30.0
@@ -109,6 +110,8 @@ class Controller:
     not_followed: str | None = None  # why the registry that is named now is not followed
     key_problem: str | None = None
     next_key_look: float = 0.0
+    unknown_registry: str | None = None  # why the first registry of this machine is not the one that is followed
+    next_registry_look: float = 0.0
     ledger_where: str | None = None  # at its start
 
     def reconcile_all(self) -> None:
@@ -147,7 +150,7 @@ class Controller:
         try:
             self.not_followed = followed_registry.another(self.project)
             if self.not_followed is None and aliases is not None:
-                self.not_followed = registry_change.unknown(self.project, self.registry.api)
+                self.not_followed = self._unknown_registry()
             if self.not_followed is None and aliases is not None:
                 followed_registry.follow(self.project)
         except (ModelyardError, OSError) as error:  # a wrong modelyard.toml; the ledger's server does not answer
@@ -160,6 +163,14 @@ class Controller:
         else:
             self._log("registry", "the registry answers")
         return aliases
+
+    def _unknown_registry(self) -> str | None:
+        """As `registry_change.unknown`, which asks the registry; the answer is kept for a while."""
+        now = time.monotonic()
+        if self.unknown_registry is None or now >= self.next_registry_look:
+            self.unknown_registry = registry_change.unknown(self.project, self.registry.api)
+            self.next_registry_look = now + REGISTRY_SECONDS
+        return self.unknown_registry
 
     def _leads(self) -> bool:
         """Whether this controller is the one of all machines that acts; a release of one that lost that ends.

@@ -16,6 +16,8 @@ from components.release.ledger import Entry, Ledger, VersionRef
 from components.release.production import Pin
 from flows.platform import followed_registry
 
+MOST_COMPARED = 20  # models; one that is in the registry is proof enough
+
 
 def changes(project: Project, api: Api) -> list[str]:
     """What will change once production follows the registry, a line for each model.
@@ -58,6 +60,8 @@ def unknown(project: Project, api: Api) -> str | None:
         pin = productions.decided(ledgers.of(project, name).entries()).production.champion
         if pin is not None:
             serves[name] = pin.side
+        if len(serves) == MOST_COMPARED:
+            break
     if not serves or any(_may_have(api, name, side) for name, side in serves.items()):
         return None
     named = ", ".join(f"{name} version {side.version}" for name, side in sorted(serves.items()))

@@ -222,6 +222,7 @@ def test_a_machine_with_a_registry_of_its_own_switches_nothing_of_the_team(
         "served", release="r", role="champion", before=None, after=pin.side, asked_by="a person", facts=facts
     )
     there: dict[str, str] = {}
+    monkeypatch.setattr(controller, "REGISTRY_SECONDS", 0.0)
 
     def by_number(_: Api, name: str, number: str) -> Any:
         if number not in there:
