@@ -49,13 +49,14 @@ def up(profile: str | None, follow_registry: bool, take_redis: bool) -> None:
         profile_name=profile,  # type: ignore[arg-type]  # click has checked it
         take_redis=take_redis,
     )
-    why = followed_registry.another(project) or _unknown(project, endpoints)
+    key_problem = ledgers.key_problem(project)
+    why = followed_registry.another(project) or (None if key_problem else _unknown(project, endpoints))
     if follow_registry:
         _follow(project, endpoints, is_another=why is not None)
     elif why is not None:
         click.echo(f"  {why} until `modelyard up {followed_registry.OPTION}`", err=True)
-    if (problem := ledgers.key_problem(project)) is not None:
-        click.echo(f"  {problem}, so nothing is released here: {ledgers.COPY_KEY}", err=True)
+    if key_problem is not None:
+        click.echo(f"  {key_problem}, so nothing is released here: {ledgers.COPY_KEY}", err=True)
     for run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
         click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)
     click.echo(f"Prefect  {endpoints.prefect_ui}  (in a browser: modelyard open prefect)")

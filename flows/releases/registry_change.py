@@ -66,7 +66,7 @@ def unknown(project: Project, api: Api) -> str | None:
         return None
     named = ", ".join(f"{name} version {side.version}" for name, side in sorted(serves.items()))
     registry = followed_registry.place(project)
-    return f"production follows another registry: {registry} has nothing of what serves ({named}); nothing is switched"
+    return f"production follows another registry, as {named} is not in {registry}: nothing is switched"
 
 
 def record(project: Project, api: Api, registry: str, before: str, asked_by: str) -> None:

@@ -14,6 +14,9 @@ from flows.platform import connections
 from flows.releases import observation
 from flows.releases.observation import Observer
 
+IN_STEP, SILENT = "in step", "the registry does not answer"
+AT_REST = (IN_STEP, SILENT)  # of a model that nothing is known of
+
 
 @dataclass(frozen=True)
 class ModelStatus:
@@ -49,7 +52,7 @@ def of_all(project: Project, registry: str | None) -> list[ModelStatus]:
             except RegistryError:
                 aliases = None
     found = [_of_model(project, path.stem, aliases) for path in sorted(project.pipelines.glob("*.yaml"))]
-    return [row for row in found if row.desired or row.actual or row.since or row.url]
+    return [row for row in found if row.desired or row.actual or row.since or row.url or row.state not in AT_REST]
 
 
 def _of_model(project: Project, name: str, aliases: dict[str, dict[str, str]] | None) -> ModelStatus:
@@ -73,7 +76,7 @@ def _of_model(project: Project, name: str, aliases: dict[str, dict[str, str]] | 
             step = left.entries[-1].event
             state = f"{verb}: {left.role} {left.after.version if left.after else 'none'}, {step}"
         elif aliases is None:
-            state = "the registry does not answer"
+            state = SILENT
         else:
             state = decision.reason if decision is not None else _in_step(observed)
     return ModelStatus(
@@ -92,7 +95,7 @@ def _in_step(observed: ObservedState) -> str:
     """That production is what is asked for; and which hosts cannot be told, or answer nobody."""
     silent = f"no answer from {', '.join(observed.absent)}" if observed.absent else ""
     waiting = f"{', '.join(observed.unleased)} without a lease" if observed.unleased else ""
-    return ", but ".join(filter(None, ("in step", "; ".join(filter(None, (silent, waiting))))))
+    return ", but ".join(filter(None, (IN_STEP, "; ".join(filter(None, (silent, waiting))))))
 
 
 def _since(entries: list[Entry], version: str | None) -> str | None:

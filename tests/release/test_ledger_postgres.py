@@ -234,7 +234,7 @@ def test_a_machine_with_a_registry_of_its_own_switches_nothing_of_the_team(
     monkeypatch.setattr(poll, "aliases", dict)
     found = Controller(machine, poll, leadership=ledger_place.store(machine).hold("controller"))
     assert found._aliases() is None
-    assert "has nothing of what serves (digits version 4)" in str(found.not_followed)
+    assert "digits version 4 is not in the project's own files" in str(found.not_followed)
     with pytest.raises(StackError, match="does not follow this registry"):
         promotion.promote(machine, poll.api, "digits", "1", "champion", "a test", print)
     assert followed_registry.followed(machine) is None
