@@ -175,13 +175,16 @@ class Controller:
     def _leads(self) -> bool:
         """Whether this controller is the one of all machines that acts; a release of one that lost that ends.
 
-        One that cannot read the ledger does not lead: another machine's may be able to.
+        One that cannot read the ledger, or has another registry, does not lead: another machine's may be able to.
         """
         try:
             self._look_at_key()
             if self.key_problem is not None:
                 self.leadership.leave()
                 leads, why = False, f"{self.key_problem}, so this controller does not lead (`modelyard doctor`)"
+            elif self.unknown_registry is not None and self._unknown_registry() is not None:
+                self.leadership.leave()
+                leads, why = False, f"this controller does not lead: {self.unknown_registry}"
             else:
                 leads, why = self.leadership.take(), "another machine's controller leads; this one waits"
         except LedgerAbsentError as error:

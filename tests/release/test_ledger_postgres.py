@@ -238,9 +238,13 @@ def test_a_machine_with_a_registry_of_its_own_switches_nothing_of_the_team(
     with pytest.raises(StackError, match="does not follow this registry"):
         promotion.promote(machine, poll.api, "digits", "1", "champion", "a test", print)
     assert followed_registry.followed(machine) is None
+    assert not found._leads(), "another machine may have the registry"
     there["4"] = "5" * 64
     assert found._aliases() is None
+    assert not found._leads()
     there["4"] = "4" * 64
+    assert found._leads()
+    found.leadership.leave()
     assert found._aliases() == {}
     assert followed_registry.followed(machine) == followed_registry.place(machine)
 
