@@ -118,4 +118,4 @@ def _show(name: str, role: Role, outcome: RollbackOutcome, as_json: bool) -> int
 
 
 def _place(outcome: RollbackOutcome) -> str:
-    return f", at {outcome.url}" if outcome.url is not None else "; another machine serves it"
+    return f", at {outcome.url}" if outcome.url is not None else "; it does not answer on this machine"

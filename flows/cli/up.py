@@ -69,12 +69,8 @@ def up(profile: str | None, follow_registry: bool, take_redis: bool) -> None:
 def _unknown(project: Project, endpoints: Endpoints) -> str | None:
     """Why the first registry of this machine is not the one that production follows."""
     from components.registry.api import Api
-    from components.release import ledger_place
-    from flows.platform import followed_registry
     from flows.releases import registry_change
 
-    if followed_registry.followed(project) is not None or not ledger_place.store(project).is_shared:
-        return None  # without a question to the registry
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         return registry_change.unknown(project, api)
 
@@ -92,8 +88,7 @@ def _follow(project: Project, endpoints: Endpoints, *, is_another: bool) -> None
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         if is_another:
             lines = registry_change.changes(project, api)
-            cut_off = followed_registry.begun(project)
-            before = cut_off or followed_registry.followed(project) or followed_registry.OWN_FILES
+            before = followed_registry.before(project)
             followed_registry.begin(project)
             registry_change.record(project, api, place, before, user_name())
         else:

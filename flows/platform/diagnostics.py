@@ -394,7 +394,8 @@ def _ports(project: Project) -> Finding:
 
 def _registry(project: Project) -> Finding:
     why = followed_registry.another(project)
-    if why is None and followed_registry.followed(project) is None and ledgers.heads(project):
+    joins = followed_registry.followed(project) is None and ledger_place.store(project).is_shared
+    if why is None and joins and ledgers.heads(project):
         found = f"production is not known to follow {followed_registry.place(project)}: this machine has joined others"
         return Finding("registry", "warn", found, "modelyard up says whether it has what serves")
     if why is None:

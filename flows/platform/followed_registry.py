@@ -55,6 +55,14 @@ def begun(project: Project) -> str | None:
         return None
 
 
+def before(project: Project) -> str:
+    """The registry that production followed before the one that the settings name, also where that was cut off."""
+    cut_off = begun(project)
+    if cut_off not in (None, place(project)):
+        return str(cut_off)
+    return followed(project) or OWN_FILES
+
+
 def _begun_file(project: Project) -> Path:
     return state.folder(project) / "following-registry"
 

@@ -49,7 +49,9 @@ def test_a_change_of_registry_that_was_cut_off_is_ended_by_a_person(project: Pro
     settings = project.root / "modelyard.toml"
     settings.write_text(OTHER)
     followed_registry.begin(project)  # killed after it: a ledger may name the other one
+    assert followed_registry.before(project) == followed_registry.OWN_FILES, "the same again"
     settings.unlink()
+    assert followed_registry.before(project) == "postgresql://db.example/mlflow", "back again"
     assert "was cut off" in str(followed_registry.another(project))
     assert followed_registry.begun(project) == "postgresql://db.example/mlflow"
     with pytest.raises(StackError, match="does not follow"):
