@@ -10,43 +10,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.contracts.dataset import DatasetSpec
 from components.contracts.monitor_actions import Trigger
 from components.contracts.monitor_spec import MonitorSpec
-from components.contracts.row_expectations import RowSuite
 from components.drift import columns as column_drift
 from components.drift import multivariate
 from components.drift.columns import ColumnDrift
-from components.identity.package import Package
 from components.monitoring import embeddings, output_columns, quality, watch, window_suite
+from components.monitoring.judged_model import JudgedModel
 from components.monitoring.output_columns import OUTPUT
-from components.monitoring.reference import TRUTH, Reference
+from components.monitoring.reference import TRUTH
 from components.monitoring.watch import Watched
 from components.monitoring.window_suite import PartVerdict
 from components.monitoring.windows import MOST_COMPARED
 from components.tasks.input_rows import PREFIXES
-from components.tasks.task import Task
 
 DIFFERENT = 0.05  # adjusted p-value of a window by itself, below which a column is marked
 SEED = 0
-
-
-class JudgedModel(NamedTuple):
-    """What a window is judged by.
-
-    Args:
-        document: expectations.json.
-        suite: of these, those that one row can miss.
-    """
-
-    model: str
-    package: Package
-    reference: Reference
-    dataset: DatasetSpec
-    task: Task
-    document: Mapping[str, Any]
-    suite: RowSuite | None
-    spec: MonitorSpec
 
 
 class WindowJudgement(NamedTuple):

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -23,11 +23,14 @@ from components.core.stage_process import die_with_parent
 from components.identity import digest
 from components.identity import manifest as manifests
 from components.identity.package import Package
-from components.monitoring import drift_report, judgement, labels, log_reader, reference, sealing, window_suite, windows
-from components.monitoring.judgement import JudgedModel, WindowJudgement
+from components.monitoring import labels, log_reader, reference, sealing, window_suite, windows
+from components.monitoring.judged_model import JudgedModel
 from components.monitoring.windows import LogWindow
 from components.tasks import row_suite
 from components.tasks.dataset_file import open_dataset
+
+if TYPE_CHECKING:
+    from components.monitoring.judgement import WindowJudgement
 
 VERDICT, STATE, REPORT = "verdict.json", "monitor.json", "report.html"
 ROLE = "champion"
@@ -71,6 +74,8 @@ def run(request: DriftRequest, now: float | None = None) -> list[str]:
         identity = _identity(subjects[package], window, len(rows), truths, state)
         if not request.again and _is_judged(target / window.name, identity):
             continue
+        from components.monitoring import judgement  # SciPy and scikit-learn take seconds; most looks judge nothing
+
         print(f"judging {window.name}: {len(rows):,} answers", file=sys.stderr, flush=True)
         found = judgement.judge(subjects[package], window.name, rows, truths, state, identity)
         if others:
@@ -165,6 +170,8 @@ def _is_judged(folder: Path, identity: str) -> bool:
 
 
 def _write(target: Path, window: LogWindow, subject: JudgedModel, found: WindowJudgement) -> None:
+    from components.monitoring import drift_report  # with Matplotlib
+
     history = drift_report.history(target, window.name, found.verdict["package"])
     pages = {f"expectations-{part}.html": one.page for part, one in found.parts.items()}
     text = drift_report.render(found, subject.reference.rows, history, list(pages), subject.spec)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import great_expectations as gx
 import pandas as pd
-from great_expectations.data_context.types.base import ProgressBarsConfig
 from pydantic import BaseModel, ConfigDict
 
 from components.validation.verdict import MAX_FAILING
@@ -67,7 +65,11 @@ class Judge:
     """
 
     def __init__(self, part: str) -> None:
+        import great_expectations as gx  # takes seconds, and many a look of the monitor judges nothing
+        from great_expectations.data_context.types.base import ProgressBarsConfig
+
         self._part = part
+        self._gx = gx
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
 
@@ -89,7 +91,7 @@ class Judge:
             for position, item in expectations.items()
         ]
         outcome = batch.validate(
-            gx.ExpectationSuite(name=self._part, expectations=configurations), result_format=_RESULT_FORMAT
+            self._gx.ExpectationSuite(name=self._part, expectations=configurations), result_format=_RESULT_FORMAT
         )
         sources.delete(_SOURCE)  # it keeps the table
         return {

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from great_expectations.compatibility import pydantic as gx_pydantic
-from great_expectations.exceptions.exceptions import ExpectationNotFoundError
-from great_expectations.expectations.registry import get_expectation_impl
 from pydantic import BaseModel, ConfigDict
 
 from components.core import located_yaml
@@ -113,6 +110,10 @@ def _raised(expectation: ExpectationSpec, count: int) -> ExpectationSpec:
 
 
 def _problems(location: str, expectation: ExpectationSpec, columns: tuple[str, ...]) -> list[Problem]:
+    from great_expectations.compatibility import pydantic as gx_pydantic  # takes seconds, see `Judge`
+    from great_expectations.exceptions.exceptions import ExpectationNotFoundError
+    from great_expectations.expectations.registry import get_expectation_impl
+
     try:
         implementation = get_expectation_impl(expectation.type)
     except ExpectationNotFoundError:

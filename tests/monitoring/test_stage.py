@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,7 @@ pytestmark = [
     ),
 ]
 
+ROOT = Path(__file__).resolve().parents[2]
 START = begin_of("2026-11-01T00")
 LATER = START + 40 * 86_400
 DATASET = """name: people
@@ -179,6 +183,20 @@ def test_a_change_is_an_alarm_once_and_each_window_is_judged_once(project: Path,
     last = verdicts(tmp_path)[-1]
     assert last["live"][0]["samples"] == 40
     assert last["labels"]["p_value"] < 0.01
+
+
+def test_a_look_that_finds_nothing_new_loads_nothing_that_judges(project: Path, tmp_path: Path) -> None:
+    answer(project, tmp_path, 0, people(np.random.default_rng(3), 60))
+    assert judge(tmp_path) == ["2026-11-01T00"]
+    file = tmp_path / "request.json"
+    file.write_text(request(tmp_path).model_dump_json())
+    heavy = ["great_expectations", "scipy.stats", "sklearn", "matplotlib", "torch"]
+    found = f"[name for name in {heavy} if name in sys.modules]"
+    code = f"import sys; from components.monitoring.stage import main; main(sys.argv[1:]); print({found})"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    look = [sys.executable, "-c", code, str(file)]
+    done = subprocess.run(look, cwd=project, env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_limits_of_one_window_and_columns_that_are_left_out(project: Path, tmp_path: Path) -> None:
