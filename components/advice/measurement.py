@@ -9,21 +9,17 @@ Legend: E experiments, R resamples.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.comparison.quality import method, quality, resample_counts
+from components.comparison.quality import resample_counts
+from components.comparison.scored_model import ScoredModel
 from components.contracts.advice import Experiment, ReportRequest
-from components.contracts.comparison import Quality
-from components.core import atomic
-from components.core.strict import Strict
 from components.evaluation.scorer import Scored
-from components.evaluation.stage import score
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
 from components.identity.package import Package, PackageFacts
@@ -32,20 +28,18 @@ RESAMPLES = 300
 Z_95 = 1.959964
 
 
-class Figure(Strict):
-    """The figure of a trained model, cached in a file so that it is scored once.
+class Figure(ScoredModel):
+    """The figure of a trained model.
 
     Args:
         resampled: the metric over the resamples, (R,).
     """
 
-    scoring: str
-    split: Literal["validation"]
-    metric: str
-    samples: int
-    method: str
-    quality: Quality
     resampled: list[float]
+
+    @classmethod
+    def _more(cls, scored: Scored, metric: str) -> dict[str, Any]:
+        return {"resampled": [float(value) for value in _resampled(scored, metric)]}
 
 
 class Measured(NamedTuple):
@@ -66,7 +60,8 @@ def measure(request: ReportRequest, frozen: FrozenSplit, metric: str) -> list[Me
     measured = []
     for experiment in request.experiments:
         package = _opened(experiment, frozen, request)
-        measured.append(Measured(experiment, package, _score_once(request, experiment, package, frozen, metric)))
+        figure = Figure.once(request.known, request.scoring, experiment.name, package, frozen, metric)
+        measured.append(Measured(experiment, package, figure))
     return measured
 
 
@@ -81,33 +76,6 @@ def _opened(experiment: Experiment, frozen: FrozenSplit, request: ReportRequest)
         lineage={},
     )
     return Package(folder, sealed.model_copy(update={"facts": facts.model_dump(mode="json")}))
-
-
-def _score_once(
-    request: ReportRequest, experiment: Experiment, package: Package, frozen: FrozenSplit, metric: str
-) -> Figure:
-    cache_file = Path(request.known) / f"{package.digest[:16]}.json"
-    if cache_file.is_file():
-        try:
-            figure = Figure.model_validate_json(cache_file.read_bytes())
-        except ValueError:  # of an older version
-            pass
-        else:
-            if figure.scoring == request.scoring and figure.metric == metric:
-                return figure
-    print(f"scoring {experiment.name}", file=sys.stderr, flush=True)
-    scored = score(package, frozen)
-    figure = Figure(
-        scoring=request.scoring,
-        split="validation",
-        metric=metric,
-        samples=scored.samples,
-        method=method(scored, metric),
-        quality=quality(scored, metric),
-        resampled=[float(value) for value in _resampled(scored, metric)],
-    )
-    atomic.write_text(cache_file, figure.model_dump_json())
-    return figure
 
 
 def _resampled(scored: Scored, metric: str) -> NDArray[np.float64]:

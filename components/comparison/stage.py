@@ -9,15 +9,12 @@ import csv
 import io
 import sys
 from pathlib import Path
-from typing import Literal
 
-from components.comparison.quality import method, quality
-from components.contracts.comparison import Compared, ComparisonRequest, ComparisonTable, Quality, Row
+from components.comparison.scored_model import ScoredModel
+from components.contracts.comparison import Compared, ComparisonRequest, ComparisonTable, Row
 from components.core import atomic
 from components.core.errors import CorruptArtifactError
 from components.core.stage_process import die_with_parent
-from components.core.strict import Strict
-from components.evaluation.stage import score
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
 from components.identity.package import Package
@@ -55,7 +52,7 @@ def measure(request: ComparisonRequest, frozen: FrozenSplit, packages: list[Pack
     """Measure quality, latency and size of each model of the request."""
     metric, metric_spec = next(iter(frozen.task.metrics.items()))
     scored_models = [
-        _score_once(request, model, package, frozen, metric)
+        ScoredModel.once(request.known, request.scoring, model.name, package, frozen, metric)
         for model, package in zip(request.models, packages, strict=True)
     ]
     print("measuring latency, in turns", file=sys.stderr, flush=True)
@@ -120,40 +117,3 @@ def as_csv(table: ComparisonTable) -> str:
             [*(getattr(row, name) for name in columns), *figures, *(getattr(row, name) for name in measured)]
         )
     return stream.getvalue()
-
-
-class _ScoredModel(Strict):
-    """The scores of a package, cached in a file so that a package is scored once."""
-
-    scoring: str
-    split: Literal["validation"]
-    metric: str
-    samples: int
-    method: str
-    quality: Quality
-
-
-def _score_once(
-    request: ComparisonRequest, model: Compared, package: Package, frozen: FrozenSplit, metric: str
-) -> _ScoredModel:
-    cache_file = Path(request.known) / f"{package.digest[:16]}.json"
-    if cache_file.is_file():
-        try:
-            scored_model = _ScoredModel.model_validate_json(cache_file.read_bytes())
-        except ValueError:  # of an older version
-            pass
-        else:
-            if scored_model.scoring == request.scoring and scored_model.metric == metric:
-                return scored_model
-    print(f"scoring {model.name}", file=sys.stderr, flush=True)
-    scored = score(package, frozen)
-    scored_model = _ScoredModel(
-        scoring=request.scoring,
-        split="validation",
-        metric=metric,
-        samples=scored.samples,
-        method=method(scored, metric),
-        quality=quality(scored, metric),
-    )
-    atomic.write_text(cache_file, scored_model.model_dump_json())
-    return scored_model

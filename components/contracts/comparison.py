@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
-from components.core.errors import UsageError
+from components.contracts.request_file import RequestFile
 from components.core.strict import Strict
 
 
@@ -36,7 +33,7 @@ class Compared(Strict):
     bundle_bytes: int | None
 
 
-class ComparisonRequest(Strict):
+class ComparisonRequest(RequestFile):
     """`python -m components.comparison REQUEST.json`; paths are relative to the working directory, the workspace.
 
     Args:
@@ -60,20 +57,6 @@ class ComparisonRequest(Strict):
     target: str
     models: list[Compared]
     failed: dict[str, str]
-
-    @staticmethod
-    def read(arguments: list[str]) -> ComparisonRequest:
-        """The request in the file that the stage was called with.
-
-        Raises:
-            UsageError: not one argument, no such file, or it does not fit the contract.
-        """
-        if len(arguments) != 1:
-            raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
-        try:
-            return ComparisonRequest.model_validate_json(Path(arguments[0]).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
 
 
 class Quality(Strict):

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pydantic import ValidationError
-
 from components.contracts.monitor_spec import MonitorSpec
-from components.core.errors import UsageError
-from components.core.strict import Strict
+from components.contracts.request_file import RequestFile
 
 
-class DriftRequest(Strict):
+class DriftRequest(RequestFile):
     """`python -m components.monitoring REQUEST.json`; paths are relative to the working directory.
 
     Args:
@@ -34,17 +29,3 @@ class DriftRequest(Strict):
     since: str | None = None
     until: str | None = None
     again: bool = False
-
-    @staticmethod
-    def read(arguments: list[str]) -> DriftRequest:
-        """The request in the file that the stage was called with.
-
-        Raises:
-            UsageError: not one argument, no such file, or it does not fit the contract.
-        """
-        if len(arguments) != 1:
-            raise UsageError("one request file is expected", got=arguments, expected="REQUEST.json")
-        try:
-            return DriftRequest.model_validate_json(Path(arguments[0]).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise UsageError("the request cannot be read", where=arguments[0], got=error) from error

@@ -6,6 +6,7 @@ from typing import Literal
 
 from components.contracts.budget_spec import BudgetSpec
 from components.contracts.pipeline import GatesSpec
+from components.contracts.request_file import RequestFile
 from components.contracts.selection import Chosen
 from components.core.strict import Strict
 
@@ -48,7 +49,7 @@ class ServedFigure(Strict):
     figure: float
 
 
-class GateRequest(Strict):
+class GateRequest(RequestFile):
     """What the gates are asked; paths are relative to the project's root, the working directory.
 
     Args:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pydantic import ValidationError
-
-from components.core.errors import UsageError
+from components.contracts.request_file import RequestFile
 from components.core.strict import Strict
 
 
-class LabelledRequest(Strict):
+class LabelledRequest(RequestFile):
     """`python -m components.monitoring.labelled_stage REQUEST.json`; paths are relative to the working directory.
 
     Args:
@@ -23,20 +19,6 @@ class LabelledRequest(Strict):
     dataset: str
     min_labels: int
     target: str
-
-    @staticmethod
-    def read(arguments: list[str]) -> LabelledRequest:
-        """The request in the file that the stage was called with.
-
-        Raises:
-            UsageError: not one argument, no such file, or it does not fit the contract.
-        """
-        if len(arguments) != 1:
-            raise UsageError("one request file is expected", got=arguments, expected="REQUEST.json")
-        try:
-            return LabelledRequest.model_validate_json(Path(arguments[0]).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
 
 
 class LabelledResult(Strict):

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pydantic import ValidationError
-
 from components.contracts.monitor_spec import Window
-from components.core.errors import UsageError
+from components.contracts.request_file import RequestFile
 from components.core.strict import Strict
 
 
@@ -26,7 +22,7 @@ class ChallengerRequest(Strict):
     min_effect: float
 
 
-class LiveRequest(Strict):
+class LiveRequest(RequestFile):
     """`python -m components.monitoring.live_stage REQUEST.json`; paths are relative to the working directory.
 
     Args:
@@ -44,20 +40,6 @@ class LiveRequest(Strict):
     limit: float | None
     false_alarms_per_month: float
     window: Window
-
-    @staticmethod
-    def read(arguments: list[str]) -> LiveRequest:
-        """The request in the file that the stage was called with.
-
-        Raises:
-            UsageError: not one argument, no such file, or it does not fit the contract.
-        """
-        if len(arguments) != 1:
-            raise UsageError("one request file is expected", got=arguments, expected="REQUEST.json")
-        try:
-            return LiveRequest.model_validate_json(Path(arguments[0]).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
 
 
 class LowAccuracy(Strict):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from components.contracts.monitor_spec import MonitorSpec
 from components.contracts.rehearsal_scenario import ScenarioSpec
+from components.contracts.request_file import RequestFile
 from components.contracts.row_expectations import Enforce
-from components.core.errors import UsageError
 from components.core.strict import Strict
 
 
@@ -30,7 +28,7 @@ class PolicySpec(Strict):
     enforce: Enforce = "none"
 
 
-class RehearsalRequest(Strict):
+class RehearsalRequest(RequestFile):
     """`python -m components.rehearsal REQUEST.json`; paths are relative to the working directory.
 
     Args:
@@ -60,17 +58,3 @@ class RehearsalRequest(Strict):
     seed: int = Field(ge=0)
     only_fitting: bool = False
     training_seconds: dict[str, float] = Field(default={})
-
-    @staticmethod
-    def read(arguments: list[str]) -> RehearsalRequest:
-        """The request in the file that the stage was called with.
-
-        Raises:
-            UsageError: not one argument, no such file, or it does not fit the contract.
-        """
-        if len(arguments) != 1:
-            raise UsageError("one request file is expected", got=arguments, expected="REQUEST.json")
-        try:
-            return RehearsalRequest.model_validate_json(Path(arguments[0]).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise UsageError("the request cannot be read", where=arguments[0], got=error) from error

@@ -7,11 +7,12 @@ from typing import Literal
 from pydantic import Field
 
 from components.contracts.dask_request import DaskRequest
+from components.contracts.request_file import RequestFile
 from components.contracts.score_spec import ScoreOptions
 from components.core.strict import Strict
 
 
-class ScoreRequest(Strict):
+class ScoreRequest(RequestFile):
     """Score inputs with the predictor of a bundle.
 
     Args:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field
 
 from components.contracts.model_spec import ModelSpec
+from components.contracts.request_file import RequestFile
 from components.contracts.track_spec import TrackSpec
 from components.contracts.train_spec import TrainSpec
-from components.core.errors import UsageError
 from components.core.strict import Strict
 
 
-class TrainRequest(Strict):
+class TrainRequest(RequestFile):
     """Request file of `python -m components.training REQUEST.json` and of `components.evaluation`.
 
     Paths are relative to the working directory, the stage's workspace.
@@ -55,20 +54,6 @@ class TrainRequest(Strict):
     track: TrackSpec | None = None
     profile: bool = False
     forced: bool = Field(default=False, exclude_if=lambda forced: not forced)
-
-    @classmethod
-    def read(cls, arguments: list[str]) -> Self:
-        """Read the request file that is the only command-line argument of a stage.
-
-        Raises:
-            UsageError: not one argument, no such file, or the file does not fit the contract.
-        """
-        if len(arguments) != 1:
-            raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
-        try:
-            return cls.model_validate_json(Path(arguments[0]).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
 
 
 class Started(Strict):

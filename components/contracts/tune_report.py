@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
+from components.contracts import request_file
 from components.contracts.tune_spec import TuneSpec
-from components.core.errors import UsageError
 from components.core.strict import Strict
 
 
@@ -58,12 +57,7 @@ def read_request(arguments: list[str]) -> TuneReportRequest | RatePlotRequest:
     Raises:
         UsageError: not one argument, no such file, or it does not fit the contract.
     """
-    if len(arguments) != 1:
-        raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
-    try:
-        return _REQUEST.validate_json(Path(arguments[0]).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
+    return request_file.read(_REQUEST, arguments)
 
 
 class TrialRow(Strict):

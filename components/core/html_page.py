@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def render(template: Path, **values: object) -> str:
-    """Render a template file. It can include the files of its folder, and embed PNG bytes with the filter `data_uri`.
+    """Render a template file. It can include its folder's files and `table_page.css`; filter `data_uri` embeds a PNG.
 
     Raises:
         jinja2.UndefinedError: the template uses a variable that has no value.
@@ -25,7 +25,7 @@ def _environment(folder: Path) -> jinja2.Environment:
     import jinja2  # commands that render no page do not load it
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

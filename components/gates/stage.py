@@ -9,11 +9,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from components.contracts.gate_request import Candidate, GateEvidence, GateRequest
 from components.core import atomic
-from components.core.errors import ServingError, UsageError
+from components.core.errors import ServingError
 from components.gates import bundle_integrity, evidence
 from components.gates.endpoint import Endpoint
 from components.gates.findings import Findings, log
@@ -31,7 +29,7 @@ def main(arguments: list[str]) -> None:
         CorruptArtifactError: the champion's package differs from its manifest.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `finally` blocks end the started processes
-    request = _read(arguments)
+    request = GateRequest.read(arguments)
     start = time.monotonic()
     findings = check(request)
     write(request, findings)
@@ -105,12 +103,3 @@ def _writable(figures: dict[str, float | int | str]) -> dict[str, float | int | 
         name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in figures.items()
     }
-
-
-def _read(arguments: list[str]) -> GateRequest:
-    if len(arguments) != 1:
-        raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
-    try:
-        return GateRequest.model_validate_json(Path(arguments[0]).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UsageError("the request cannot be read", where=arguments[0], got=error) from error

@@ -9,12 +9,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from components.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from components.contracts.score_request import ScoreRequest
+from typing import Any
 
 
 def main(arguments: list[str]) -> None:
@@ -29,10 +24,10 @@ def main(arguments: list[str]) -> None:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _prestart_workers(arguments)
-    from components.contracts.score_request import ScoreOutcome
+    from components.contracts.score_request import ScoreOutcome, ScoreRequest
     from components.scoring import batch
 
-    request = _read(arguments)
+    request = ScoreRequest.read(arguments)
     begin = time.monotonic()
     done = batch.score(request, lambda text: print(text, file=sys.stderr, flush=True))
     outcome = ScoreOutcome(
@@ -47,21 +42,8 @@ def main(arguments: list[str]) -> None:
 
 def _prestart_workers(arguments: list[str]) -> None:
     """Let the workers of a Dask cluster on this machine import what they need while this process does."""
-    with contextlib.suppress(OSError, ValueError, AttributeError, IndexError):  # `_read` says what is wrong
+    with contextlib.suppress(OSError, ValueError, AttributeError, IndexError):  # `read` says what is wrong
         if (request := json.loads(Path(arguments[0]).read_bytes()).get("cluster")) is not None:
             # By its name: where pieces are scored is no part of the code that makes the output.
             prestart: Any = importlib.import_module("components.cluster.prestart")
             prestart.start(request["cluster"], prestart.SCORE)
-
-
-def _read(arguments: list[str]) -> ScoreRequest:
-    from pydantic import ValidationError
-
-    from components.contracts.score_request import ScoreRequest
-
-    if len(arguments) != 1:
-        raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
-    try:
-        return ScoreRequest.model_validate_json(Path(arguments[0]).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UsageError("the request cannot be read", where=arguments[0], got=error) from error

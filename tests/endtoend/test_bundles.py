@@ -33,13 +33,6 @@ NAME = "sample"
 GATES_KEY = "9" * 64
 
 
-@pytest.fixture
-def releases(house: House) -> Iterator[Releases]:
-    found = Releases(house)
-    with found.api:
-        yield found
-
-
 def origin(root: Path, api: Api) -> ChosenBundle:
     """Version 4 of `sample` in a project of its own: data, run, bundle, gates and a release in its ledger."""
     project, bundle = Project(root), small_chain.make(root)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests import accessibility, registry_page
+from tests import accessibility
 from tests.endtoend.releases import CALM, Releases
 from tests.house import House
 from tests.waiting import eventually
@@ -19,22 +18,6 @@ NAME = "shown"
 ROOT = Path(__file__).resolve().parents[2]
 PHONE, WIDE = {"width": 360, "height": 740}, {"width": 1280, "height": 860}
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    program = registry_page.browser()
-    if program is None:
-        pytest.skip("no Chromium on this machine; Debian's package is `chromium`")
-    with registry_page.opened(program) as page:
-        yield page
-
-
-@pytest.fixture
-def releases(house: House) -> Iterator[Releases]:
-    found = Releases(house)
-    with found.api:
-        yield found
 
 
 def url_of(house: House, page: Page) -> str:

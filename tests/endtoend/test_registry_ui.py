@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Page
 
 from tests import registry_page
 from tests.endtoend.releases import Releases
-from tests.house import House
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 NAME = "clicked"
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    program = registry_page.browser()
-    if program is None:
-        pytest.skip("no Chromium on this machine; Debian's package is `chromium`")
-    with registry_page.opened(program) as page:
-        yield page
-
-
-@pytest.fixture
-def releases(house: House) -> Iterator[Releases]:
-    found = Releases(house)
-    with found.api:
-        yield found
 
 
 def test_production_follows_the_mouse_and_a_refusal_is_read_where_it_was_clicked(

@@ -19,18 +19,10 @@ from components.release import ledger as ledgers
 from components.release import production as productions
 from tests import prefect_api, small_package
 from tests.endtoend.releases import Releases
-from tests.house import House
 from tests.release.small_ledger import Rows, cut_with_the_key, rewrite, sign_head
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def releases(house: House) -> Iterator[Releases]:
-    releases = Releases(house)
-    with releases.api:
-        yield releases
 
 
 @pytest.fixture(scope="module")

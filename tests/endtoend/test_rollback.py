@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -21,17 +20,9 @@ from flows.platform import orphans
 from tests import prefect_api
 from tests.endtoend.faults import approval_pending, broken_tree, gates_running, suspended
 from tests.endtoend.releases import Releases
-from tests.house import House
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def releases(house: House) -> Iterator[Releases]:
-    releases = Releases(house)
-    with releases.api:
-        yield releases
 
 
 @pytest.fixture(scope="module")

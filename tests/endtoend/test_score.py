@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,15 +13,7 @@ import yaml
 from components.identity import manifest
 from tests import small_package
 from tests.endtoend.releases import Releases
-from tests.house import House
 from tests.prefect_api import ask, run_deployment
-
-
-@pytest.fixture
-def releases(house: House) -> Iterator[Releases]:
-    found = Releases(house)
-    with found.api:
-        yield found
 
 
 @pytest.mark.slow
