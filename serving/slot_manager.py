@@ -57,7 +57,7 @@ class SlotManager:
         """
         before = self.current
         known = {_key(slot.loaded.spec): slot.loaded for role in SLOT_NAMES if (slot := before.get(role))}
-        missing: dict[SlotName, SlotStatus] = {}
+        missing = _failed_before(before, spec)
         self._arrange(spec, known, missing, before)
         for role in LOADING_ORDER:
             slot_spec: SlotSpec | None = getattr(spec, role)
@@ -66,6 +66,7 @@ class SlotManager:
             begin = time.perf_counter()
             try:
                 known[_key(slot_spec)] = load(_plain(slot_spec), self.model)
+                missing.pop(role, None)
             except ModelyardError as error:
                 reason = "; ".join(" ".join(line.split()) for line in error.lines())
                 missing[role] = _status(slot_spec, "failed", reason)
@@ -174,9 +175,23 @@ def _status(slot_spec: SlotSpec, state: Literal["failed", "removed"], reason: st
     )
 
 
+def _failed_before(current: Slots, spec: ServingSpec) -> dict[SlotName, SlotStatus]:
+    """What failed to load and is to be loaded again: it has failed until it is loaded."""
+    return {
+        role: status
+        for role, status in current.missing.items()
+        if status.state == "failed" and _is_of(status, getattr(spec, role))
+    }
+
+
 def _removed(current: Slots, spec: ServingSpec) -> SlotStatus | None:
     """The status of a removed challenger that the spec still names; it stays removed until a spec does not name it."""
-    status, slot_spec = current.missing.get("challenger"), spec.challenger
-    if status is None or slot_spec is None or status.state != "removed":
-        return None
-    return status if (slot_spec.package_digest, slot_spec.version) == (status.package_digest, status.version) else None
+    status = current.missing.get("challenger")
+    return status if status and status.state == "removed" and _is_of(status, spec.challenger) else None
+
+
+def _is_of(status: SlotStatus, slot_spec: SlotSpec | None) -> bool:
+    return slot_spec is not None and (slot_spec.package_digest, slot_spec.version) == (
+        status.package_digest,
+        status.version,
+    )

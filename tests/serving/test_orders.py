@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -27,6 +28,7 @@ from components.contracts.serving_spec import (
     UnreadableSpecError,
     set_aside,
 )
+from serving import loaded
 from tests import small_package
 from tests.serving.service import Service, challenger, eventually, running
 
@@ -279,6 +281,29 @@ def test_it_is_up_if_nothing_loads(slots: dict[str, SlotSpec], tmp_path: Path) -
         assert service.statement().champion is None
         service.order(champion=slots["4"])
         assert service.answered_by() == "4"
+
+
+def test_what_failed_has_failed_until_it_is_loaded(
+    slots: dict[str, SlotSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = broken(slots["2"], tmp_path / "bad")
+    ServingSpec(generation=7, champion=bad).write(tmp_path)
+    meanwhile: list[tuple[int, str]] = []
+    real = loaded.load
+
+    def load(spec: SlotSpec, model: str) -> Any:
+        answer = service.ask()
+        meanwhile.append((answer.status_code, answer.json().get("reason", "")))
+        return real(spec, model)
+
+    with running(Path(slots["1"].bundle), tmp_path) as service:
+        monkeypatch.setattr("serving.slot_manager.load", load)
+        assert service.order(champion=bad).champion_failed
+        ((status, reason),) = meanwhile
+        assert (status, "model.onnx" in reason) == (503, True)
+        (tmp_path / "bad/package/model.onnx").write_bytes((Path(slots["2"].bundle) / "package/model.onnx").read_bytes())
+        statement = service.order(champion=bad)
+        assert (statement.champion and statement.champion.version, statement.champion_failed) == ("2", None)
 
 
 def test_a_request_in_flight_keeps_whom_it_began_with(service: Service, slots: dict[str, SlotSpec]) -> None:
