@@ -83,7 +83,7 @@ def test_a_version_can_be_named_and_one_that_is_not_held_is_refused(client: Test
 
 
 def test_predictions_are_answered_meanwhile_and_a_second_explanation_waits(tmp_path: Path) -> None:
-    small_package.bundle(tmp_path, "7", slow=100)
+    small_package.bundle(tmp_path, "7", slow=300)
     content = small_package.image(0)
 
     async def ask() -> tuple[httpx.Response, httpx.Response, list[bool]]:
