@@ -399,6 +399,8 @@ def read(root: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         raise SpecError(str(path), (Problem("", f"not TOML: {error}", int(line[1]) if line else None),)) from error
+    except RecursionError as error:
+        raise SpecError(str(path), (Problem("", "not TOML: nested too deep"),)) from error
     except ValidationError as error:
         found = (_problem(detail, text) for detail in error.errors(include_url=False))
         raise SpecError(str(path), tuple(sorted(found, key=lambda problem: problem.line or 0))) from error

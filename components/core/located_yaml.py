@@ -19,11 +19,46 @@ _BOOLEAN = "tag:yaml.org,2002:bool"
 _TEXT_KEYS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp"))
 
 
+MOST_VALUES = 100_000  # of a file with aliases, with what they repeat
+MOST_LEVELS = 60
+
+
 class _Loader(yaml.SafeLoader):
     """A SafeLoader that reads 1e-3 as a number, and yes, no, on and off as texts, as YAML 1.2 does.
 
     YAML 1.1 requires 1.0e-3, and reads those words as booleans: of the classes yes and no, of `compile: on`.
+
+    A file that is nested deeper than `MOST_LEVELS`, or whose aliases make more than `MOST_VALUES` values, is an error:
+    aliases of aliases make gigabytes of a few lines.
     """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._written = self._values = self._levels = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """As PyYAML's, which is recursive."""
+        self._written += 1
+        self._levels += 1
+        if self._levels > MOST_LEVELS:
+            raise _too_deep(self.peek_event().start_mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._levels -= 1
+        return node
+
+    def count(self, node: yaml.Node, levels: int) -> None:
+        """Count a value that is constructed of a node."""
+        self._values += 1
+        if levels > MOST_LEVELS:  # of an alias, which may stand for itself
+            raise _too_deep(node.start_mark)
+        if self._values > max(MOST_VALUES, self._written):
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {MOST_VALUES:,} values, with what aliases repeat", problem_mark=node.start_mark
+            )
+
+
+def _too_deep(mark: yaml.Mark) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=f"nested deeper than {MOST_LEVELS} levels", problem_mark=mark)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -123,15 +158,18 @@ def _parse(path: Path, text: str) -> tuple[Any, dict[Location, int], list[Proble
 
 
 def _construct(
-    loader: yaml.SafeLoader, node: yaml.Node, at: Location, lines: dict[Location, int], problems: list[Problem]
+    loader: _Loader, node: yaml.Node, at: Location, lines: dict[Location, int], problems: list[Problem]
 ) -> Any:
+    loader.count(node, len(at))
     lines.setdefault(at, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            written = isinstance(key_node, yaml.ScalarNode) and key_node.tag in _TEXT_KEYS
-            key = key_node.value if written else loader.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                problems.append(Problem(_path(at), "a key must be text", line, got=f"a {key_node.id}"))
+                continue
+            key = key_node.value if key_node.tag in _TEXT_KEYS else loader.construct_object(key_node)
             if not isinstance(key, str):
                 problems.append(Problem(_path(at), "a key must be text", line, got=repr(key)))
                 continue

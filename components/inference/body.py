@@ -61,7 +61,9 @@ def of_json(processor: Processor, wire: EndpointSchema, content: bytes) -> Body:
     """
     try:
         document = _parsed(content)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise SampleError("the body is no JSON: it is nested too deep", code="json") from error
+    except ValueError as error:
         raise SampleError(f"the body is no JSON: {error}", code="json") from error
     return of_document(processor, wire, document)
 

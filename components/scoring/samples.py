@@ -188,7 +188,9 @@ def _objects(lines: Lines, names: Sequence[str]) -> Iterator[_Row]:
 def _object_cells(line: str, names: Sequence[str]) -> Sequence[Any] | SampleProblem:
     try:
         document = json.loads(line)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        return SampleProblem("json", "a line that is no JSON: it is nested too deep")
+    except ValueError as error:
         return SampleProblem("json", f"a line that is no JSON: {error}")
     if not isinstance(document, dict):
         return SampleProblem("json", f"a line that is no object: {type(document).__name__}")

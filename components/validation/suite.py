@@ -56,6 +56,8 @@ class Suite:
             raise SpecError(str(path), (Problem("", f"not JSON: {error.msg}", error.lineno),)) from error
         except UnicodeDecodeError as error:
             raise SpecError(str(path), (Problem("", "not UTF-8 text", got=str(error)),)) from error
+        except RecursionError as error:
+            raise SpecError(str(path), (Problem("", "not JSON: nested too deep"),)) from error
         document = located_yaml.read(path, SuiteFile)
         expectations = document.raw if part == "raw" else document.prepared
         problems = [
