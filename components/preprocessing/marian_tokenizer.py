@@ -21,6 +21,7 @@ from components.core.errors import CorruptArtifactError, UsageError
 from components.identity import hub_folder
 from components.identity.hub_folder import HubFolder
 from components.preprocessing.pretrained_tokenizer import PIECES, PretrainedTokenizer
+from components.preprocessing.text import begin, suffices
 
 SOURCE, TARGET, VOCABULARY, TARGET_VOCABULARY = "source.spm", "target.spm", "vocab.json", "target_vocab.json"
 SPACE = "\u2581"  # of sentencepiece
@@ -66,7 +67,7 @@ class MarianTokenizer(PretrainedTokenizer):
 
         A code of the language to translate into, such as `>>fr<<`, is one token where a text begins with it.
         """
-        return [np.append(self._plain(text)[: max_length - 1], self._end) for text in texts]
+        return [np.append(self._first(text, max_length)[: max_length - 1], self._end) for text in texts]
 
     def decode(self, tokens: NDArray[np.int64]) -> str:
         """The text of token numbers, without special tokens and without space around it."""
@@ -76,6 +77,11 @@ class MarianTokenizer(PretrainedTokenizer):
     def pieces(self, text: str) -> list[str]:
         """The pieces of a text, as sentencepiece names them."""
         return list(self._inner.encode(text, add_special_tokens=False).tokens)
+
+    def _first(self, text: str, max_length: int) -> NDArray[np.int64]:
+        part = begin(text, max_length)
+        found = self._plain(part)
+        return found if suffices(len(found), part, text, max_length) else self._plain(text)
 
     def _plain(self, text: str) -> NDArray[np.int64]:
         """Characters that the model does not know are a piece too, which the shared vocabulary may have."""

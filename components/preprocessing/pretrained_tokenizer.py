@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from components.core.errors import UsageError
 from components.identity import hub_folder
-from components.preprocessing.text import Split, Tokenizer
+from components.preprocessing.text import Split, Text, Tokenizer, begin, suffices
 
 # Settings of tokenizer_config.json that name places on a machine or code.
 _LEFT_OUT = ("name_or_path", "tokenizer_file", "vocab_file", "merges_file", "is_local", "local_files_only", "auto_map")
@@ -108,10 +108,11 @@ class PretrainedTokenizer(Tokenizer):
 
         Longer texts lose tokens of the text, not special tokens, as with transformers' `truncation=True`.
         """
-        found = self._batch(list(texts))
+        parts = [begin(text, max_length, self._side) for text in texts]
+        found = self._batch(parts)
         return [
-            self._numbers(encoding if len(encoding.ids) <= max_length else self._truncated(text, max_length))
-            for text, encoding in zip(texts, found, strict=True)
+            self._numbers(self._fitting(encoding, part, text, max_length))
+            for text, part, encoding in zip(texts, parts, found, strict=True)
         ]
 
     def encode_words(self, samples: Sequence[Sequence[str]], max_length: int) -> list[Split]:
@@ -123,13 +124,20 @@ class PretrainedTokenizer(Tokenizer):
         parts: list[Split] = []
         for sample in samples:
             words = list(sample)
-            encoding = self._of_words.encode(words, is_pretokenized=True)
-            if len(encoding.ids) > max_length:
-                encoding = self._truncated(words, max_length)
+            part = begin(words, max_length, self._side)
+            encoding = self._of_words.encode(part, is_pretokenized=True)
+            encoding = self._fitting(encoding, part, words, max_length)
             numbers = np.asarray([-1 if word is None else word for word in encoding.word_ids], np.int64)
             tokens = self._numbers(encoding)
             parts.append(Split(tokens, numbers if len(numbers) else np.full(1, -1, np.int64)))
         return parts
+
+    def _fitting(self, found: tokenizers.Encoding, part: Text, text: Text, max_length: int) -> tokenizers.Encoding:
+        """The encoding of a text from that of a part of it, cut to a length."""
+        if len(found.ids) <= max_length and part is text:
+            return found
+        enough = suffices(len(found.ids), part, text, max_length)
+        return self._truncated(part if enough else text, max_length)
 
     def _truncated(self, text: str | list[str], max_length: int) -> tokenizers.Encoding:
         split = isinstance(text, list)

@@ -46,6 +46,31 @@ def test_odd_texts_have_transformers_own_tokens(folder: Path) -> None:
     assert ours.vocabulary == len(theirs)
 
 
+LONG = (
+    " ".join(hub_models.ODD) * 300,
+    "日本語" * 8_000,
+    "film" * 6_000,
+    " " * 25_000 + "good",
+    "The film is good. " * 2_000,
+)
+
+
+def test_of_a_text_that_is_far_too_long_the_tokens_are_the_same(folder: Path, tmp_path: Path) -> None:
+    theirs, ours = AutoTokenizer.from_pretrained(folder), _ours(folder)
+    assert all(len(text) > 15_000 for text in LONG)
+    for max_length in (32, 3):
+        _same(ours, theirs, LONG, max_length)
+    theirs = AutoTokenizer.from_pretrained(folder, truncation_side="left")
+    theirs.save_pretrained(tmp_path)
+    _same(_ours(tmp_path), theirs, LONG, 32)
+    words = [["The", "film", "is", "Ärger"] * 4_000, ["good" * 8_000, "film", *["is"] * 300], ["film"] * 5]
+    theirs, ours = AutoTokenizer.from_pretrained(folder, add_prefix_space=True), _ours(folder)
+    expected = theirs(words, is_split_into_words=True, truncation=True, max_length=16)
+    for row, split in enumerate(ours.encode_words(words, 16)):
+        assert split.tokens.tolist() == expected["input_ids"][row]
+        assert [None if word < 0 else word for word in split.words.tolist()] == expected.word_ids(row)
+
+
 def test_lists_of_words_have_transformers_own_tokens(folder: Path) -> None:
     theirs, ours = AutoTokenizer.from_pretrained(folder, add_prefix_space=True), _ours(folder)
     samples = [["The", "film", "is", "Ärger"], ["naïve"], ["don't", "☃", "日本語"] * 6]

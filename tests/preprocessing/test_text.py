@@ -140,6 +140,23 @@ def test_words_know_their_tokens() -> None:
     assert plain[1].words.tolist() == [-1]
 
 
+@pytest.mark.parametrize("spec", [WordLevel(vocabulary=50, min_frequency=1), Bpe(vocabulary=300)], ids=["words", "bpe"])
+def test_of_a_text_that_is_far_too_long_its_begin_alone_is_tokenised(
+    spec: TokenizerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = Tokenizer.fit(spec, ["the cat sat on the mat", "a dog, too"])
+    long = ["the cat sat, " * 3_000, "x" * 20_000 + " the dog" * 200, " " * 20_000 + "dog", "the " * 20 + "…" * 20_000]
+    words = [["the", "cat"] * 10_000, ["x" * 20_000, *["dog"] * 300], ["the"] * 5 + ["y" * 20_000] + ["cat"] * 300]
+    found = [part.tolist() for part in tokenizer.encode(long, 16)]
+    split = tokenizer.encode_words(words, 16)
+    assert len(text.begin(long[0], 16)) == 11_600
+    assert sum(map(len, text.begin(words[0], 16))) < 11_600
+    monkeypatch.setattr("components.preprocessing.text.begin", lambda whole, _: whole)
+    assert [part.tolist() for part in tokenizer.encode(long, 16)] == found
+    for one, other in zip(tokenizer.encode_words(words, 16), split, strict=True):
+        assert (one.tokens.tolist(), one.words.tolist()) == (other.tokens.tolist(), other.words.tolist())
+
+
 def test_a_text_is_split_into_words_with_their_places() -> None:
     sample = "@bob's in New-York, see https://x.org/a?b=1 :)"
     found = text.words(sample)
