@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import resource
 import secrets
 from collections import Counter
@@ -83,6 +84,9 @@ GROUPS = {
 }
 
 
+_HOUSE_FIXTURE = re.compile(r"\bhouse: House\b|\breleases: Releases[,)]")  # arguments of a test
+
+
 class Sharing(LoadScopeScheduling):
     """How workers (`pytest -n 3`) share the tests out: what needs one stack stays together, else a module does.
 
@@ -98,7 +102,7 @@ class Sharing(LoadScopeScheduling):
 def group_of(module: Path) -> str | None:
     """The house that the tests of a module share; None for one that needs none."""
     text = module.read_text()
-    if "house: House" not in text:
+    if not _HOUSE_FIXTURE.search(text):
         return None
     return GROUPS.get(module.name, "registry" if "tests.endtoend.releases import" in text else "house")
 

@@ -41,7 +41,7 @@ class _Loader(yaml.SafeLoader):
         self._written += 1
         self._levels += 1
         if self._levels > MOST_LEVELS:
-            raise _too_deep(self.peek_event().start_mark)
+            raise _too_deep(self.peek_event().start_mark)  # type: ignore[no-untyped-call]
         node: yaml.Node | None = super().compose_node(parent, index)
         self._levels -= 1
         return node

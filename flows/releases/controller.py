@@ -335,7 +335,7 @@ class Controller:
         if decision.step == "apply":
             rollback.apply_pinned(service, project, name)
         elif decision.step == "start":
-            rollback.start_pinned(service, project, name)
+            rollback.start_pinned(service, project, name, log)
         elif decision.step == "stop":
             service.stop()
         elif decision.step == "close":

@@ -251,10 +251,17 @@ def apply_pinned(service: ServingTarget, project: Project, name: str) -> None:
     _apply(service, ledgers.of(project, name))
 
 
-def start_pinned(service: ServingTarget, project: Project, name: str) -> None:
-    """Start the service's processes from the pinned champion's bundle."""
+def start_pinned(service: ServingTarget, project: Project, name: str, say: Log) -> None:
+    """Start the service's processes from the pinned champion's bundle, which is built again where nobody has it."""
     champion = _apply(service, ledgers.of(project, name)).production.champion
-    if champion is not None:
+    if champion is None:
+        return
+    try:
+        service.start(service.bundle(champion))
+    except NotFoundError:
+        from flows.releases import lost_bundle  # with what builds bundles, which the controller needs for nothing else
+
+        lost_bundle.build_again(project, name, champion, say)
         service.start(service.bundle(champion))
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -59,6 +60,15 @@ def held(releases: Releases, name: str) -> set[str | None]:
     """The versions that the workers hold as champion."""
     status = releases.says(name)
     return {worker.champion.version if worker.champion else None for worker in status.workers} if status else set()
+
+
+def test_a_bundle_that_is_gone_is_built_again_with_the_same_bytes(releases: Releases, two: str, tmp_path: Path) -> None:
+    pin, entries = champion(releases, two), len(releases.entries(two))
+    releases.service(two).bundle(pin).folder.rename(tmp_path / "gone")
+    releases.service(two).stop()
+    eventually(lambda: releases.serves(two) == "2", "the service is back", 120)
+    assert champion(releases, two) == pin
+    assert len(releases.entries(two)) == entries
 
 
 def test_back_and_forth_is_the_same_bundle_whatever_the_tree_is(releases: Releases, two: str) -> None:
