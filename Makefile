@@ -14,6 +14,11 @@ ifneq ($(GPU),$(shell cat $(STAMP) 2>/dev/null))
 OTHER_BUILD = reinstall
 endif
 endif
+# An environment holds the path at which it was made: in a folder that was moved or copied it is made anew.
+ifneq ($(shell made="$$(sed -n 's/^command = .* -m venv //p' .venv/pyvenv.cfg 2>/dev/null)"; \
+  test -z "$$made" || test .venv -ef "$$made" || echo elsewhere),)
+OTHER_BUILD = remake
+endif
 # Looks at pages for what a screen reader or a keyboard cannot use; in a browser of the tests alone.
 AXE = build/npm/node_modules/axe-core/axe.min.js
 # Real data for tests and benchmarks, looked up by sha256; used where the folder is there.
@@ -27,13 +32,17 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install reinstall demo check types lint quick test tests test-long test-team test-gpu browser containers bench bench-serving docs screenshots lock \
+.PHONY: help install reinstall remake demo check types lint quick test tests test-long test-team test-gpu browser containers bench bench-serving docs screenshots lock \
 	format down clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## make .venv with the locked dependencies; GPU=1 or GPU=0 overrides the look for an NVIDIA GPU
+
+remake:
+	@echo ".venv was made in another folder: it is made anew"
+	@rm -rf .venv
 
 # Tests that libraries bring of themselves are 200 MB that nothing uses.
 $(STAMP): requirements.lock pyproject.toml $(OTHER_BUILD)

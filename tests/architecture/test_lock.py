@@ -53,6 +53,20 @@ def _install_list(gpu: int) -> str:
     return subprocess.run(["sh", "-c", words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.parametrize("place", ["here", "of before"])
+def test_an_environment_of_a_folder_that_was_moved_is_made_anew(place: str, tmp_path: Path) -> None:
+    folder = tmp_path / "the project"
+    (folder / ".venv").mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    made = folder if place == "here" else tmp_path / "before"
+    (folder / ".venv/pyvenv.cfg").write_text(f"version = 3.11.7\ncommand = python3.11 -m venv {made}/.venv\n")
+    (folder / ".venv/.installed").write_text("0")
+    words = ["make", "--dry-run", "install"]
+    planned = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout
+    assert ("rm -rf .venv\n" in planned) == (place == "of before")
+
+
 @pytest.mark.parametrize("gpu", [0, 1])
 def test_an_installation_takes_the_packages_of_its_build(gpu: int) -> None:
     names = {line.split("==")[0] for line in _install_list(gpu).splitlines() if re.match(r"[a-z]", line)}
