@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from components.validation.stored_table import StoredTable, batches
 
-ALONE = 0.95  # share of the errors of the commonest label that a feature avoids, from which it is named
+ALONE = 0.98  # share of the errors of the commonest label that a feature avoids, from which it is named
 ALONE_R2 = 0.98  # share of the variance of the target, or of its ranks, that a feature explains, from which it is named
 _MIN_RANKS = 0.8  # share of the variance of the ranks without which that of the target says nothing
 SHOWN = 10  # features that are named
