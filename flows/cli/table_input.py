@@ -93,7 +93,8 @@ def _ways(path: Path, kind: str, columns: Columns | None, wanted: list[str]) -> 
     known = {} if columns is None else columns.model_dump(include=_WRITTEN, exclude_none=True)
     is_text = kind in ("csv", "tsv")
     if columns is not None and (columns.kind in ("csv", "tsv")) == is_text:
-        yield ({**known, "kind": columns.kind} if is_text else _without_text_keys(known)), ""
+        others = {**_without_text_keys(known), "encoding": columns.encoding}  # of JSON lines
+        yield ({**known, "kind": columns.kind} if is_text else others), ""
         if is_text and columns.columns is not None:  # a file without a header, and without the label
             inputs = [name for name in columns.columns if name in wanted]
             note = f"the columns of {path.name} are read as {', '.join(inputs)}"

@@ -45,6 +45,15 @@ def test_rows_that_are_no_utf8_for_a_dataset_that_is(tmp_path: Path) -> None:
     assert "rows.csv line 4 is not UTF-8" in note
 
 
+def test_json_lines_are_read_in_the_encoding_of_the_dataset(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes('{"city": "Köln"}\n'.encode("cp1252"))
+    columns = Columns(kind="jsonl", categories=["city"], label="label", encoding="cp1252")
+    assert table_input.read(path, "jsonl", SCHEMA, columns).rows == [{"city": "Köln"}]
+    with pytest.raises(SourceError, match="not utf-8 text"):
+        table_input.read(path, "jsonl", SCHEMA, dataset("utf-8").model_copy(update={"kind": "jsonl"}))
+
+
 def test_unknown_categories_are_in_the_plain_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert prediction_client.describe(ANSWER, "version 1") == "a  (1.000, version 1)  unknown categories: city"
     known = {**ANSWER, "unknown_categories": []}
