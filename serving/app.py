@@ -16,6 +16,7 @@ from components.access.door import Receive, Scope, Send
 from components.contracts.prediction_log import PREDICTION_HEADER
 from components.contracts.row_expectations import FLAGS_HEADER
 from components.contracts.serving_spec import WORKER_HEADER
+from components.inference import told_truth
 from components.inference.predictor import Predictor
 from serving import bento_api, docs_page, feedback, input_contract, metrics, page
 from serving.answering import Answerer
@@ -71,7 +72,9 @@ class ModelApp:
             return await native.predict(request, worker.settings)
 
         async def take_feedback(request: HttpRequest) -> Answer:
-            return await feedback.take(request, answerer.log)
+            slot = self._slot_manager.current.champion
+            known = None if slot is None else told_truth.of_schema(slot.loaded.predictor.endpoint.prediction)
+            return await feedback.take(request, answerer.log, known)
 
         routes: dict[str, Mapping[str, Handler]] = {
             "/predict": {"POST": predict},

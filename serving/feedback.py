@@ -1,30 +1,38 @@
 """POST /feedback: the truth of earlier predictions, appended to the prediction log; whether they fit is the reader's.
 
 A worker does not know what others have answered, or what was answered long ago: unknown, late, double and contradicting
-truths are told apart when the log is read (components/monitoring/labels.py).
+truths are told apart when the log is read (components/monitoring/labels.py). It knows the classes of its champion: a
+truth that is none of them is kept, as the class may be new or of another version, and the answer says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from components.contracts.prediction_log import FOLDER, Feedback
+from components.inference import told_truth
 from components.inference.body import JSON
+from components.inference.told_truth import KnownClasses
 from serving.exchange import Answer, HttpRequest, json_reply
 from serving.prediction_log import PredictionLog
 from serving.problem import RefusedRequest
 
 MOST = 1000  # truths in a request
 MOST_BYTES = 1_000_000
+_SHOWN, _NAMED = 10, 50  # notes of an answer, and classes that it names
 
 _MANY: TypeAdapter[list[Feedback]] = TypeAdapter(list[Feedback])
 
 
-async def take(request: HttpRequest, log: PredictionLog | None) -> Answer:
+async def take(request: HttpRequest, log: PredictionLog | None, known: KnownClasses | None = None) -> Answer:
     """Write one truth, or a list of them.
+
+    Args:
+        known: the classes of the champion, if its task has any.
 
     Raises:
         RefusedRequest: 400 no JSON, 404 this service keeps no log, 415 another type, 422 no truth, or too many; 503 it
@@ -54,4 +62,25 @@ async def take(request: HttpRequest, log: PredictionLog | None) -> Answer:
         await asyncio.get_running_loop().run_in_executor(None, log.feedback, feedback)
     except OSError as error:
         raise RefusedRequest(503, "log", "the feedback cannot be written now", retry_seconds=5) from error
-    return json_reply({"accepted": len(feedback)}, 202)
+    notes = _notes(feedback, known) if known is not None else []
+    return json_reply({"accepted": len(feedback), **({"notes": notes} if notes else {})}, 202)
+
+
+def _notes(feedback: Sequence[Feedback], known: KnownClasses) -> list[str]:
+    """What the sender should know of truths that cannot be an answer of the champion."""
+    found = []
+    for place, one in enumerate(feedback):
+        if told_truth.is_of_another_kind(one.truth, known):
+            found.append(f"truth {place} is of another kind than the answers, which have {known.field}")
+        for name in told_truth.unknown_names(one.truth, known):
+            near = told_truth.nearest(name, known.classes)
+            perhaps = "" if near is None else f"; the nearest is {near!r}"
+            found.append(f"truth {place}: {name[:60]!r} is no class of this version{perhaps}")
+    if not found:
+        return []
+    more = [f"{len(found) - _SHOWN:,} more truths are like that"] if len(found) > _SHOWN else []
+    return [
+        *found[:_SHOWN], *more,
+        f"known classes: {told_truth.named(known.classes, _NAMED)}",
+        "such truths are kept and counted apart, neither right nor wrong; told again, the last truth counts",
+    ]  # fmt: skip

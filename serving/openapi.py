@@ -110,7 +110,8 @@ def _feedback() -> dict[str, Any]:
     one = Feedback.model_json_schema()
     one["properties"]["id"] = _ID
     told = {"oneOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": feedback.MOST}]}
-    accepted = _object({"accepted": {"type": "integer"}})
+    notes = {"type": "array", "items": {"type": "string"}, "description": "truths that are no class of the model"}
+    accepted = _object({"accepted": {"type": "integer"}}, {"notes": notes})
     return {
         "operationId": "feedback",
         "summary": "Tell the truth of earlier predictions",

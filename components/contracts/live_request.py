@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from components.contracts.monitor_spec import Window
 from components.contracts.request_file import RequestFile
 from components.core.strict import Strict
@@ -85,6 +87,8 @@ class LiveResult(Strict):
         unscored: labels of another kind than the answer, or of a task without right, wrong and errors.
         low_accuracy: None where no limit is given.
         note: why nothing is compared.
+        unknown_classes: how many labels of the champion's answers have each name that is no class of the model.
+        unknown_note: the same in words.
     """
 
     champion: str
@@ -94,3 +98,5 @@ class LiveResult(Strict):
     low_accuracy: LowAccuracy | None
     comparison: ComparisonResult | None
     note: str | None = None
+    unknown_classes: dict[str, int] = Field(default_factory=dict)
+    unknown_note: str | None = None

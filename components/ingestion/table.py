@@ -14,7 +14,15 @@ import pyarrow.parquet as pq
 
 from components.contracts.dataset_layout import TableLayout
 from components.core.errors import SourceError
-from components.ingestion import columnar, delimited, delimited_blocks, dialect, feature_batches, json_lines
+from components.ingestion import (
+    columnar,
+    delimited,
+    delimited_blocks,
+    dialect,
+    feature_batches,
+    json_lines,
+    text_encoding,
+)
 from components.ingestion.feature_cells import FeatureCells
 from components.ingestion.image_cells import Images
 from components.ingestion.label_sets import LabelSets
@@ -58,6 +66,8 @@ def _samples(layout: TableLayout, folder: Path, say: Callable[[str], None], *, b
         names = [files] if isinstance(files, str) else files
         readers = [_Table(layout, folder, name, _prefix(key, name, len(names)), split) for name in names]
         for reader in readers:
+            if layout.kind != "parquet" and (note := text_encoding.utf8_instead(reader.path, layout.encoding)):
+                say(f"{note}; write `encoding: utf-8` if the latter is right")
             if width not in (None, len(reader.values)):
                 expected = f"{width} columns of values, as in the files before"
                 raise SourceError(

@@ -21,6 +21,9 @@ _MARKS = (  # byte order marks; the longer of two with the same begin is first
     (codecs.BOM_UTF8, "utf-8"),
 )
 _HEAD_BYTES = 4096
+_BLOCK_BYTES = 1 << 20
+_WORD = re.compile(r"[^\s,;|\"]*[^\x00-\x7f][^\s,;|\"]*")
+_SHOWN = 40  # characters of a word
 _ZEROS = 0.2  # a file with more zero bytes than this share is no text of one byte a character
 CONTROLS = re.compile("[\x80-\x9f]")  # C1: in ISO 8859 a control character, in Windows code pages a letter or mark
 
@@ -115,3 +118,65 @@ def undecodable(path: Path, encoding: str, error: UnicodeError) -> SourceError:
     where = f"{path} line {line}" if line else str(path)
     reason = getattr(error, "reason", str(error))
     return SourceError(f"not {encoding} text", where=where, got=reason, next_step="set `encoding:` to the right one")
+
+
+def utf8_instead(path: Path, encoding: str) -> str | None:
+    """The sentence for a file that is UTF-8 beyond ASCII although another encoding is stated; None if it is not.
+
+    Text of another encoding is almost never UTF-8 by chance. The file is read once, up to the first byte that is not.
+
+    Raises:
+        SourceError: no such file, or a gzip file is truncated or damaged.
+    """
+    if codecs.lookup(encoding).name.startswith("utf") or _not_utf8(path) is not None:
+        return None
+    for number, line in _unusual_lines(path):
+        found = _WORD.search(line.decode("utf-8", "replace").removeprefix("\ufeff"))
+        if found is None:  # a byte order mark alone
+            continue
+        word = found.group()[:_SHOWN]
+        as_stated = word.encode().decode(encoding, "replace")
+        return f"{path.name} is UTF-8, and is read as {encoding}: line {number} has {as_stated}, in UTF-8 {word}"
+    return None
+
+
+def first_not_utf8(path: Path) -> SourceError | None:
+    """The error for a file that is not UTF-8, with the first such line; None if it is.
+
+    Raises:
+        SourceError: no such file, or a gzip file is truncated or damaged.
+    """
+    error = _not_utf8(path)
+    if error is None:
+        return None
+    for number, line in _unusual_lines(path):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as found:
+            return SourceError(
+                "not utf-8 text",
+                where=f"{path} line {number}",
+                got=f"byte {line[found.start]:#04x} at place {found.start}",
+                expected="UTF-8, as the dataset's table",
+                next_step="save the file as UTF-8",
+            )
+    return undecodable(path, "utf-8", error)  # a character that ends with its line
+
+
+def _not_utf8(path: Path) -> UnicodeDecodeError | None:
+    """Why a file is not UTF-8; None if it is."""
+    decoder = codecs.getincrementaldecoder("utf-8")("strict")
+    with text_lines.readable(path), text_lines.open_bytes(path) as stream:
+        try:
+            while block := stream.read(_BLOCK_BYTES):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            return error
+    return None
+
+
+def _unusual_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not ASCII, with their numbers from 1."""
+    with text_lines.readable(path), text_lines.open_bytes(path) as stream:
+        yield from ((number, line) for number, line in enumerate(stream, 1) if not line.isascii())

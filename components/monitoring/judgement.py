@@ -76,6 +76,8 @@ def judge(
     adjusted = column_drift.adjusted([one.p_value for one in drifts])
     alarmed = tuple(one.stream for one in watched.found.streams) if watched.found else ()
     found = quality.of_window(subject.reference.rows, frame, rows, truths, alarmed)
+    unknown = quality.unknown_note(rows, truths)
+    notes += [unknown] if unknown is not None else []
     alarms = _alarms(spec, watched, drifts, missed, found)
     columns = [{**one._asdict(), "adjusted_p_value": float(p)} for one, p in zip(drifts, adjusted, strict=True)]
     different = [one["column"] for one in columns if one["adjusted_p_value"] < DIFFERENT]

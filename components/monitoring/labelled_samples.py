@@ -24,6 +24,7 @@ from components.contracts.dataset import DatasetSpec
 from components.contracts.dataset_layout import Fields
 from components.contracts.prediction_log import OPEN, REDACTED, hours
 from components.core.errors import UsageError
+from components.inference import told_truth
 from components.ingestion.sample import Sample
 from components.monitoring import labels, live_quality, log_reader, sealing
 from components.monitoring.log_reader import INPUT
@@ -149,11 +150,14 @@ def _values(
     except (ValueError, binascii.Error):
         return "their input is of another kind than the samples"
     if target == "target":
-        number = live_quality.number_of(truth)
+        number = told_truth.number_of(truth)
         return "their truth is no number" if number is None else {item: value, target: [number]}
     if not isinstance(truth, str | int | float) or isinstance(truth, bool):
         return "their truth is no label"
-    return {item: value, target: live_quality.label_of(truth, classes)}
+    label = told_truth.label_of(truth, classes)
+    if label not in classes and told_truth.spelled_otherwise(label, classes) is not None:
+        return "their truth is a class but for capitals or blanks"
+    return {item: value, target: label}
 
 
 def _item(value: Any, kind: str) -> Any:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ class ScoredAnswer(NamedTuple):
         arrived: name of the window in which the label arrived.
         right: None where it cannot be said.
         error: squared, of an answer that is a number.
+        unknown: names in the truth that are no class of the answer's version.
     """
 
     key: tuple[str, int]
@@ -49,27 +50,40 @@ class ScoredAnswer(NamedTuple):
     arrived: str
     right: bool | None
     error: float | None = None
+    unknown: tuple[str, ...] = ()
 
 
 def result(request: LiveRequest, log: Path, now: float) -> LiveResult:
     """What the labels of a log say until now."""
     sealed = sealing.sealed_hours(log)
     truths = _arrived_truths(log, sealed, request.window, now)
-    scored = list(_scored(log, sealed, truths))
+    known = set[str]()
+    scored = [_of_any_version(one, known) for one in list(_scored(log, sealed, truths, known))]
     own = [one for one in scored if one.package == request.champion and one.role == "champion"]
-    known = [one for one in own if one.right is not None]
+    judged = [one for one in own if one.right is not None]
+    unknown = Counter(name for one in own for name in one.unknown)
     comparison, note = None, None
     if request.challenger is not None:
         comparison, note = _compared(scored, request.champion, request.challenger)
     return LiveResult(
         champion=request.champion,
-        labels=len(known),
-        right=sum(bool(one.right) for one in known),
-        unscored=sum(one.right is None and one.error is None for one in own),
-        low_accuracy=None if request.limit is None else _low_accuracy(known, request, request.limit),
+        labels=len(judged),
+        right=sum(bool(one.right) for one in judged),
+        unscored=sum(one.right is None and one.error is None and not one.unknown for one in own),
+        low_accuracy=None if request.limit is None else _low_accuracy(judged, request, request.limit),
         comparison=comparison,
         note=note,
+        unknown_classes=dict(unknown.most_common()),
+        unknown_note=live_quality.unknown_note(dict(unknown.most_common()), known),
     )
+
+
+def _of_any_version(one: ScoredAnswer, known: Collection[str]) -> ScoredAnswer:
+    """An answer whose version lacks a class that another version of the model knows is wrong."""
+    if not one.unknown:
+        return one
+    names = tuple(name for name in one.unknown if name not in known)
+    return one._replace(right=None if names else False, unknown=names)
 
 
 def _arrived_truths(
@@ -89,16 +103,20 @@ def _arrived_truths(
 
 
 def _scored(
-    log: Path, sealed: Iterable[SealedHour], truths: Mapping[tuple[str, int], tuple[str, str]]
+    log: Path, sealed: Iterable[SealedHour], truths: Mapping[tuple[str, int], tuple[str, str]], known: set[str]
 ) -> Iterable[ScoredAnswer]:
-    """The labelled answers of a log, part by part: the memory does not grow with the answers."""
+    """The labelled answers of a log, part by part: the memory does not grow with the answers.
+
+    Args:
+        known: the classes that these answers name are added.
+    """
     ids = pa.array(sorted({key[0] for key in truths}), pa.string())
     if not len(ids):
         return
     tables: Iterable[pa.Table] = (group for one in sealed for group in _row_groups(one.folder / sealing.PREDICTIONS))
-    yield from (one for table in tables for one in _of_table(table, ids, truths))
+    yield from (one for table in tables for one in _of_table(table, ids, truths, known))
     for hour in hours(log / OPEN):
-        yield from _of_table(log_reader.read(log / OPEN / hour).predictions.select(_COLUMNS), ids, truths)
+        yield from _of_table(log_reader.read(log / OPEN / hour).predictions.select(_COLUMNS), ids, truths, known)
 
 
 def _row_groups(path: Path) -> Iterable[pa.Table]:
@@ -108,17 +126,19 @@ def _row_groups(path: Path) -> Iterable[pa.Table]:
 
 
 def _of_table(
-    table: pa.Table, ids: pa.Array, truths: Mapping[tuple[str, int], tuple[str, str]]
+    table: pa.Table, ids: pa.Array, truths: Mapping[tuple[str, int], tuple[str, str]], known: set[str]
 ) -> Iterable[ScoredAnswer]:
     chosen = table.filter(pc.is_in(table["id"], value_set=ids))
     for row in chosen.to_pylist():
         key = (row["id"], row["index"])
         if key in truths:
             truth, arrived = truths[key]
-            score = live_quality.score(json.loads(row["output"]), json.loads(truth))
+            output, told = json.loads(row["output"]), json.loads(truth)
+            known.update(live_quality.known_classes([output]))
+            score, unknown = live_quality.score(output, told), live_quality.unknown_names(output, told)
             right = None if score is None or score.metric != "accuracy" else bool(score.value)
             error = score.value if score is not None and score.metric == "rmse" else None
-            yield ScoredAnswer(key, row["package"], row["role"], arrived, right, error)
+            yield ScoredAnswer(key, row["package"], row["role"], arrived, right, error, tuple(unknown))
 
 
 def _low_accuracy(known: list[ScoredAnswer], request: LiveRequest, limit: float) -> LowAccuracy:

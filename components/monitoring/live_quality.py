@@ -5,14 +5,17 @@ The truth has the form that the task's predictions have: a label, a list of labe
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
+
+from components.inference import told_truth
+from components.inference.told_truth import label_of, number_of
 
 CONFIDENCE = 0.95
 
@@ -26,6 +29,7 @@ class LiveFigure(NamedTuple):
         samples: predictions that it is of.
         unscored: predictions whose truth is of another kind than their answer.
         slice: of a column's values, that it is of; None: all.
+        unknown: predictions whose truth names no known class; they are neither right nor wrong.
     """
 
     version: str
@@ -37,6 +41,7 @@ class LiveFigure(NamedTuple):
     samples: int
     unscored: int
     slice: str | None = None
+    unknown: int = 0
 
 
 class LiveDifference(NamedTuple):
@@ -61,32 +66,41 @@ class LiveDifference(NamedTuple):
     slice: str | None = None
 
 
-def figures(labelled: pd.DataFrame, name: str | None = None) -> list[LiveFigure]:
+def figures(labelled: pd.DataFrame, name: str | None = None, known: Collection[str] | None = None) -> list[LiveFigure]:
     """A figure for each version and role of `labels.Labelled.table`.
 
     Args:
         name: of the slice that these predictions are.
+        known: classes of any version of the model; None: those that these predictions name.
     """
+    known = known_classes(labelled["output"]) if known is None else known
     found = []
     for (version, role), members in labelled.groupby(["version", "role"], sort=True):
-        scores = [score(output, truth) for output, truth in zip(members["output"], members["truth"], strict=True)]
+        pairs = list(zip(members["output"], members["truth"], strict=True))
+        scores = [score(output, truth, known) for output, truth in pairs]
+        unknown = sum(bool(unknown_names(output, truth, known)) for output, truth in pairs)
         for metric in ("accuracy", "rmse"):
             values = np.array([one.value for one in scores if one is not None and one.metric == metric])
             if len(values):
                 low, high = _proportion(values) if metric == "accuracy" else _root_mean(values)
                 value = float(values.mean()) if metric == "accuracy" else float(np.sqrt(values.mean()))
-                unscored = sum(one is None for one in scores)
-                found.append(LiveFigure(str(version), str(role), metric, value, low, high, len(values), unscored, name))
+                others = sum(one is None for one in scores) - unknown
+                found.append(
+                    LiveFigure(str(version), str(role), metric, value, low, high, len(values), others, name, unknown)
+                )
     return found
 
 
-def comparisons(labelled: pd.DataFrame, name: str | None = None) -> list[LiveDifference]:
+def comparisons(
+    labelled: pd.DataFrame, name: str | None = None, known: Collection[str] | None = None
+) -> list[LiveDifference]:
     """Each challenger and shadow against each champion, where both have two answers with a truth.
 
-    Pairs: Student's t interval of the mean difference. Else: Welch's t interval.
+    Pairs: Student's t interval of the mean difference. Else: Welch's t interval. Arguments are as of `figures`.
     """
+    known = known_classes(labelled["output"]) if known is None else known
     table = labelled.assign(
-        score=[score(output, truth) for output, truth in zip(labelled["output"], labelled["truth"], strict=True)]
+        score=[score(output, truth, known) for output, truth in zip(labelled["output"], labelled["truth"], strict=True)]
     )
     table = table.loc[np.array([one is not None for one in table["score"]], bool)]
     table = table.assign(metric=[one.metric for one in table["score"]], score=[one.value for one in table["score"]])
@@ -134,18 +148,68 @@ class Score(NamedTuple):
     value: float
 
 
-def score(output: Mapping[str, Any], truth: Any) -> Score | None:
-    """The score of a prediction; None if its truth is of another kind."""
+def score(output: Mapping[str, Any], truth: Any, known: Collection[str] = ()) -> Score | None:
+    """The score of a prediction; None if its truth is of another kind, or names no known class.
+
+    Args:
+        known: classes of other versions of the model. An answer of a version that lacks the class is wrong.
+    """
+    if unknown_names(output, truth, known):
+        return None
+    classes = classes_of(output)
     if "label" in output and isinstance(truth, str | int | float | bool):
-        return Score("accuracy", float(str(output["label"]) == label_of(truth, classes_of(output))))
+        return Score("accuracy", float(str(output["label"]) == label_of(truth, classes)))
     if "labels" in output and isinstance(truth, list):
-        told = {label_of(one, classes_of(output)) for one in truth}
+        told = {label_of(one, classes) for one in truth}
         return Score("accuracy", float({str(one) for one in output["labels"]} == told))
     if "value" in output and (number := number_of(truth)) is not None:
         return Score("rmse", (float(output["value"]) - number) ** 2)
     if "text" in output and isinstance(truth, str):
         return Score("accuracy", float(output["text"] == truth))
     return None
+
+
+def unknown_names(output: Mapping[str, Any], truth: Any, known: Collection[str] = ()) -> list[str]:
+    """The names in a truth that are no class of the answer's version, nor of another one.
+
+    An answer without the probability or the score of each class does not say which classes there are.
+    """
+    own = told_truth.of_answer(output)
+    names = [] if own is None else told_truth.unknown_names(truth, own)
+    return [name for name in names if label_of(name, list(known)) not in known]
+
+
+def known_classes(outputs: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """The classes that answers of any version name with their probabilities or scores."""
+    found: set[str] = set()
+    for output in outputs:
+        own = told_truth.of_answer(output)
+        found.update(() if own is None else own.classes)
+    return frozenset(found)
+
+
+def unknown_counts(labelled: pd.DataFrame) -> dict[str, int]:
+    """How many truths of a `labels.Labelled.table` have each name that is no known class, the commonest first."""
+    known = known_classes(labelled["output"])
+    pairs = zip(labelled["output"], labelled["truth"], strict=True)
+    found = Counter(name for output, truth in pairs for name in unknown_names(output, truth, known))
+    return dict(found.most_common())
+
+
+def unknown_note(counts: Mapping[str, int], classes: Collection[str]) -> str | None:
+    """What a person should know of truths that name no known class; None without any."""
+    if not counts:
+        return None
+    parts = []
+    for name, count in counts.items():
+        near = told_truth.nearest(name, classes)
+        parts.append(f"{name} ({count:,}{'' if near is None else f', nearest {near}'})")
+    total = sum(counts.values())
+    return (
+        f"{total:,} {'truth is' if total == 1 else 'truths are'} of no known class, counted apart, neither right nor "
+        f"wrong: {told_truth.named(parts, 5)}. A slip can be told again, and the last truth counts; a class "
+        "that is new in the world needs a training with samples of it"
+    )
 
 
 def classes_of(output: Mapping[str, Any]) -> list[str]:
@@ -155,30 +219,13 @@ def classes_of(output: Mapping[str, Any]) -> list[str]:
     return [*named, str(output["label"])] if "label" in output else named
 
 
-def label_of(truth: Any, classes: Sequence[str]) -> str:
-    """A truth as the name of a class: files of tables write 7 as 7.0, and 1.20 as 1.2."""
-    text = str(truth)
-    if text in classes or (number := number_of(truth)) is None:
-        return text
-    alike = {one for one in classes if number_of(one) == number}
-    return alike.pop() if len(alike) == 1 else text
-
-
-def number_of(truth: Any) -> float | None:
-    """A truth as a finite number, if it is one or the text of one."""
-    if isinstance(truth, bool) or not isinstance(truth, int | float | str):
-        return None
-    try:
-        number = float(truth)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def unscored(labelled: pd.DataFrame) -> int:
     """Predictions of a `labels.Labelled.table` whose truth is of another kind than the answer."""
+    known = known_classes(labelled["output"])
     pairs = zip(labelled["output"], labelled["truth"], strict=True)
-    return sum(score(output, truth) is None for output, truth in pairs)
+    return sum(
+        score(output, truth, known) is None and not unknown_names(output, truth, known) for output, truth in pairs
+    )
 
 
 def _proportion(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -55,6 +55,8 @@ class LogOverview(NamedTuple):
         unreadable: lines that could not be read, as the last of a killed process.
         forgotten: answers that `modelyard forget` removed.
         unscored: answers whose truth is of another kind than they are.
+        unknown_classes: how many truths have each name that is no class of the model; they count in no figure.
+        unknown_note: the same in words.
     """
 
     sealed: int
@@ -67,6 +69,8 @@ class LogOverview(NamedTuple):
     unreadable: int
     forgotten: int
     unscored: int
+    unknown_classes: dict[str, int]
+    unknown_note: str | None
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -105,10 +109,11 @@ def overview(
         totals, labelled = _look(sealed, opened, pa.array({row["id"] for row in feedback}, pa.string()), by)
     joined = labels.join(labelled, feedback)
     table, answers = joined.table, sum(one.count for one in totals.values())
+    known, unknown = live_quality.known_classes(table["output"]), live_quality.unknown_counts(table)
     figures, comparisons = live_quality.figures(table), live_quality.comparisons(table)
     for name, members in slices(table, by) if by is not None else ():
-        figures += live_quality.figures(members, name)
-        comparisons += live_quality.comparisons(members, name)
+        figures += live_quality.figures(members, name, known)
+        comparisons += live_quality.comparisons(members, name, known)
     facts = [one.manifest.facts for one in sealed]
     return LogOverview(
         len(sealed),
@@ -121,6 +126,8 @@ def overview(
         sum(int(one["unreadable_lines"]) for one in facts) + sum(part.torn for part in opened),
         sum(int(one.get("forgotten", 0)) for one in facts),
         live_quality.unscored(table),
+        unknown,
+        live_quality.unknown_note(unknown, known),
     )
 
 

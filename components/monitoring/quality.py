@@ -20,16 +20,27 @@ def of_window(
 ) -> dict[str, Any]:
     """`quality`, the estimated accuracy; `live`, the figures of answers with a truth; `labels`, their distribution.
 
+    `unknown_classes` counts the truths by the name that is no class of the model; they are in no figure.
+
     Args:
         frame: columns of the window's outputs, and the truths as texts.
         rows: of the window, as the log has them.
         drifted: streams of an alarm, which make the estimate doubtful.
     """
+    labelled = _labelled(rows, truths)
     return {
         "quality": estimated(reference, frame, drifted),
-        "live": _live(rows, truths),
+        "live": [one._asdict() for one in live_quality.figures(labelled)],
         "labels": _labels(reference, frame),
+        "unknown_classes": live_quality.unknown_counts(labelled),
     }
+
+
+def unknown_note(rows: pd.DataFrame, truths: list[Any]) -> str | None:
+    """What a person should know of the truths of a window that are no class of the model; None without any."""
+    labelled = _labelled(rows, truths)
+    counts, known = live_quality.unknown_counts(labelled), live_quality.known_classes(labelled["output"])
+    return live_quality.unknown_note(counts, known)
 
 
 def estimated(reference: pd.DataFrame, frame: pd.DataFrame, drifted: tuple[str, ...]) -> dict[str, Any] | None:
@@ -52,14 +63,13 @@ def estimated(reference: pd.DataFrame, frame: pd.DataFrame, drifted: tuple[str, 
     return {**found._asdict(), "of_reference": of_reference, "drop": drop}
 
 
-def _live(rows: pd.DataFrame, truths: list[Any]) -> list[dict[str, Any]]:
+def _labelled(rows: pd.DataFrame, truths: list[Any]) -> pd.DataFrame:
+    """The answers of which a truth was told."""
     told = [truth is not None for truth in truths]
-    if not any(told):
-        return []
     labelled = rows.loc[told, ["version", "role", "output"]].copy()
-    labelled["output"] = [json.loads(text) for text in labelled["output"]]
+    labelled["output"] = pd.Series([json.loads(text) for text in labelled["output"]], labelled.index, dtype=object)
     labelled["truth"] = pd.Series([truth for truth in truths if truth is not None], labelled.index, dtype=object)
-    return [one._asdict() for one in live_quality.figures(labelled)]
+    return labelled
 
 
 def _labels(reference: pd.DataFrame, frame: pd.DataFrame) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,9 +86,9 @@ def read(log: Path) -> Recording:
     )
     times = own["time"].astype("datetime64[us, UTC]").astype("int64").to_numpy() / 1e6
     delays = np.array([math.nan if one is None else one[0] for one in told]) - times
-    return Recording(
-        package, table, times, delays, np.array(list(map(_right, outputs, told))), len(rows) - len(own)
-    )  # fmt: skip
+    known = live_quality.known_classes(outputs)
+    right = np.array([_right(output, one, known) for output, one in zip(outputs, told, strict=True)])
+    return Recording(package, table, times, delays, right, len(rows) - len(own))
 
 
 def _truths(rows: list[dict[str, Any]]) -> dict[tuple[str, int], tuple[float, Any]]:
@@ -103,8 +104,8 @@ def _text(truth: Any) -> str | None:
     return str(truth) if isinstance(truth, str | int) else None
 
 
-def _right(output: dict[str, Any], told: tuple[float, Any] | None) -> float:
-    score = None if told is None else live_quality.score(output, told[1])
+def _right(output: dict[str, Any], told: tuple[float, Any] | None, known: Collection[str]) -> float:
+    score = None if told is None else live_quality.score(output, told[1], known)
     return math.nan if score is None or score.metric != "accuracy" else score.value
 
 

@@ -22,7 +22,7 @@ from components.drift import column_kinds
 from components.drift.distances import Real
 from components.monitoring.output_columns import CONFIDENCE, OUTPUT
 from components.rehearsal.clock import BEGIN, Clock
-from components.rehearsal.pool import Pool
+from components.rehearsal.pool import NEW_LABEL, Pool
 
 Integers = NDArray[np.int64]
 
@@ -133,7 +133,8 @@ class World:
             (self.spec.late_hours, self.spec.late_share) if is_late else (self.spec.label_hours, self.spec.labels)
         )
         told = np.where(rng.random(count) < share, np.floor(rng.exponential(1.0, count) * mean), -1).astype(np.int64)
-        told = np.where(np.isfinite(self.pool.right[places]), told, -1)
+        is_known = self.pool.truth[places] != NEW_LABEL  # the monitor counts other truths apart
+        told = np.where(np.isfinite(self.pool.right[places]) & is_known, told, -1)
         is_noisy = self.spec.name == "label_noise" and is_after
         flipped = rng.random(count) < (self.spec.noise if is_noisy else 0.0)
         return Hour(places, told, flipped, rng.random(count))

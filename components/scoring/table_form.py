@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from components.contracts.score_spec import ScoreOptions
 from components.contracts.table_layout import Columns, TableLayout
 from components.core.errors import ModelyardError, SourceError, UsageError
-from components.ingestion import delimited
+from components.ingestion import delimited, text_encoding
 from components.ingestion.dialect import Dialect
 from components.ingestion.dialect import of as dialect_of
 from components.ingestion.feature_cells import FeatureCells
@@ -76,7 +77,8 @@ def recognise(
         known: the table of the dataset that the model was trained on.
 
     Raises:
-        SourceError: a file cannot be read, or lacks columns that the model reads; all of them are named.
+        SourceError: a file cannot be read, is not UTF-8 where it is read as that, or lacks columns that the model
+            reads; all of them are named.
         UsageError: it cannot be told which column the sample is.
     """
     kinds = {kind_of(path.name) for path in paths}
@@ -103,7 +105,38 @@ def recognise(
         # A header without some columns is told as such, rather than as rows of another width; the fewest are named.
         unreadable = SourceError("the table cannot be read", where=str(paths[0]))
         raise min(errors, key=lambda error: len(error.what), default=unreadable)
-    return best[1]
+    form = best[1]
+    notes = (
+        [] if kind == "parquet" else [note for path in paths for note in _encoding_notes(path, form.layout.encoding)]
+    )
+    return TableForm(**{**vars(form), "notes": [*form.notes, *notes]})
+
+
+def _encoding_notes(path: Path, written: str) -> list[str]:
+    """What a person should know of a file that seems to be in another encoding than it is read in.
+
+    Raises:
+        SourceError: it is read as UTF-8 and is not; a few damaged places are a note.
+    """
+    from components.drafting import encoding
+
+    if codecs.lookup(written).name not in ("utf-8", "utf-8-sig"):
+        note = text_encoding.utf8_instead(path, written)
+        return (
+            []
+            if note is None
+            else [f"{note}; the dataset's `encoding:` is {written}: save the file in it if it is right"]
+        )
+    error = text_encoding.first_not_utf8(path)
+    if error is None:
+        return []
+    try:
+        is_damaged = encoding.recognise(path).name == "utf-8"
+    except SourceError:
+        is_damaged = False
+    if not is_damaged:
+        raise error
+    return [f"{error.where} is not UTF-8 ({error.got}): such bytes are read as \ufffd"]
 
 
 def _ways(

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from components.contracts.dataset import DatasetSpec
 from components.ingestion import sample_file, times
 from components.tasks.task import Task
-from components.validation import raw_rows
+from components.validation import raw_rows, telling_features
 from components.validation.stored_table import StoredTable, batches
 
 NEAR_FILE = "near_duplicates.parquet"
@@ -51,11 +51,13 @@ class Leakage(NamedTuple):
     Args:
         across: pairs of two splits, at most `SHOWN`; those with test first.
         conflicts: pairs of two labels, at most `SHOWN`.
+        features: sentences about features that tell the answer alone; they are findings too.
     """
 
     findings: list[SplitFinding]
     across: list[NearPair]
     conflicts: list[NearPair]
+    features: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -90,10 +92,17 @@ def examine(
         findings += _times(raw, table)
     if described is not None:
         findings += [SplitFinding(text, True) for text in _telling_columns(task, described)]
+    features = _telling_features(task, table, described) if described is not None and not windows else []
+    findings += [SplitFinding(text, True) for text in features]
     across = [pair for pair in near if pair.first_split != pair.second_split and pair.first_split and pair.second_split]
     across.sort(key=lambda pair: ("test" not in (pair.first_split, pair.second_split), -pair.similarity))
     conflicts = [*_unlike_copies(task, table), *conflicting(near)]
-    return Leakage(findings, across[:SHOWN], conflicts[:SHOWN])
+    return Leakage(findings, across[:SHOWN], conflicts[:SHOWN], tuple(features))
+
+
+def _telling_features(task: Task, table: pd.DataFrame | StoredTable, described: Path) -> list[str]:
+    answer = telling_features.answer_of(task.fields)
+    return [] if answer is None else telling_features.sentences(telling_features.examine(table, described, answer))
 
 
 def _unlike_copies(task: Task, table: pd.DataFrame | StoredTable) -> list[NearPair]:

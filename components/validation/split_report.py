@@ -40,7 +40,7 @@ class SplitReport(NamedTuple):
     @property
     def warnings(self) -> list[str]:
         """What a person should act on, that preparation has not said already."""
-        return [self.shift.sentence] if self.shift.warns else []
+        return [*self.leakage.features, *([self.shift.sentence] if self.shift.warns else [])]
 
     @property
     def shown_ids(self) -> set[str]:

@@ -100,6 +100,7 @@ def _show(project: Project, model: str, found: Look, as_json: bool) -> None:
             ],
             "challenger": found.challenger,
             "waiting": [{"order": one.id, "action": one.action, "state": one.state} for one in found.waiting],
+            "notes": list(found.notes),
         }
         click.echo(json.dumps(document, indent=2))
         return
@@ -116,6 +117,8 @@ def _show(project: Project, model: str, found: Look, as_json: bool) -> None:
     for one in found.waiting:
         state = one.state.replace("_", " ")
         click.echo(f"order {one.id}  {one.action}: {state} before; `modelyard monitor {model} --approve {one.id}`")
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
     if orders.is_paused(project.monitoring(model)):
         click.echo(f"the monitor of {model} is paused: `modelyard monitor {model} --resume`")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,6 +68,7 @@ def predict(pipeline: str, inputs: tuple[str, ...], settings: tuple[str, ...], o
         click.echo(json.dumps([answer.content for answer in answers], indent=2, ensure_ascii=False))
     else:
         _show(answers, out or Path(f"{pipeline}.png"))
+    _say_unknown(answers)
     return int(any(answer.refused for answer in answers))
 
 
@@ -171,6 +173,17 @@ def _show(answers: list[_Answer], out: Path) -> None:
                 click.echo(f"{name}: {prediction_client.describe(prediction, f'version {version}')}")
     if refused := sum(answer.refused is not None for answer in answers):
         click.echo(f"{refused:,} of {len(answers):,} rows are refused", err=True)
+
+
+def _say_unknown(answers: list[_Answer]) -> None:
+    """Say in which columns train does not know the categories, where several rows were answered."""
+    predictions = [one for answer in answers for one in answer.content.get("predictions", ())]
+    counts = Counter(name for one in predictions for name in one.get("unknown_categories", ()))
+    if counts and len(predictions) > 1:
+        columns = ", ".join(f"{name} ({count:,})" for name, count in counts.most_common())
+        click.echo(
+            f"note: of {len(predictions):,} rows some have categories that train does not know: {columns}", err=True
+        )
 
 
 def _parameter(setting: str) -> tuple[str, Any]:

@@ -204,7 +204,8 @@ def _owner(url: str) -> Credentials | None:
 
 
 def describe(prediction: Mapping[str, Any], version: str) -> str:
-    """A prediction as one line of text, with its conformal set or interval, and whether it is rejected.
+    """A prediction as one line of text, with its conformal set or interval, whether it is rejected, and the columns
+    whose category train does not know.
 
     Args:
         version: text in brackets after the prediction.
@@ -220,6 +221,8 @@ def _certainty(prediction: Mapping[str, Any]) -> str:
     interval = prediction.get("interval", {})
     if isinstance(interval.get("lower"), int | float):
         found += f"  {interval['coverage']:.4g} interval: {interval['lower']:.6g} to {interval['upper']:.6g}"
+    if prediction.get("unknown_categories"):
+        found += f"  unknown categories: {', '.join(map(str, prediction['unknown_categories']))}"
     return found
 
 

@@ -63,5 +63,7 @@ def predictions(model: str, by: str | None, push: bool, as_json: bool) -> int:
     for text, count in odd.items():
         if count:
             click.echo(f"note: {count:,} {text}", err=True)
+    if found.unknown_note:
+        click.echo(f"note: {found.unknown_note}", err=True)
     click.echo(f"{found.sealed} hours are sealed, {found.open} open: {log}")
     return 0

@@ -39,7 +39,8 @@ def read(path: Path, kind: str, row_schema: Mapping[str, Any], columns: Columns 
         columns: the table of the dataset, as its dataset.yaml describes it; None if it is no table.
 
     Raises:
-        SourceError: the file cannot be read, or lacks columns that the service takes; all of them are named.
+        SourceError: the file cannot be read, is not UTF-8 where the dataset's table is, or lacks columns that the
+            service takes; all of them are named.
     """
     from components.contracts.dataset_layout import TableLayout
     from components.ingestion import table
@@ -53,12 +54,14 @@ def read(path: Path, kind: str, row_schema: Mapping[str, Any], columns: Columns 
         try:
             names = _names(layout, path)
             _check(path, names, list(properties))
-            rows = [dict(sample.values["row"]) for sample in table.samples(layout, path.parent)]
+            rows = [dict(sample.values["row"]) for sample in table.samples(layout, path.parent, lambda _: None)]
         except SourceError as error:
             first = first or error
             continue
-        others = [name for name in names if name not in properties]
         notes = [note] if note else []
+        if layout.kind != "parquet":
+            notes += _encoding_notes(path, layout.encoding)
+        others = [name for name in names if name not in properties]
         if others:
             notes.append(f"columns that the model does not take are left out: {', '.join(others)}")
         if not rows:
@@ -67,12 +70,31 @@ def read(path: Path, kind: str, row_schema: Mapping[str, Any], columns: Columns 
     raise first or SourceError("the table cannot be read", where=str(path))
 
 
+def _encoding_notes(path: Path, encoding: str) -> list[str]:
+    """What a person should know of a file that seems to be in another encoding than it is read in.
+
+    Raises:
+        SourceError: it is read as UTF-8 and is not.
+    """
+    import codecs
+
+    from components.ingestion import text_encoding
+
+    if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig") and (error := text_encoding.first_not_utf8(path)):
+        raise error
+    note = text_encoding.utf8_instead(path, encoding)
+    return (
+        [] if note is None else [f"{note}; the dataset's `encoding:` is {encoding}: save the file in it if it is right"]
+    )
+
+
 def _ways(path: Path, kind: str, columns: Columns | None, wanted: list[str]) -> Iterator[tuple[dict[str, Any], str]]:
     """How the file may be written: as the table of the dataset, else as the file itself looks; with a note."""
     known = {} if columns is None else columns.model_dump(include=_WRITTEN, exclude_none=True)
     is_text = kind in ("csv", "tsv")
     if columns is not None and (columns.kind in ("csv", "tsv")) == is_text:
-        yield ({**known, "kind": columns.kind} if is_text else _without_text_keys(known)), ""
+        others = {**_without_text_keys(known), "encoding": columns.encoding}  # of JSON lines
+        yield ({**known, "kind": columns.kind} if is_text else others), ""
         if is_text and columns.columns is not None:  # a file without a header, and without the label
             inputs = [name for name in columns.columns if name in wanted]
             note = f"the columns of {path.name} are read as {', '.join(inputs)}"

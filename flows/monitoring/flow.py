@@ -51,4 +51,6 @@ def monitor(name: str) -> State[Any]:
     message = f"{len(found.alarms)} alarms, {len(found.orders)} new orders"
     if found.challenger:
         message += f"; {found.challenger}"
+    for note in found.notes:
+        get_run_logger().info(note)
     return Failed(message=message) if found.failed else Completed(message=message)

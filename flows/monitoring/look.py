@@ -24,12 +24,14 @@ class Look:
         orders: that were made in this look, with what came of each.
         challenger: what was done about a challenger.
         waiting: earlier orders about these alarms that a person can carry out: held back, proposed, or given up.
+        notes: what a person should know of the labels.
     """
 
     alarms: tuple[MonitorAlarm, ...]
     orders: tuple[tuple[MonitorOrder, OrderOutcome], ...]
     challenger: str | None
     waiting: tuple[PastOrder, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -55,14 +57,15 @@ def look(context: MonitorContext, *, dry_run: bool = False) -> Look:
         past = context.past()
         decided = policy.decide(context.spec.actions, context.name, alarms, past, time.time(), orders.is_paused(folder))
         waiting = tuple(policy.waiting(context.spec.actions, context.name, alarms, past))
+        notes = () if found is None or found[0].unknown_note is None else (found[0].unknown_note,)
         if dry_run:
             told = tuple((order, OrderOutcome("dry run", failed=False)) for order in decided)
-            return Look(tuple(alarms), told, None, waiting)
+            return Look(tuple(alarms), told, None, waiting, notes)
         done = [(order, _answer(context, order, decided)) for order in decided]
         beside = None if orders.is_paused(folder) else challenger.judge(context, found)
         if beside is not None:
             context.log(beside)
-        return Look(tuple(alarms), tuple(done), beside, waiting)
+        return Look(tuple(alarms), tuple(done), beside, waiting, notes)
 
 
 def approve(context: MonitorContext, order_id: str) -> OrderOutcome:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from components.contracts.table_layout import TableLayout
 from components.core.errors import SourceError
-from components.ingestion import number_cells, table, times
+from components.ingestion import number_cells, table, text_encoding, times
 from components.ingestion.sample import Sample
 
 PNG = b"\x89PNG"
@@ -315,3 +315,41 @@ def test_a_large_table_is_read_with_flat_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 2 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_utf8_that_is_read_as_another_encoding_is_said_with_a_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text,label\nBonn,a\nKöln am Rhein,b\n", encoding="utf-8")
+    for batched, content in ((False, {"text": "text"}), (True, {"categories": ["text"]})):
+        said: list[str] = []
+        layout = TableLayout(kind="csv", files={"": "t.csv"}, label="label", encoding="cp1252", **content)  # type: ignore[arg-type]
+        found = table.samples(layout, tmp_path, said.append)
+        assert len(list(found)) == 2, batched
+        (sentence,) = said
+        assert "t.csv is UTF-8, and is read as cp1252: line 3 has KÃ¶ln, in UTF-8 Köln" in sentence
+        assert "`encoding: utf-8`" in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "said"),
+    [
+        ("a,b\nKöln,1\n".encode(), "utf-8", False), ("a,b\nKöln,1\n".encode("cp1252"), "cp1252", False),
+        (b"a,b\nKoln,1\n", "cp1252", False), ("a,b\nKöln,1\n".encode("utf-16"), "utf-16", False),
+        (b"\xef\xbb\xbfa,b\nKoln,1\n", "cp1252", False), ("a,b\nKöln,1\n".encode(), "latin-1", True),
+        ("a,b\nKöln,1\n".encode() + "Köln,1\n".encode("cp1252"), "cp1252", False),
+    ],
+)  # fmt: skip
+def test_only_what_is_utf8_beyond_ascii_is_said(tmp_path: Path, content: bytes, encoding: str, said: bool) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    assert (text_encoding.utf8_instead(tmp_path / "t.csv", encoding) is not None) == said
+
+
+def test_what_is_no_utf8_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("a\nKöln\n".encode() + "München\n".encode("cp1252"))
+    error = text_encoding.first_not_utf8(path)
+    assert error is not None
+    assert (str(error.where), error.got) == (f"{path} line 3", "byte 0xfc at place 1")
+    path.write_bytes("Köln".encode()[:2])
+    assert text_encoding.first_not_utf8(path) is not None
+    path.write_text("Köln", encoding="utf-8")
+    assert text_encoding.first_not_utf8(path) is None

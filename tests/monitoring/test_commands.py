@@ -76,6 +76,32 @@ def test_truths_of_a_file_become_a_figure(project: Path, command: Command) -> No
     assert pd.read_parquet(sealed / sealing.PREDICTIONS)["input"].tolist() == ['"x"', '"y"']
 
 
+def test_truths_of_no_known_class_are_named_kept_and_counted_apart(project: Path, command: Command) -> None:
+    output = {"label": "class", "probabilities": {"class": 0.9, "other": 0.1}}
+    old = write(project, time.time() - 3 * 3600, 2, output=[output] * 2)
+    ids = write(project, time.time(), 8, output=[output] * 8)
+    assert command("predictions", "m")[0] == 0  # seals the old hour
+    truths = [*zip(ids, ["class", "Class", "nonsense", "[]", *["other"] * 4], strict=True), (old[0], "clas")]
+    (project / "truths.csv").write_text("id,truth\n" + "".join(f"{name},{truth}\n" for name, truth in truths))
+    code, out, err = command("label", "m", "truths.csv")
+    assert (code, out[:9]) == (0, "9 truths;")
+    assert err.splitlines() == [
+        "note: row 2: the truth 'Class' is no class of the model; the nearest is 'class'; it knows class, other",
+        "note: row 3: the truth 'nonsense' is no class of the model; it knows class, other",
+        "note: row 4: the truth is of another kind than the answer, which has label",
+        "note: row 9: the truth 'clas' is no class of the model; the nearest is 'class'; it knows class, other",
+        "note: they are kept and counted apart, neither right nor wrong; told again, the last truth counts",
+    ]
+    found = json.loads(command("predictions", "m", "--json")[1])
+    (figure,) = found["figures"]
+    assert (figure["value"], figure["samples"], figure["unscored"], figure["unknown"]) == (0.2, 5, 1, 3)
+    assert found["unknown_classes"] == {"Class": 1, "nonsense": 1, "clas": 1}
+    assert "3 truths are of no known class" in command("predictions", "m")[2]
+    (project / "truths.csv").write_text(f"id,truth\n{ids[1]},class\n")
+    assert json.loads(command("label", "m", "truths.csv", "--json")[1]) == {"truths": 1, "apart": 0, "notes": []}
+    assert json.loads(command("predictions", "m", "--json")[1])["unknown_classes"] == {"nonsense": 1, "clas": 1}
+
+
 def test_inputs_go_when_their_time_is_over_and_all_else_stays(project: Path) -> None:
     log = project / ".modelyard/predictions/m"
     write(project, time.time() - 3 * 86_400, 2, inputs=["x", "y"])

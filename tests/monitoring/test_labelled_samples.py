@@ -119,6 +119,12 @@ def test_too_few_make_no_file(dataset: Path, tmp_path: Path) -> None:
     assert (found.path, found.samples) == (None, 2)
 
 
+def test_a_truth_that_is_a_class_but_for_capitals_is_no_new_class(dataset: Path, tmp_path: Path) -> None:
+    write(tmp_path / "log", ["a", "b", "c"], {0: "Yes ", 1: "perhaps", 2: "yes"})
+    found = labelled_stage.add(request(dataset, tmp_path / "log"))
+    assert (found.samples, found.left_out) == (2, {"their truth is a class but for capitals or blanks": 1})
+
+
 def test_a_shadow_adds_nothing(dataset: Path, tmp_path: Path) -> None:
     write(tmp_path / "log", ["a"], {0: "yes"}, role="shadow")
     assert labelled_stage.add(request(dataset, tmp_path / "log")).samples == 0

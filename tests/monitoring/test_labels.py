@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pytest
 from scipy import stats
 
 from components.contracts.prediction_log import answered_at
-from components.monitoring import labels, live_quality, log_reader
+from components.inference import told_truth
+from components.monitoring import labels, live_quality, log_reader, quality
 
 ROLES = ("champion", "shadow")
 NOW = 1_790_000_000
@@ -119,7 +121,6 @@ def test_the_truth_that_was_found_out_last_counts_whatever_the_order_of_the_line
         ("1.2", "1.2", ["1.2", "1.20"], True),
         (1.20, "1.20", ["1.2", "1.20"], False),  # ambiguous: as it is written
         ("yes", "yes", [], True),
-        (float("nan"), "7", ["7"], False),
     ],
 )
 def test_a_class_that_looks_like_a_number(truth: Any, label: str, classes: list[str], right: bool) -> None:
@@ -138,3 +139,60 @@ def test_truths_that_are_all_of_another_kind_are_counted() -> None:
     table = labels.join(predictions([{"label": "a"}] * 2), [told(0, [1]), told(1, {"b": 2})]).table
     assert live_quality.figures(table) == []
     assert live_quality.unscored(table) == 2
+
+
+ODDS = {"label": "class", "probabilities": {"class": 0.9, "other": 0.1}}
+SCORES = {"labels": ["a"], "scores": {"a": 0.9, "b": 0.2}}
+
+
+def test_a_truth_of_no_known_class_is_neither_right_nor_wrong() -> None:
+    joined = labels.join(
+        predictions([ODDS] * 4 + [SCORES]),
+        [told(0, "class"), told(1, "Class"), told(2, "nonsense"), told(3, ["class"]), told(4, ["a", "c"])],
+    ).table
+    (figure,) = live_quality.figures(joined)
+    assert (figure.value, figure.samples, figure.unscored, figure.unknown) == (1.0, 1, 1, 3)
+    assert live_quality.unscored(joined) == 1
+    counts = live_quality.unknown_counts(joined)
+    assert counts == {"Class": 1, "nonsense": 1, "c": 1}
+    note = live_quality.unknown_note(counts, live_quality.known_classes(joined["output"]))
+    assert note is not None
+    assert note.startswith("3 truths are of no known class")
+    assert "Class (1, nearest class)" in note
+    assert "nonsense (1)" in note
+    assert live_quality.unknown_note({}, []) is None
+    rows = joined.assign(output=[json.dumps(one) for one in joined["output"]])
+    assert quality.unknown_note(rows, joined["truth"].tolist()) == note  # as in the verdict of a window
+    assert quality.unknown_note(rows, [None] * 5) is None
+
+
+def test_a_class_that_another_version_knows_is_a_wrong_answer_of_the_version_that_lacks_it() -> None:
+    newer = {"label": "new", "probabilities": {"class": 0.1, "new": 0.9}}
+    both = pa.concat_tables([
+        predictions([ODDS] * 3),
+        predictions([newer] * 3, ROLES).filter(pa.compute.field("role") == "shadow"),
+    ])  # fmt: skip
+    joined = labels.join(both, [told(number, "new") for number in range(3)]).table
+    assert [(one.role, one.value, one.unknown) for one in live_quality.figures(joined)] == [
+        ("champion", 0.0, 0), ("shadow", 1.0, 0),
+    ]  # fmt: skip
+    assert live_quality.comparisons(joined)[0].difference == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("Class", "class"), (" other ", "other"), ("clas", "class"), ("zebra", None), ("", None)]
+)
+def test_the_nearest_class_of_a_slip(name: str, expected: str | None) -> None:
+    assert told_truth.nearest(name, ["class", "other"]) == expected
+
+
+def test_the_known_classes_of_a_schema() -> None:
+    one = {"properties": {"label": {"enum": ["x", "y"]}, "set": {"items": {"enum": ["x", "y"]}}}}
+    several = {"properties": {"labels": {"items": {"enum": ["x"]}}}}
+    spans = {"properties": {"spans": {"items": {"properties": {"label": {"enum": ["P"]}}}}}}
+    assert told_truth.of_schema(one) == told_truth.KnownClasses("label", ("x", "y"))
+    assert told_truth.of_schema(several) == told_truth.KnownClasses("labels", ("x",))
+    found = told_truth.of_schema(spans)
+    assert found == told_truth.KnownClasses("spans", ("P",))
+    assert told_truth.unknown_names([{"label": "P", "start": 1}, {"label": "Q"}], found) == ["Q"]
+    assert told_truth.of_schema({"properties": {"value": {"type": "number"}}}) is None

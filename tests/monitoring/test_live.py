@@ -110,6 +110,32 @@ def test_a_corrected_truth_counts_where_the_first_stood_and_other_kinds_are_coun
     assert (found.labels, found.right, found.unscored) == (1, 0, 1)  # `predictions` says the same
 
 
+def odds(log: Log, hour: int, package: str, role: str, classes: list[str]) -> None:
+    """Answers of an hour with the probability of each class."""
+    path = log.folder / OPEN / hour_of(START + hour * HOUR + 1) / f"{role}-{hour}.predictions.jsonl"
+    block = json.loads(path.read_text())
+    assert block["package"] == package
+    outputs = [{**one, "probabilities": dict.fromkeys(classes, 1 / len(classes))} for one in block["output"]]
+    path.write_text(json.dumps({**block, "output": outputs}) + "\n")
+
+
+def test_a_truth_of_no_known_class_lowers_no_accuracy_until_a_version_knows_it(log: Log) -> None:
+    for hour in range(10):
+        ids = log.answers(hour, CHAMPION, "champion", [True] * 20)
+        odds(log, hour, CHAMPION, "champion", ["yes", "no"])
+        log.truths(hour, ids[:5])
+        log.truths(hour, ids[5:], "Yes")
+    found = live.result(request(limit=0.9, canary=0), log.folder, START + 99 * HOUR)
+    assert (found.labels, found.right, found.unscored, found.unknown_classes) == (50, 50, 0, {"Yes": 150})
+    assert found.low_accuracy is not None
+    assert found.low_accuracy.window is None
+    assert "nearest yes" in str(found.unknown_note)
+    log.answers(9, CHALLENGER, "shadow", [True] * 20, ids)
+    odds(log, 9, CHALLENGER, "shadow", ["yes", "no", "Yes"])
+    found = live.result(request(limit=0.9, canary=0), log.folder, START + 99 * HOUR)
+    assert (found.labels, found.right, found.unknown_classes, found.unknown_note) == (200, 50, {}, None)
+
+
 def test_of_numbers_the_challenger_that_is_closer_more_often_is_better(log: Log) -> None:
     rng = np.random.default_rng(3)
     for hour in range(30):

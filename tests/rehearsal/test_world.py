@@ -118,6 +118,9 @@ def test_a_new_class_is_answered_wrongly() -> None:
     is_new = rows.truth[places] == pools.NEW_LABEL
     assert is_new.mean() == pytest.approx(0.25, abs=0.03)
     assert (rows.right[places[is_new]] == 0).all()
+    hour = world.draw(191)  # truths that are no class of the model are counted apart
+    assert (hour.told[rows.truth[hour.places] == pools.NEW_LABEL] == -1).all()
+    assert (hour.told[rows.truth[hour.places] != pools.NEW_LABEL] >= 0).any()
     before, after = world.accuracy(rows.right, 0.0), world.accuracy(rows.right, 1.0)
     assert before is not None
     assert after == pytest.approx(0.75 * before)

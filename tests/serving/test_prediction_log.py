@@ -145,6 +145,20 @@ def test_feedback_is_kept_and_what_is_none_is_refused(service: Service, log: Pat
     assert all(abs(row["arrived"] - time.time()) < 60 for row in told)
 
 
+def test_a_truth_that_is_no_class_of_the_champion_is_kept_and_said(service: Service, log: Path) -> None:
+    one = {"id": service.ask().json()["id"]}
+    for truth, expected in (
+        ("Dark", "'Dark' is no class of this version; the nearest is 'dark'"),
+        ([], "another kind"),
+    ):
+        answer = service.client.post("/feedback", json={**one, "truth": truth})
+        assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+        assert expected in answer.json()["notes"][0]
+        assert "known classes: " in answer.json()["notes"][1]
+    (hour,) = hours(log)
+    assert [row["truth"] for row in log_reader.read(log / hour).feedback.to_pylist()] == ['"Dark"', "[]"]
+
+
 def test_without_a_folder_nothing_is_logged_and_feedback_says_so(slots: dict[str, SlotSpec], tmp_path: Path) -> None:
     with running(Path(slots["1"].bundle), tmp_path / "service") as service:
         assert ID.fullmatch(service.ask().json()["id"])
