@@ -59,6 +59,7 @@ def _figures(watch: Watch, settings: Settings, spent: float) -> list[Figure]:
     which = "with failures" if settings.failures else "without"
     asked = [promotion for found in watch.promotions.values() for promotion in found]
     served = [one for one in asked if one.outcome == "served" and one.converged is not None]
+    others = sum(one.outcome in ("refused", "overtaken") for one in asked)
     spans = sorted(one.converged - one.at for one in served if one.converged is not None)
     begun = sorted(one.begun - one.at for one in asked if one.begun is not None)
     take_overs = sorted(watch.take_overs)
@@ -67,6 +68,7 @@ def _figures(watch: Watch, settings: Settings, spent: float) -> list[Figure]:
         ("... served", len(served), "", None),
         ("... refused", sum(one.outcome == "refused" for one in asked), "", None),
         ("... overtaken by a later one or a rollback", sum(one.outcome == "overtaken" for one in asked), "", None),
+        ("... of what served already, or under way at the end", len(asked) - others - len(served), "", None),
         ("... from a promotion to the begin of its release, p50", _at(begun, 0.5), "s", None),
         ("... p99", _at(begun, 0.99), "s", None),
         ("... from a promotion to every replica serving it, p50", _at(spans, 0.5), "s", None),

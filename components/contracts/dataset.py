@@ -15,7 +15,7 @@ from components.contracts.dataset_layout import Columns, Fields, Layout, SplitRo
 from components.contracts.table_layout import TextEncoding, is_default
 from components.core.strict import Strict
 
-NAME = r"^[a-z][a-z0-9-]{0,62}$"
+NAME = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 SHA256 = r"^[0-9a-f]{64}$"
 TASK = r"^([a-z][a-z0-9-]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 

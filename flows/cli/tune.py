@@ -21,7 +21,7 @@ SHOWN = 10
 @click.command(epilog="Example:  modelyard tune sst2 --for 30m  then  modelyard tune sst2 --apply")
 @click.argument("pipeline")
 @click.option("--trials", type=click.IntRange(min=1), help="Trials of the study in all, in place of tune.trials.")
-@click.option("--for", "seconds", type=Duration(), help="Time of this call, in place of tune.minutes; as in 30m.")
+@click.option("--for", "seconds", type=Duration(), help="Time of this call, in place of the file's limits; as in 30m.")
 @click.option("--parallel", type=click.IntRange(min=1), help="Trials at the same time [one for each core, up to 8].")
 @click.option("--learning-rates", "rates", is_flag=True, help="Instead: find where the loss falls fastest (a minute).")
 @click.option("--finish", type=int, multiple=True, metavar="N", help="Take a trial that ended early to its end.")

@@ -6,6 +6,7 @@ A line in is an `Order` as JSON, a line out an `Ending`; log lines go to stderr.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -69,8 +70,13 @@ def _carry_out_orders(project: Project, answers: TextIO) -> None:
         except ModelyardError as error:
             print("\n".join(error.lines()), file=sys.stderr, flush=True)
             ending = Ending(failure=f"{error.what}: {error.got}" if error.got is not None else error.what)
-        answers.write(ending.model_dump_json() + "\n")
-        answers.flush()
+        try:
+            answers.write(ending.model_dump_json() + "\n")
+            answers.flush()
+        except BrokenPipeError:  # the controller has ended; its successor reads the ledger
+            with contextlib.suppress(BrokenPipeError):
+                answers.close()
+            return
         host_connections.close_all()  # a process that waits for the next order holds no session
 
 
