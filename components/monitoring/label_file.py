@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from components.contracts.prediction_log import FEEDBACK, Feedback, hour_of
-from components.core.errors import SourceError
+from components.core.errors import NotFoundError, SourceError
 
 COLUMNS = ("id", "truth", "index", "at")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -28,8 +28,11 @@ def read(path: Path) -> list[Feedback]:
     that, else as a text: 1.20 stays one, as it may be the name of a class.
 
     Raises:
+        NotFoundError: there is no such file.
         SourceError: the file cannot be read, or a row is no truth; the first one is named.
     """
+    if not path.exists():
+        raise NotFoundError(f"no such file: {path}", next_step="check the path")
     try:
         found = []
         for number, row in enumerate(_rows(path), 1):

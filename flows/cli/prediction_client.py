@@ -133,7 +133,8 @@ def request_for(schema: InputSchema, text: str, parameters: Mapping[str, Any]) -
     if not as_json and _is_accepted(schema, media):
         return EncodedRequest(content, media, name)
     if schema.is_row and not _is_json(content.decode("utf-8", "replace")):
-        raise SampleError("the input is no JSON", where=name, expected=schema.description())
+        what = "the file is no JSON" if is_file else "no such file, and no JSON"
+        raise SampleError(what, where=name, expected=schema.description())
     document = _document(schema, content)
     if parameters:
         document = {**document, "parameters": dict(parameters)}

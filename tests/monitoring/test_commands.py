@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from components.contracts.prediction_log import BLOCK_FORMAT, OPEN, SEALED, hour_of
-from components.core.errors import SourceError
+from components.core.errors import NotFoundError, SourceError
 from components.identity import manifest as manifests
 from components.monitoring import label_file, overview, sealing
 from flows.cli import main
@@ -135,6 +135,8 @@ def test_files_that_are_none_are_refused(tmp_path: Path, name: str, content: str
     with pytest.raises(SourceError) as caught:
         label_file.read(tmp_path / name)
     assert expected in "\n".join(caught.value.lines())
+    with pytest.raises(NotFoundError, match="no such file"):
+        label_file.read(tmp_path / "another name")
 
 
 def test_values_that_json_has_not_are_refused(tmp_path: Path) -> None:
