@@ -156,7 +156,8 @@ class ClusterApi:
         """One request of JSON.
 
         Raises:
-            ClusterAbsentError: the API server does not answer, or fails, or puts it off several times (HTTP 429).
+            ClusterAbsentError: the API server does not answer, or fails, or puts it off several times (HTTP 429); or
+                something else answers in its place.
             ConflictError: HTTP 409.
             ServingError: it refuses.
         """
@@ -166,11 +167,13 @@ class ClusterApi:
         if cluster_refusal.is_of_rights(answer.status, cluster_refusal.message(answer.content)):
             self._refuse_start()
             answer = self._patiently(method, target, media, content)  # it may have become ready in between
-        if answer.status == 404 and missing_ok:
+        is_of_missing = answer.status == 404 and cluster_refusal.is_of_missing(path, answer.content)
+        if is_of_missing and missing_ok:
             return None
-        if answer.status < 300:
-            found: Document = json.loads(answer.content)
+        if answer.status < 300 and (found := cluster_refusal.document(answer.content)) is not None:
             return found
+        if answer.status < 400 or (answer.status == 404 and not is_of_missing):
+            raise self._not_of_api_server(method, path, answer)
         raise self._refusal(method, path, answer)
 
     def _patiently(self, method: str, path: str, media: str, content: bytes | None) -> Response:
@@ -199,8 +202,18 @@ class ClusterApi:
                 next_step="`kubectl get --raw '/readyz?verbose'` says more",
             )
 
+    def _not_of_api_server(self, method: str, path: str, answer: Response) -> ClusterAbsentError:
+        return ClusterAbsentError(
+            "no API server of Kubernetes answers",
+            where=f"{method} {self._client.configuration.host}{path}",
+            got=cluster_refusal.foreign_answer(answer.status, answer.headers, answer.content),
+            expected="an object as JSON",
+            next_step="something in between answers, such as a login page: log in, or correct the server's address in "
+            "the kubeconfig file; `kubectl get --raw /readyz` with the same context says more",
+        )
+
     def _refusal(self, method: str, path: str, answer: Response) -> ServingError | StackError:
-        said = cluster_refusal.message(answer.content)
+        said = cluster_refusal.message(answer.content) or f"HTTP {answer.status}"
         where = f"{method} {self._client.configuration.host}{path}"
         if answer.status == 409:
             return ConflictError("the object was changed meanwhile", where=where, got=said)

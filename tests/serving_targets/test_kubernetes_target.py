@@ -423,6 +423,39 @@ def test_an_api_server_that_starts_and_knows_no_rights_yet_is_absent(monkeypatch
         api.list("Service", {})
 
 
+LOGIN = b"<html><title>Log in</title>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "got"),
+    [
+        ((200, {"content-type": "text/html"}, LOGIN), "HTTP 200, text/html: <html><title>Log in</title>"),
+        ((200, {"content-type": "application/json"}, b'["a"]'), 'HTTP 200, application/json: ["a"]'),
+        ((200, {}, b""), "HTTP 200, no content type: nothing"),
+        ((302, {"location": "https://login.example/in?state=s"}, b""), "HTTP 302 to https://login.example/in"),
+        ((404, {"content-type": "text/html"}, LOGIN), "HTTP 404, text/html: <html><title>Log in</title>"),
+    ],
+)
+def test_an_answer_that_is_of_no_api_server_is_none(
+    answer: tuple[int, dict[str, str], bytes], got: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway in between may answer in its place; an object is not gone because the gateway knows no such page."""
+    api, _ = _api(monkeypatch, [])
+    monkeypatch.setattr(api, "_send", lambda *_: cluster_api.Response(*answer))
+    for ask in (lambda: api.get("Service", "a"), lambda: api.delete("Service", "a"), lambda: api.list("Pod", {})):
+        with pytest.raises(ClusterAbsentError, match="no API server of Kubernetes") as absent:
+            ask()
+        assert absent.value.got == got
+
+
+def test_a_refusal_without_words_says_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    api, _ = _api(monkeypatch, [])
+    monkeypatch.setattr(api, "_send", lambda *_: cluster_api.Response(400, {}, b""))
+    with pytest.raises(ServingError, match="the cluster refuses") as refused:
+        api.get("Service", "a")
+    assert refused.value.got == "HTTP 400"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
