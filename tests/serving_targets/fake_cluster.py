@@ -306,12 +306,13 @@ class FakeCluster:
             services = {name: copy.deepcopy(one) for (kind, name), one in self.store.items() if kind == "Service"}
             for name, service in services.items():
                 found = [_endpoint(pod) for pod in self.found("Pod", service["spec"]["selector"])]
+                labels = {**(service["metadata"].get("labels") or {}), SERVICE_LABEL: name}
                 known = self.store.get(("EndpointSlice", name))
                 if self.slices_lag or (known is not None and known["endpoints"] == found):
                     continue
                 self.save({
                     "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-                    "metadata": {"name": name, "labels": {**service["metadata"]["labels"], SERVICE_LABEL: name}},
+                    "metadata": {"name": name, "labels": labels},
                     "endpoints": found, "ports": [{"name": "http", "port": 3000, "protocol": "TCP"}],
                 })  # fmt: skip
             for kind, name in list(self.store):

@@ -249,7 +249,9 @@ def test_api_keys_reach_the_cluster(site: Site) -> None:
     assert site.target.is_applied(production)
     held = base64.b64decode(site.cluster.store["Secret", "sample-api-keys"]["data"]["api-keys"]).decode()
     assert held.startswith(path.read_text())
-    assert site.target._keys.controller_key not in held
+    key = site.target._keys.controller_key
+    assert key is not None
+    assert key not in held
 
 
 @pytest.mark.long
@@ -300,8 +302,9 @@ def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(
 @pytest.mark.slow
 def test_the_metric_of_the_autoscaler_is_one_that_pods_have(site: Site) -> None:
     [pod, _] = {name for (kind, name) in site.cluster.store if kind == "Pod" and "5" * 12 in name}
-    key = {"X-API-Key": site.target._keys.controller_key}
-    answer = site.target.api.ask_pod(pod, 3000, "/metrics", key)
+    key = site.target._keys.controller_key
+    assert key is not None
+    answer = site.target.api.ask_pod(pod, 3000, "/metrics", {"X-API-Key": key})
     assert b"bentoml_service_request_in_progress" in answer.content
 
 
@@ -408,6 +411,32 @@ def test_a_request_that_the_api_server_puts_off_is_sent_again(
         with pytest.raises(ClusterAbsentError, match="does not answer as it should"):
             api.list("Service", {})
     assert pauses == [1.0] * 4
+
+
+@pytest.mark.parametrize("answer", [None, (500, "etcdserver: leader changed")])
+@pytest.mark.parametrize(("failures", "is_answered"), [(2, True), (3, False)])
+def test_what_only_reads_is_sent_again_after_a_hiccup(
+    failures: int, is_answered: bool, answer: tuple[int, str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[Any] = [answer] * failures
+
+    def send(*_: Any) -> cluster_api.Response:
+        status, said = (left.pop() if left else FOUND) or (0, "")
+        if not status:
+            raise cluster_api.CutOffError("the cluster does not answer")
+        return cluster_api.Response(status, {}, said.encode())
+
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    api, _ = _api(monkeypatch, [])
+    monkeypatch.setattr(api, "_send", send)
+    if is_answered:
+        assert api.list("Service", {}) == [{}]
+    else:
+        with pytest.raises(ClusterAbsentError):
+            api.list("Service", {})
+    left[:] = [None]
+    with pytest.raises(ClusterAbsentError):  # nobody knows whether it was carried out
+        api.delete("Service", "a")
 
 
 def test_an_api_server_that_starts_and_knows_no_rights_yet_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
