@@ -10,7 +10,7 @@ import functools
 import json
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -152,14 +152,17 @@ class ClusterApi:
         A pod that does not answer is a response of the API server with a status of 500 and more.
 
         Raises:
-            ClusterAbsentError: the API server does not answer.
+            ClusterAbsentError: the API server does not answer, or fails, or puts it off several times.
         """
         url = f"{self._path('Pod', f'{pod}:{port}')}/proxy{quote(path)}"
         method = "GET" if content is None else "POST"
-        for _ in range(READ_ATTEMPTS - 1):  # a prediction that is asked for twice changes nothing
-            with suppress(CutOffError):
-                return self._send(method, url, dict(headers), content, timeout_seconds)
-        return self._send(method, url, dict(headers), content, timeout_seconds)
+        for attempt in range(1, READ_ATTEMPTS + 1):  # a prediction that is asked for twice changes nothing
+            with suppress(CutOffError) if attempt < READ_ATTEMPTS else nullcontext():
+                answer = self._send(method, url, dict(headers), content, timeout_seconds)
+                if not cluster_refusal.is_of_overload(answer.status, answer.content):
+                    return answer
+            time.sleep(READ_PAUSE_SECONDS)
+        raise self._refusal(method, url, answer)
 
     def _path(self, kind: str, name: str | None = None) -> str:
         root, plural = COLLECTIONS[kind]

@@ -13,7 +13,9 @@ MANAGED = {objects.MANAGED_LABEL: "modelyard"}
 
 
 def placed(project: Project) -> frozenset[str] | None:
-    """The models of which the namespace holds a version, whichever project placed it; None: no cluster serves.
+    """The models of which the namespace holds an object of Modelyard, of whichever project; None: no cluster serves.
+
+    A model that is not among them has no version there; one that is may have none, where `modelyard deploy` wrote it.
 
     Raises:
         SpecError: `modelyard.toml` is wrong.
@@ -27,8 +29,7 @@ def placed(project: Project) -> frozenset[str] | None:
     documents = api.list("Deployment", MANAGED)
     if found.form == "kserve":
         documents += api.list("InferenceService", MANAGED)
-    labels = [one["metadata"]["labels"] for one in documents]
-    return frozenset(one.get(objects.MODEL_LABEL, "") for one in labels if objects.BUNDLE_LABEL in one)
+    return frozenset(one["metadata"]["labels"].get(objects.MODEL_LABEL, "") for one in documents)
 
 
 def check(project: Project, model: str) -> None:

@@ -38,6 +38,15 @@ def document(content: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.keys() & {"kind", "metadata", "items"} else None
 
 
+def is_of_overload(status: int, content: bytes) -> bool:
+    """Whether the API server itself fails, or puts a request to a pod off: what a pod says is no object of kind Status.
+
+    A pod that it does not reach is an answer of 502 and more.
+    """
+    is_failed = status in (http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.INTERNAL_SERVER_ERROR)
+    return is_failed and (document(content) or {}).get("kind") == "Status"
+
+
 def is_of_missing(path: str, content: bytes) -> bool:
     """Whether a 404 means that there is no such object, or no such kind: a gateway in between has a 404 of its own."""
     if document(content) is not None:

@@ -439,6 +439,41 @@ def test_what_only_reads_is_sent_again_after_a_hiccup(
         api.delete("Service", "a")
 
 
+STATUS = b'{"kind": "Status", "message": "etcdserver: leader changed"}'
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ([None, (429, STATUS), (200, b"ok")], 200),
+        ([(500, STATUS)] * 3, None),
+        ([None] * 3, None),
+        ([(500, b'{"error": "model"}')], 500),
+        ([(503, STATUS)], 503),
+    ],
+)
+def test_a_failure_of_the_api_server_is_not_taken_for_one_of_a_pod(
+    answers: list[tuple[int, bytes] | None], status: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a golden example that the API server puts off would refuse a version."""
+    left = list(reversed(answers))
+
+    def send(*_: Any) -> cluster_api.Response:
+        if (found := left.pop()) is None:
+            raise cluster_api.CutOffError("the cluster does not answer")
+        return cluster_api.Response(found[0], {}, found[1])
+
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    api, _ = _api(monkeypatch, [])
+    monkeypatch.setattr(api, "_send", send)
+    if status is None:
+        with pytest.raises(ClusterAbsentError):
+            api.ask_pod("pod", 3000, "/predict", {}, b"image")
+    else:
+        assert api.ask_pod("pod", 3000, "/predict", {}, b"image").status == status
+    assert left == []
+
+
 def test_an_api_server_that_starts_and_knows_no_rights_yet_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     api, asked = _api(monkeypatch, [DENIED, NOT_READY])
     with pytest.raises(ClusterAbsentError, match="is not ready") as absent:
