@@ -73,11 +73,12 @@ def _ask(name: str, version: str, role: Role, how: str) -> RollbackOutcome:
     from flows.cli.run import log
     from flows.platform import connections, lifecycle, people
     from flows.releases import authority, promotion
-    from flows.serving_targets import hosts_placement
+    from flows.serving_targets import cluster_placement, hosts_placement
 
     project = Project.find()
     located_yaml.read(project.pipeline_file(name), PipelineSpec)
     hosts_placement.check(project, name)
+    cluster_placement.check(project, name)
     if people.are_enabled(project):
         people.required(project)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)

@@ -11,13 +11,15 @@ import click
 
 from components.core.project import Project
 
+NOT_FOLLOWED = "stays as it is: another registry is named"
+
 
 @click.command(epilog="Example:  modelyard status --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> int:
     """Every server and service of the stack, and every model: the registry's aliases and what is served.
 
-    Exit code 1 unless all servers are ready.
+    Exit code 1 unless all servers are ready and it is known of every model what serves.
     """
     from flows.cli import table
     from flows.platform import browser, followed_registry, stack_profile, stack_status
@@ -29,7 +31,7 @@ def status(as_json: bool) -> int:
     registry = next((row.url for row in programs if row.name == "mlflow" and row.state == "ready"), None)
     models = status.of_all(project, registry)
     if (not_followed := followed_registry.another(project)) is not None:
-        models = [replace(row, state="stays as it is: another registry is named") for row in models]
+        models = [replace(row, state=row.problem or NOT_FOLLOWED) for row in models]
     hosts = hosts_report.report(project)
     if as_json:
         document: dict[str, object] = {
@@ -79,11 +81,13 @@ def status(as_json: bool) -> int:
                     for row in models
                 ],
             )
+        for next_step in dict.fromkeys(filter(None, (row.next_step for row in models))):
+            click.echo(f"{', '.join(row.name for row in models if row.next_step == next_step)}: {next_step}", err=True)
         if not_followed is not None:
             click.echo(f"{not_followed} until `modelyard up {followed_registry.OPTION}`", err=True)
         for host in hosts:
             click.echo(f"host {host.name}: {host.problem or 'answers'}")
-    return 0 if all(row.state == "ready" for row in programs) else 1
+    return 1 if any(row.state != "ready" for row in programs) or any(row.problem for row in models) else 0
 
 
 def _since(time: str | None) -> str:

@@ -37,7 +37,7 @@ from flows.releases.preemption import PREEMPT
 from flows.releases.registry_poll import OWN_PERIOD_SECONDS, RegistryPoll
 from flows.releases.worker import Ending, Order
 from flows.releases.worker_process import WorkerProcess
-from flows.serving_targets import host_leases, host_logs
+from flows.serving_targets import cluster_placement, cluster_report, cluster_snapshot, host_leases, host_logs
 from flows.serving_targets.host_leases import LeaseKeeper
 from flows.serving_targets.host_logs import HostLogs
 
@@ -126,23 +126,41 @@ class Controller:
             self.idle.append(WorkerProcess())
         aliases = self._aliases()
         heads = self._heads()
+        placed = self._placed()
         for name in sorted(path.stem for path in self.project.pipelines.glob("*.yaml")):
             memory = self.models.setdefault(name, Memory(Observer(self.project, name)))
             head = heads.get(name, NO_ENTRY) if heads is not None else None
             try:
-                url = memory.observer.service.url
                 has_history = head != NO_ENTRY if head is not None else memory.observer.has_history()
-                if url is not None or memory.worker is not None or has_history or name in (aliases or {}):
-                    named = None if aliases is None else aliases.get(name, {})
-                    self._reconcile(name, memory, named, url, head)
+                is_known = memory.worker is not None or has_history or name in (aliases or {})
+                if isinstance(placed, Exception):
+                    if is_known:
+                        raise placed
+                    continue
+                if not is_known and placed is not None and name not in placed:
+                    continue
+                named = None if aliases is None else aliases.get(name, {})
+                with cluster_snapshot.taken():
+                    is_placed = placed is None or name in placed
+                    url = memory.observer.service.url if is_placed else None
+                    if url is not None or is_known:
+                        self._reconcile(name, memory, named, url, head)
             except (ModelyardError, OSError) as error:
-                self._log(name, f"{name}: {error}")
-                self._write(name, "waiting", str(error))
+                told = cluster_report.told(error) if isinstance(error, ModelyardError) else error
+                self._log(name, f"{name}: {told}")
+                self._write(name, "waiting", str(told))
         if self.upkeep is not None:
             try:
                 self.upkeep.look()
             except (ModelyardError, OSError) as error:
                 self._log("prediction logs", f"prediction logs: {error}")
+
+    def _placed(self) -> frozenset[str] | ModelyardError | OSError | None:
+        """The models that a cluster holds; None: no cluster serves. An error is that of each model's own look."""
+        try:
+            return cluster_placement.placed(self.project)
+        except (ModelyardError, OSError) as error:
+            return error
 
     def _aliases(self) -> dict[str, dict[str, str]] | None:
         """What the registry that production follows says; None where it says nothing, and what is pinned goes on."""

@@ -23,6 +23,7 @@ from components.release.history import Release
 from components.release.ledger import FIRST, Entry, Role
 from components.release.production import Production
 from flows.releases import telling
+from flows.serving_targets import cluster_snapshot
 from flows.serving_targets.serving_target import ServingTarget, target_of
 
 SETTLE_SECONDS = 5.0  # after a new spec, before workers that hold something else are told to try again
@@ -139,6 +140,10 @@ class Observer:
         Raises:
             CorruptArtifactError: the ledger cannot be read.
         """
+        with cluster_snapshot.taken():
+            return self._situation(aliases, champion_gone, head)
+
+    def _situation(self, aliases: Mapping[str, str] | None, champion_gone: bool, head: Head | None) -> Situation:
         recorded = self.recorded(head)
         untold = recorded.untold
         desired = DesiredState.of(aliases) if aliases is not None else None

@@ -35,6 +35,7 @@ from flows.platform.programs import log_file
 from flows.releases import activity, observation, registry_change
 from flows.releases.activity import Activity
 from flows.releases.rollback_command import RollbackOutcome
+from flows.serving_targets.cluster_api import ClusterAbsentError
 from flows.serving_targets.serving_target import ServingTarget, target_of
 
 START_SECONDS = 90.0
@@ -145,7 +146,7 @@ def follow(project: Project, name: str, role: Role, version: str, since: int | N
     failed: set[float] = set()
     shown = since
     while True:
-        with patience.while_ledger_is_away(f"{role} is to be version {version}"):
+        with patience.while_servers_are_away(f"{role} is to be version {version}"):
             entries = ledger.entries()
             if len(entries) > shown:
                 patience.restart()
@@ -215,25 +216,27 @@ class _Patience:
         self._next_word += SAY_SECONDS
 
     @contextlib.contextmanager
-    def while_ledger_is_away(self, asked: str) -> Iterator[None]:
-        """Wait for the server of the ledger: what was asked for stands in the registry, and is followed without this.
+    def while_servers_are_away(self, asked: str) -> Iterator[None]:
+        """Wait for the ledger's server, or the cluster: the registry has what was asked for, and the controller
+        follows without this process.
 
         Raises:
             StackError: it stays away.
         """
         try:
             yield
-        except LedgerAbsentError as error:
+        except (LedgerAbsentError, ClusterAbsentError) as error:
+            server, place = ("cluster", "cluster") if isinstance(error, ClusterAbsentError) else ("ledger", "database")
             if self.is_over():
                 raise StackError(
                     error.what,
                     where=error.where,
                     got=error.got,
-                    next_step=f"the registry says that {asked}: the controller follows once the database is back, "
+                    next_step=f"the registry says that {asked}: the controller follows once the {place} is back, "
                     "and `modelyard history` tells how it ended",
                 ) from error
             if self.is_word_due():
-                self.say(f"for the ledger: {error.what}")
+                self.say(f"for the {server}: {error.what}")
 
 
 def _away(service: ServingTarget) -> str:

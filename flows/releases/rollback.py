@@ -24,12 +24,15 @@ from components.release.history import Release
 from components.release.ledger import Entry, Event, Ledger, MovedOnError
 from components.release.production import PRODUCTION, Pin, PinnedState, Production
 from flows.pipelines import signing
+from flows.serving_targets.cluster_api import ClusterAbsentError
 from flows.serving_targets.hosts_left_behind import left_behind
 from flows.serving_targets.serving_target import ServingTarget, facts_of_hosts
 
 POLL_SECONDS = 0.02
 ABSENT_POLL_SECONDS = 0.2
 CONVERGE_SECONDS = 60.0
+AWAY_POLL_SECONDS = 0.5
+AWAY_SECONDS = 60.0  # for a cluster that does not answer; what was decided is in the ledger
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def roll_back(
         open_release = history.unfinished(entries, "champion")
         if open_release is not None and open_release.is_direct and to is None:
             log(f"another rollback of {name} is going on")  # the same is asked for twice: it is done once
-            return carry_out(service, ledger, open_release, log, waits=waits)
+            return _carry_out_patiently(service, ledger, open_release, log, waits=waits)
         pinned = productions.decided(entries).production
         try:
             pin = history.rollback_target(entries, name, to)
@@ -87,6 +90,11 @@ def roll_back(
             if to is None and open_release is not None and pinned.champion is not None:
                 back = f"`modelyard promote {name} {pinned.champion.version}`"
                 error.next_step = f"{back} ends the release that is going on; {pinned.champion.version} serves on"
+            elif to is None and open_release is not None and open_release.after is not None:
+                error.next_step = (
+                    f"the release of version {open_release.after.version}, before which nothing served, is going on; "
+                    f"it ends where its alias champion is taken away in the registry; `modelyard history {name}`"
+                )
             raise
         if not service.bundle(pin).exists():
             raise NotFoundError(
@@ -118,7 +126,27 @@ def roll_back(
         if open_release is not None:
             close(ledger, open_release, f"rolled back to version {pin.version}")
         log(f"champion {pin.version}: asked")
-        return carry_out(service, ledger, history.Release((entry,)), log, waits=waits)
+        return _carry_out_patiently(service, ledger, history.Release((entry,)), log, waits=waits)
+
+
+def _carry_out_patiently(service: ServingTarget, ledger: Ledger, release: Release, log: Log, *, waits: bool) -> Entry:
+    """As `carry_out`; with `waits`, a cluster that does not answer is asked again for `AWAY_SECONDS`.
+
+    Raises:
+        ClusterAbsentError: it stays away; the controller carries out what the ledger has.
+    """
+    deadline, is_said = time.monotonic() + AWAY_SECONDS, False
+    while True:
+        try:
+            return carry_out(service, ledger, release, log, waits=waits)
+        except ClusterAbsentError as error:
+            if not waits or time.monotonic() > deadline:
+                raise
+            if not is_said:
+                log(f"waiting for the cluster: {error.what}")
+            is_said = True
+        time.sleep(AWAY_POLL_SECONDS)
+        release = history.Release(tuple(entry for entry in ledger.entries() if entry.release == release.id))
 
 
 def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log, *, waits: bool = True) -> Entry:

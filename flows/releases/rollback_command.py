@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 from components.core.errors import StackError
@@ -15,8 +16,9 @@ from flows.platform import followed_registry, lifecycle
 from flows.platform.user_name import user_name
 from flows.releases import rollback
 from flows.releases.rollback import Requester
+from flows.serving_targets.cluster_api import ClusterAbsentError
 from flows.serving_targets.host_session import HostAbsentError
-from flows.serving_targets.serving_target import target_of
+from flows.serving_targets.serving_target import ServingTarget, target_of
 
 TELL_SECONDS = 2.0  # for the registry to answer right after a rollback
 
@@ -53,9 +55,7 @@ def roll_back(
             error.what,
             where=error.where,
             got=f"recorded: the champion of {name} is version {champion.version if champion else 'none'}",
-            next_step="the controller tells the hosts once they answer: `modelyard hosts`"
-            if isinstance(error, HostAbsentError)
-            else "`modelyard up`: production starts with that version",
+            next_step=_who_goes_on(error, name),
         ) from error
     assert entry.after is not None  # noqa: S101
     from components.registry.api import Api
@@ -63,8 +63,23 @@ def roll_back(
 
     if (why := followed_registry.another(project)) is not None:
         log(f"{why}, and it is not told either: the alias stays as it is")
-        return RollbackOutcome(entry, entry.after.version, service.url)
+        return RollbackOutcome(entry, entry.after.version, _url(service))
     endpoints = lifecycle.configured(project)
     with Api(endpoints.mlflow, endpoints.credentials, patience_seconds=0, timeout_seconds=TELL_SECONDS) as api:
         telling.tell_soon(api, project, name, entry.release, log)
-    return RollbackOutcome(entry, entry.after.version, service.url)
+    return RollbackOutcome(entry, entry.after.version, _url(service))
+
+
+def _who_goes_on(error: StackError, name: str) -> str:
+    if isinstance(error, HostAbsentError):
+        return "the controller tells the hosts once they answer: `modelyard hosts`"
+    if isinstance(error, ClusterAbsentError):
+        return f"the controller follows once the cluster answers, and `modelyard history {name}` tells how it ended"
+    return "`modelyard up`: production starts with that version"
+
+
+def _url(service: ServingTarget) -> str | None:
+    """Where the service answers; None also where a cluster does not say it: the rollback itself is done."""
+    with suppress(ClusterAbsentError):
+        return service.url
+    return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
-from components.core.errors import CorruptArtifactError, RegistryError, StackError
+from components.core.errors import CorruptArtifactError, ModelyardError, RegistryError, SpecError
 from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api
@@ -13,6 +14,7 @@ from components.release.ledger import Entry
 from flows.platform import connections
 from flows.releases import observation
 from flows.releases.observation import Observer
+from flows.serving_targets import cluster_placement, cluster_report, cluster_snapshot
 
 IN_STEP, SILENT = "in step", "the registry does not answer"
 AT_REST = (IN_STEP, SILENT)  # of a model that nothing is known of
@@ -26,6 +28,8 @@ class ModelStatus:
         desired, actual: the champion's version; None: none.
         since: when the version that serves was switched to, ISO 8601; None: not known.
         state: `in step` (with the hosts that are not), or what is going on or wrong.
+        problem: why it is not known what serves; empty if it is.
+        next_step: what to do about the problem.
     """
 
     name: str
@@ -36,6 +40,8 @@ class ModelStatus:
     actual_challenger: str | None
     url: str | None
     state: str
+    problem: str = ""
+    next_step: str | None = None
 
 
 def of_all(project: Project, registry: str | None) -> list[ModelStatus]:
@@ -51,39 +57,103 @@ def of_all(project: Project, registry: str | None) -> list[ModelStatus]:
                 aliases = versions.aliases(api)
             except RegistryError:
                 aliases = None
-    found = [_of_model(project, path.stem, aliases) for path in sorted(project.pipelines.glob("*.yaml"))]
+    with cluster_snapshot.taken(cluster_placement.MANAGED):
+        placed = _placed(project)
+        found = [_of_model(project, path.stem, aliases, placed) for path in sorted(project.pipelines.glob("*.yaml"))]
     return [row for row in found if row.desired or row.actual or row.since or row.url or row.state not in AT_REST]
 
 
-def _of_model(project: Project, name: str, aliases: dict[str, dict[str, str]] | None) -> ModelStatus:
+def _placed(project: Project) -> frozenset[str] | ModelyardError | None:
+    """The models that a cluster holds, or why that is not known; None: no cluster serves.
+
+    Raises:
+        SpecError: `modelyard.toml` is wrong.
+    """
+    try:
+        return cluster_placement.placed(project)
+    except SpecError:
+        raise
+    except ModelyardError as error:
+        return error
+
+
+def _of_model(
+    project: Project,
+    name: str,
+    aliases: dict[str, dict[str, str]] | None,
+    placed: frozenset[str] | ModelyardError | None,
+) -> ModelStatus:
+    """One model; what fails for it is said in its row, so that the others have theirs."""
     observer = Observer(project, name)
     named = (aliases or {}).get(name, {})
     desired = DesiredState.of(named)
     try:
-        situation = observer.situation(named if aliases is not None else None)
-        entries = observer.ledger.entries()
-    except CorruptArtifactError as error:
-        observed, since, state = ObservedState.of(observer.service.status()), None, f"{error.what}: {error.where}"
-    except StackError as error:  # of a cluster: nothing is known of what serves
-        observed, since, state = ObservedState(), None, f"{error.what}: {error.got or error.where}"
-    else:
-        observed = situation.observed or ObservedState()
-        since = _since(entries, observed.champion)
-        left = next((situation.open[role] for role in ROLES if role in situation.open), None)
-        decision = decide(situation)
-        if left is not None:
-            verb = "releasing" if observation.is_at_work(project, name) else "left unfinished"
-            step = left.entries[-1].event
-            state = f"{verb}: {left.role} {left.after.version if left.after else 'none'}, {step}"
-        elif aliases is None:
-            state = SILENT
-        else:
-            state = decision.reason if decision is not None else _in_step(observed)
+        if placed is not None and not named and not observer.has_history() and not _is_among(name, placed):
+            return ModelStatus(name, None, None, None, None, None, None, IN_STEP)  # a cluster is asked nothing of it
+        if isinstance(placed, ModelyardError):
+            return _unknown(name, desired, ObservedState(), None, placed)
+        return _known(project, name, observer, desired, named if aliases is not None else None)
+    except SpecError:
+        raise
+    except ModelyardError as error:
+        observed, url = ObservedState(), None
+        if isinstance(error, CorruptArtifactError):  # of the ledger: what serves can be asked all the same
+            with suppress(ModelyardError):
+                observed = ObservedState.of(observer.service.status())
+                url = observer.service.url if observed.champion or observed.challenger else None
+        return _unknown(name, desired, observed, url, error)
+
+
+def _is_among(name: str, placed: frozenset[str] | ModelyardError) -> bool:
+    return not isinstance(placed, ModelyardError) and name in placed
+
+
+def _unknown(
+    name: str, desired: DesiredState, observed: ObservedState, url: str | None, error: ModelyardError
+) -> ModelStatus:
+    told = cluster_report.told(error)
+    place = told.where if isinstance(told, CorruptArtifactError) else told.got or told.where
+    problem = ": ".join(filter(None, (told.what, place)))
     return ModelStatus(
         name,
         desired.champion,
         observed.champion,
-        since,
+        None,
+        desired.challenger,
+        observed.challenger,
+        url,
+        problem,
+        problem,
+        told.next_step,
+    )
+
+
+def _known(
+    project: Project, name: str, observer: Observer, desired: DesiredState, aliases: dict[str, str] | None
+) -> ModelStatus:
+    """One model that can be asked.
+
+    Raises:
+        ModelyardError: it cannot.
+    """
+    situation = observer.situation(aliases)
+    observed = situation.observed or ObservedState()
+    left = next((situation.open[role] for role in ROLES if role in situation.open), None)
+    decision = decide(situation)
+    if left is not None:
+        verb = "releasing" if observation.is_at_work(project, name) else "left unfinished"
+        step = left.entries[-1].event
+        state = f"{verb}: {left.role} {left.after.version if left.after else 'none'}, {step}"
+    elif aliases is None:
+        pinned = situation.production.champion if observed.champion is None else None
+        state = SILENT if pinned is None else f"{SILENT}; version {pinned.version} is to serve"
+    else:
+        state = decision.reason if decision is not None else _in_step(observed)
+    return ModelStatus(
+        name,
+        desired.champion,
+        observed.champion,
+        _since(observer.ledger.entries(), observed.champion),
         desired.challenger,
         observed.challenger,
         observer.service.url if observed.champion or observed.challenger else None,

@@ -10,15 +10,18 @@ import functools
 import json
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 from components.contracts.kubernetes_settings import KubernetesSettings
 from components.core.errors import ServingError, StackError, UsageError
-from flows.serving_targets import cluster_refusal
+from flows.serving_targets import cluster_refusal, cluster_snapshot
 
 TIMEOUT_SECONDS = 10.0
+READ_ATTEMPTS = 3  # of what changes nothing, where the connection is cut or the API server fails
+READ_PAUSE_SECONDS = 0.2
 MORE_ATTEMPTS = 4  # for a request that the API server puts off, as the clients of Kubernetes do
 MERGE = "application/merge-patch+json"
 STRICT = {"fieldValidation": "Strict"}  # a field that the API server does not know is refused, not dropped
@@ -40,6 +43,10 @@ Document = dict[str, Any]
 
 class ClusterAbsentError(StackError):
     """The API server of the cluster does not answer."""
+
+
+class CutOffError(ClusterAbsentError):
+    """The connection was cut before the answer had come."""
 
 
 class ConflictError(ServingError):
@@ -84,13 +91,24 @@ class ClusterApi:
         Raises:
             ClusterAbsentError, ServingError: as `_document`.
         """
-        return self._document("GET", self._path(kind, name), missing_ok=True)
+
+        def read() -> Document | None:
+            return self._document("GET", self._path(kind, name), missing_ok=True)
+
+        snapshot = cluster_snapshot.present()
+        return read() if snapshot is None else snapshot.document((self.place, kind, name), read)
 
     def list(self, kind: str, labels: Mapping[str, str]) -> list[Document]:
         """The objects with these labels."""
+        snapshot = cluster_snapshot.present()
+        if snapshot is None:
+            return self._list(kind, labels)
+        return snapshot.documents((self.place, kind, ""), labels, lambda asked: self._list(kind, asked))
+
+    def _list(self, kind: str, labels: Mapping[str, str]) -> cluster_snapshot.Documents:
         chosen = ",".join(f"{name}={value}" for name, value in labels.items())
         found = self._document("GET", self._path(kind), query={"labelSelector": chosen})
-        items: list[Document] = (found or {}).get("items", [])
+        items: list[Document] = (found or {}).get("items") or []
         return items
 
     def create(self, document: Document) -> Document:
@@ -134,10 +152,17 @@ class ClusterApi:
         A pod that does not answer is a response of the API server with a status of 500 and more.
 
         Raises:
-            ClusterAbsentError: the API server does not answer.
+            ClusterAbsentError: the API server does not answer, or fails, or puts it off several times.
         """
         url = f"{self._path('Pod', f'{pod}:{port}')}/proxy{quote(path)}"
-        return self._send("GET" if content is None else "POST", url, dict(headers), content, timeout_seconds)
+        method = "GET" if content is None else "POST"
+        for attempt in range(1, READ_ATTEMPTS + 1):  # a prediction that is asked for twice changes nothing
+            with suppress(CutOffError) if attempt < READ_ATTEMPTS else nullcontext():
+                answer = self._send(method, url, dict(headers), content, timeout_seconds)
+                if not cluster_refusal.is_of_overload(answer.status, answer.content):
+                    return answer
+            time.sleep(READ_PAUSE_SECONDS)
+        raise self._refusal(method, url, answer)
 
     def _path(self, kind: str, name: str | None = None) -> str:
         root, plural = COLLECTIONS[kind]
@@ -156,33 +181,50 @@ class ClusterApi:
         """One request of JSON.
 
         Raises:
-            ClusterAbsentError: the API server does not answer, or fails, or puts it off several times (HTTP 429).
+            ClusterAbsentError: the API server does not answer, or fails, or puts it off several times (HTTP 429); or
+                something else answers in its place.
             ConflictError: HTTP 409.
             ServingError: it refuses.
         """
+        if method != "GET":
+            cluster_snapshot.forget()
         content = json.dumps(document).encode() if document is not None else None
         target = f"{path}?{urlencode(query)}" if query else path
         answer = self._patiently(method, target, media, content)
         if cluster_refusal.is_of_rights(answer.status, cluster_refusal.message(answer.content)):
             self._refuse_start()
             answer = self._patiently(method, target, media, content)  # it may have become ready in between
-        if answer.status == 404 and missing_ok:
+        is_of_missing = answer.status == 404 and cluster_refusal.is_of_missing(path, answer.content)
+        if is_of_missing and missing_ok:
             return None
-        if answer.status < 300:
-            found: Document = json.loads(answer.content)
+        if answer.status < 300 and (found := cluster_refusal.document(answer.content)) is not None:
             return found
+        if answer.status < 400 or (answer.status == 404 and not is_of_missing):
+            raise self._not_of_api_server(method, path, answer)
         raise self._refusal(method, path, answer)
 
     def _patiently(self, method: str, path: str, media: str, content: bytes | None) -> Response:
-        """One request, sent again where the API server puts it off."""
+        """One request, sent again where the API server puts it off; one that reads also where it fails for a moment."""
         headers = {"Content-Type": media}
-        answer = self._send(method, path, headers, content, TIMEOUT_SECONDS)
+        answer = self._read(path, headers) if method == "GET" else self._sent(method, path, headers, content)
         for _ in range(MORE_ATTEMPTS):
             if answer.status != 429:
                 break
             time.sleep(cluster_refusal.pause_seconds(answer.headers.get("retry-after", "")))
-            answer = self._send(method, path, headers, content, TIMEOUT_SECONDS)
+            answer = self._sent(method, path, headers, content)
         return answer
+
+    def _read(self, path: str, headers: dict[str, str]) -> Response:
+        for _ in range(READ_ATTEMPTS - 1):
+            with suppress(CutOffError):
+                answer = self._sent("GET", path, headers, None)
+                if answer.status < 500:
+                    return answer
+            time.sleep(READ_PAUSE_SECONDS)
+        return self._sent("GET", path, headers, None)
+
+    def _sent(self, method: str, path: str, headers: dict[str, str], content: bytes | None) -> Response:
+        return self._send(method, path, headers, content, TIMEOUT_SECONDS)
 
     def _refuse_start(self) -> None:
         """An API server answers before it has read its accounts and roles, and forbids everything until then.
@@ -199,8 +241,18 @@ class ClusterApi:
                 next_step="`kubectl get --raw '/readyz?verbose'` says more",
             )
 
+    def _not_of_api_server(self, method: str, path: str, answer: Response) -> ClusterAbsentError:
+        return ClusterAbsentError(
+            "no API server of Kubernetes answers",
+            where=f"{method} {self._client.configuration.host}{path}",
+            got=cluster_refusal.foreign_answer(answer.status, answer.headers, answer.content),
+            expected="an object as JSON",
+            next_step="something in between answers, such as a login page: log in, or correct the server's address in "
+            "the kubeconfig file; `kubectl get --raw /readyz` with the same context says more",
+        )
+
     def _refusal(self, method: str, path: str, answer: Response) -> ServingError | StackError:
-        said = cluster_refusal.message(answer.content)
+        said = cluster_refusal.message(answer.content) or f"HTTP {answer.status}"
         where = f"{method} {self._client.configuration.host}{path}"
         if answer.status == 409:
             return ConflictError("the object was changed meanwhile", where=where, got=said)
@@ -240,7 +292,8 @@ class ClusterApi:
                 retries=False,
             )
         except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
-            raise ClusterAbsentError(
+            is_cut = isinstance(error, urllib3.exceptions.ProtocolError)
+            raise (CutOffError if is_cut else ClusterAbsentError)(
                 "the cluster does not answer",
                 where=self.place,
                 got=" ".join(str(error).split())[:300],

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import http
 import json
+from collections.abc import Mapping
+from typing import Any
 
+FIRST_CHARACTERS = 100  # of an answer that is of no API server
+CORE = "/api/v1/"  # every API server has these kinds
 LONGEST_PAUSE_SECONDS = 2.0
 HEAD_CHARACTERS, TAIL_CHARACTERS = 200, 400  # of a message: the object comes first, what is wrong with it last
 # Of a collection that is not there: of a group that has other kinds, of a group that has none.
@@ -23,6 +27,40 @@ def message(content: bytes) -> str:
     if len(said) <= HEAD_CHARACTERS + TAIL_CHARACTERS:
         return said
     return f"{said[:HEAD_CHARACTERS]} ... {said[-TAIL_CHARACTERS:]}"
+
+
+def document(content: bytes) -> dict[str, Any] | None:
+    """The object, or the list of them, that an answer is; None: it is none of an API server."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and found.keys() & {"kind", "metadata", "items"} else None
+
+
+def is_of_overload(status: int, content: bytes) -> bool:
+    """Whether the API server itself fails, or puts a request to a pod off: what a pod says is no object of kind Status.
+
+    A pod that it does not reach is an answer of 502 and more.
+    """
+    is_failed = status in (http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.INTERNAL_SERVER_ERROR)
+    return is_failed and (document(content) or {}).get("kind") == "Status"
+
+
+def is_of_missing(path: str, content: bytes) -> bool:
+    """Whether a 404 means that there is no such object, or no such kind: a gateway in between has a 404 of its own."""
+    if document(content) is not None:
+        return True
+    said = message(content)
+    return not path.startswith(CORE) and is_of_unknown_kind(http.HTTPStatus.NOT_FOUND, said)
+
+
+def foreign_answer(status: int, headers: Mapping[str, str], content: bytes) -> str:
+    """What came in place of an answer of an API server; without the query of an address, which may hold a secret."""
+    if (place := headers.get("location")) is not None:
+        return f"HTTP {status} to {place.partition('?')[0]}"
+    said = " ".join(content[: 4 * FIRST_CHARACTERS].decode(errors="replace").split())[:FIRST_CHARACTERS]
+    return f"HTTP {status}, {headers.get('content-type') or 'no content type'}: {said or 'nothing'}"
 
 
 def failed_checks(content: bytes) -> str:

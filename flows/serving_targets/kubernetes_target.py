@@ -33,7 +33,6 @@ from flows.serving_targets.cluster_removal import ClusterRemoval, former, is_set
 from flows.serving_targets.cluster_switch import TrafficSwitch
 from flows.serving_targets.cluster_traffic import TrafficState, key_of
 from flows.serving_targets.local_target import LocalServingTarget
-from flows.serving_targets.pod_client import PodClient
 from flows.serving_targets.pod_workers import PodWorkers
 from flows.serving_targets.serving_target import ServiceState
 
@@ -77,7 +76,7 @@ class KubernetesServingTarget:
 
     @cached_property
     def _workers(self) -> PodWorkers:
-        return PodWorkers(PodClient(self.api, self._keys.controller_key), self.name)
+        return PodWorkers(self.api, self.name, lambda: self._keys.controller_key)
 
     @cached_property
     def _keys(self) -> ClusterKeys:

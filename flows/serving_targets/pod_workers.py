@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from components.core.errors import StackError
 from components.deployment import release_objects as objects
 from components.identity.package import Package
 from flows.serving_targets import cluster_observation, cluster_status
+from flows.serving_targets.cluster_api import ClusterApi
 from flows.serving_targets.cluster_observation import ClusterObservation, DeploymentObservation
 from flows.serving_targets.pod_client import PodClient
 
@@ -20,10 +21,15 @@ _threads = ThreadPoolExecutor(MOST_AT_ONCE, "pod")
 
 @dataclass(frozen=True)
 class PodWorkers:
-    """The workers of a model."""
+    """The workers of a model.
 
-    pods: PodClient
+    Args:
+        key: the key by which pods are asked, read when it is needed; None: there is none.
+    """
+
+    api: ClusterApi
     model: str
+    key: Callable[[], str | None]
 
     def status(self, observed: ClusterObservation, timeout_seconds: float = 5.0) -> ServiceStatus | None:
         """What the workers of all ready pods report; None if no pod answers."""
@@ -33,13 +39,17 @@ class PodWorkers:
             for pod in deployment.pods
             if cluster_observation.is_ready(pod) and observed.is_answering(deployment.key, pod["metadata"]["name"])
         ]
+        answers: dict[str, list[WorkerStatus]] = {}
+        key = self.key() if ready else None
+        if key is None:  # no pod, or the controller is to make the key anew
+            return cluster_status.status(self.model, observed, answers)
+        client = PodClient(self.api, key)
 
         def ask(place: tuple[str, str]) -> Sequence[WorkerStatus]:
-            return self.pods.workers(place[1], self.model, timeout_seconds)
+            return client.workers(place[1], self.model, timeout_seconds)
 
-        answers: dict[str, list[WorkerStatus]] = {}
-        for (key, _), workers in zip(ready, _threads.map(ask, ready), strict=True):
-            answers.setdefault(key, []).extend(workers)
+        for (bundle, _), workers in zip(ready, _threads.map(ask, ready), strict=True):
+            answers.setdefault(bundle, []).extend(workers)
         return cluster_status.status(self.model, observed, answers)
 
     def prove(self, observed: ClusterObservation, package: Package, tolerance: float, workers: int) -> float:
@@ -47,7 +57,7 @@ class PodWorkers:
 
         Raises:
             ServingError, StackError: as `PodClient.prove`.
-            StackError: not every pod is there.
+            StackError: not every pod is there, or there is no key by which pods are asked.
         """
         found: list[DeploymentObservation] = [
             one for one in observed.deployments.values() if one.package == package.digest
@@ -57,9 +67,16 @@ class PodWorkers:
         if not pods or len(pods) < expected:
             raise StackError(
                 "not every pod is there to be asked for the golden examples",
-                where=self.pods.api.place,
+                where=self.api.place,
                 got=f"{len(pods)} pods",
                 expected=f"{max(1, expected)}",
                 next_step=f"`kubectl get pods --selector {objects.MODEL_LABEL}={self.model}` shows them",
             )
-        return max(_threads.map(lambda pod: self.pods.prove(pod, package, tolerance, workers), pods))
+        if (key := self.key()) is None:
+            raise StackError(
+                "there is no key by which pods are asked",
+                where=f"Secret {objects.controller_secret(self.model)}, {self.api.place}",
+                next_step="the controller makes it anew, and tries again",
+            )
+        client = PodClient(self.api, key)
+        return max(_threads.map(lambda pod: client.prove(pod, package, tolerance, workers), pods))

@@ -25,6 +25,7 @@ from flows.releases import activity, controller, promotion, worker_process
 from flows.releases.activity import Activity
 from flows.releases.observation import Observer
 from flows.releases.worker import Ending, Order
+from flows.serving_targets.cluster_api import ClusterAbsentError
 from tests.provenance import small_chain
 
 
@@ -261,3 +262,28 @@ def test_a_version_that_serves_is_not_waited_for_because_another_one_was_asked_f
         promotion.follow(project, "sample", "champion", "3", 2, said.append)
     assert all("(away: far;" in line for line in said)
     assert said
+
+
+@pytest.mark.parametrize("failures", [3, 10**9])
+def test_a_cluster_that_is_away_is_waited_for(failures: int, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alias is set, and the controller follows it: a hiccup of the API server ends nothing."""
+    slot = SlotStatus(version="3", package_digest="d", state="ready", since=0.0)
+    worker = WorkerStatus(worker=1, generation=1, code="c", champion=slot)
+    left = [ClusterAbsentError("the cluster does not answer", got="Remote end closed")] * min(failures, 99)
+
+    def answer() -> ServiceStatus:
+        if left:
+            raise left.pop()
+        return ServiceStatus(model="sample", expected=1, workers=[worker])
+
+    service = SimpleNamespace(status=answer, url="http://here")
+    monkeypatch.setattr(promotion, "target_of", lambda _project, _name: service)
+    said: list[str] = []
+    if failures == 3:
+        outcome = promotion.follow(project, "sample", "champion", "3", 0, said.append)
+        assert outcome.version == "3"
+        assert "for the cluster: the cluster does not answer" in said[0]
+        return
+    with pytest.raises(StackError, match="the cluster does not answer") as away:
+        promotion.follow(project, "sample", "champion", "3", 0, said.append)
+    assert "the registry says that champion is to be version 3: the controller follows" in str(away.value.next_step)

@@ -95,6 +95,7 @@ class FakeCluster:
         log: method and path of each request that changes something.
         forbidden: (method, kind) that the account has no right to.
         away: the API server answers 503.
+        hiccups: of all requests, the share that is cut off, put off or fails.
         undefined: kinds that no definition of a custom resource names.
         slices_lag: the controller of EndpointSlices does not follow.
     """
@@ -106,6 +107,7 @@ class FakeCluster:
         self.forbidden: set[tuple[str, str]] = set()
         self.undefined: set[str] = set()
         self.away = self.slices_lag = False
+        self.hiccups = 0.0
         self.lock = threading.RLock()
         self.processes: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
         self.starts: Counter[str] = Counter()
@@ -306,12 +308,13 @@ class FakeCluster:
             services = {name: copy.deepcopy(one) for (kind, name), one in self.store.items() if kind == "Service"}
             for name, service in services.items():
                 found = [_endpoint(pod) for pod in self.found("Pod", service["spec"]["selector"])]
+                labels = {**(service["metadata"].get("labels") or {}), SERVICE_LABEL: name}
                 known = self.store.get(("EndpointSlice", name))
                 if self.slices_lag or (known is not None and known["endpoints"] == found):
                     continue
                 self.save({
                     "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-                    "metadata": {"name": name, "labels": {**service["metadata"]["labels"], SERVICE_LABEL: name}},
+                    "metadata": {"name": name, "labels": labels},
                     "endpoints": found, "ports": [{"name": "http", "port": 3000, "protocol": "TCP"}],
                 })  # fmt: skip
             for kind, name in list(self.store):
@@ -480,7 +483,13 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             proxied = re.fullmatch(r".*/pods/([^/:]+):(\d+)/proxy(/.*)", unquote(self.path))
-            if cluster.away:
+            hiccup = DICE.choice((0, 429, 500)) if DICE.random() < cluster.hiccups else None
+            if hiccup == 0:
+                self.close_connection = True  # without an answer
+            elif hiccup is not None:
+                message = {"kind": "Status", "message": "for a moment", "code": hiccup}
+                self._send(hiccup, {"content-type": "application/json"}, json.dumps(message).encode())
+            elif cluster.away:
                 self._send(503, {"content-type": "text/plain"}, b"apiserver is away")
             elif self.path == "/readyz":
                 self._send(200, {"content-type": "text/plain"}, b"ok")

@@ -249,7 +249,9 @@ def test_api_keys_reach_the_cluster(site: Site) -> None:
     assert site.target.is_applied(production)
     held = base64.b64decode(site.cluster.store["Secret", "sample-api-keys"]["data"]["api-keys"]).decode()
     assert held.startswith(path.read_text())
-    assert site.target._keys.controller_key not in held
+    key = site.target._keys.controller_key
+    assert key is not None
+    assert key not in held
 
 
 @pytest.mark.long
@@ -300,8 +302,9 @@ def test_a_gateway_shares_the_requests_by_weights_and_mirrors_them_to_a_shadow(
 @pytest.mark.slow
 def test_the_metric_of_the_autoscaler_is_one_that_pods_have(site: Site) -> None:
     [pod, _] = {name for (kind, name) in site.cluster.store if kind == "Pod" and "5" * 12 in name}
-    key = {"X-API-Key": site.target._keys.controller_key}
-    answer = site.target.api.ask_pod(pod, 3000, "/metrics", key)
+    key = site.target._keys.controller_key
+    assert key is not None
+    answer = site.target.api.ask_pod(pod, 3000, "/metrics", {"X-API-Key": key})
     assert b"bentoml_service_request_in_progress" in answer.content
 
 
@@ -410,6 +413,67 @@ def test_a_request_that_the_api_server_puts_off_is_sent_again(
     assert pauses == [1.0] * 4
 
 
+@pytest.mark.parametrize("answer", [None, (500, "etcdserver: leader changed")])
+@pytest.mark.parametrize(("failures", "is_answered"), [(2, True), (3, False)])
+def test_what_only_reads_is_sent_again_after_a_hiccup(
+    failures: int, is_answered: bool, answer: tuple[int, str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[Any] = [answer] * failures
+
+    def send(*_: Any) -> cluster_api.Response:
+        status, said = (left.pop() if left else FOUND) or (0, "")
+        if not status:
+            raise cluster_api.CutOffError("the cluster does not answer")
+        return cluster_api.Response(status, {}, said.encode())
+
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    api, _ = _api(monkeypatch, [])
+    monkeypatch.setattr(api, "_send", send)
+    if is_answered:
+        assert api.list("Service", {}) == [{}]
+    else:
+        with pytest.raises(ClusterAbsentError):
+            api.list("Service", {})
+    left[:] = [None]
+    with pytest.raises(ClusterAbsentError):  # nobody knows whether it was carried out
+        api.delete("Service", "a")
+
+
+STATUS = b'{"kind": "Status", "message": "etcdserver: leader changed"}'
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ([None, (429, STATUS), (200, b"ok")], 200),
+        ([(500, STATUS)] * 3, None),
+        ([None] * 3, None),
+        ([(500, b'{"error": "model"}')], 500),
+        ([(503, STATUS)], 503),
+    ],
+)
+def test_a_failure_of_the_api_server_is_not_taken_for_one_of_a_pod(
+    answers: list[tuple[int, bytes] | None], status: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a golden example that the API server puts off would refuse a version."""
+    left = list(reversed(answers))
+
+    def send(*_: Any) -> cluster_api.Response:
+        if (found := left.pop()) is None:
+            raise cluster_api.CutOffError("the cluster does not answer")
+        return cluster_api.Response(found[0], {}, found[1])
+
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    api, _ = _api(monkeypatch, [])
+    monkeypatch.setattr(api, "_send", send)
+    if status is None:
+        with pytest.raises(ClusterAbsentError):
+            api.ask_pod("pod", 3000, "/predict", {}, b"image")
+    else:
+        assert api.ask_pod("pod", 3000, "/predict", {}, b"image").status == status
+    assert left == []
+
+
 def test_an_api_server_that_starts_and_knows_no_rights_yet_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     api, asked = _api(monkeypatch, [DENIED, NOT_READY])
     with pytest.raises(ClusterAbsentError, match="is not ready") as absent:
@@ -421,6 +485,39 @@ def test_an_api_server_that_starts_and_knows_no_rights_yet_is_absent(monkeypatch
     api, _ = _api(monkeypatch, [DENIED, (200, "ok"), DENIED])
     with pytest.raises(ServingError, match="does not allow"):
         api.list("Service", {})
+
+
+LOGIN = b"<html><title>Log in</title>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "got"),
+    [
+        ((200, {"content-type": "text/html"}, LOGIN), "HTTP 200, text/html: <html><title>Log in</title>"),
+        ((200, {"content-type": "application/json"}, b'["a"]'), 'HTTP 200, application/json: ["a"]'),
+        ((200, {}, b""), "HTTP 200, no content type: nothing"),
+        ((302, {"location": "https://login.example/in?state=s"}, b""), "HTTP 302 to https://login.example/in"),
+        ((404, {"content-type": "text/html"}, LOGIN), "HTTP 404, text/html: <html><title>Log in</title>"),
+    ],
+)
+def test_an_answer_that_is_of_no_api_server_is_none(
+    answer: tuple[int, dict[str, str], bytes], got: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway in between may answer in its place; an object is not gone because the gateway knows no such page."""
+    api, _ = _api(monkeypatch, [])
+    monkeypatch.setattr(api, "_send", lambda *_: cluster_api.Response(*answer))
+    for ask in (lambda: api.get("Service", "a"), lambda: api.delete("Service", "a"), lambda: api.list("Pod", {})):
+        with pytest.raises(ClusterAbsentError, match="no API server of Kubernetes") as absent:
+            ask()
+        assert absent.value.got == got
+
+
+def test_a_refusal_without_words_says_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    api, _ = _api(monkeypatch, [])
+    monkeypatch.setattr(api, "_send", lambda *_: cluster_api.Response(400, {}, b""))
+    with pytest.raises(ServingError, match="the cluster refuses") as refused:
+        api.get("Service", "a")
+    assert refused.value.got == "HTTP 400"
 
 
 @pytest.mark.parametrize(
