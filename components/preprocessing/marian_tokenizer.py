@@ -67,7 +67,7 @@ class MarianTokenizer(PretrainedTokenizer):
 
         A code of the language to translate into, such as `>>fr<<`, is one token where a text begins with it.
         """
-        return [np.append(self._first(text, max_length)[: max_length - 1], self._end) for text in texts]
+        return [np.append(self._first_pieces(text, max_length)[: max_length - 1], self._end) for text in texts]
 
     def decode(self, tokens: NDArray[np.int64]) -> str:
         """The text of token numbers, without special tokens and without space around it."""
@@ -78,7 +78,7 @@ class MarianTokenizer(PretrainedTokenizer):
         """The pieces of a text, as sentencepiece names them."""
         return list(self._inner.encode(text, add_special_tokens=False).tokens)
 
-    def _first(self, text: str, max_length: int) -> NDArray[np.int64]:
+    def _first_pieces(self, text: str, max_length: int) -> NDArray[np.int64]:
         part = begin(text, max_length)
         found = self._plain(part)
         return found if suffices(len(found), part, text, max_length) else self._plain(text)
