@@ -35,12 +35,14 @@ class DeploymentOptions:
         replicas: containers that run at least.
         max_replicas: containers that run at most, under load.
         ingress_namespaces: Kubernetes namespaces, beside the service's own, whose pods may ask the service.
+        service: name of the Kubernetes Service; None: the model's.
     """
 
     image: str
     replicas: int = 2
     max_replicas: int = 8
     ingress_namespaces: tuple[str, ...] = ()
+    service: str | None = None
 
 
 def check_namespaces(names: Iterable[str]) -> None:

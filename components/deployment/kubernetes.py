@@ -19,7 +19,7 @@ def files(facts: ServiceFacts, options: DeploymentOptions, resources: ServiceRes
     manifests = {
         "serviceaccount.yaml": service_account(facts),
         "deployment.yaml": deployment(facts, options, resources),
-        "service.yaml": _service(facts),
+        "service.yaml": _service(facts, options),
         "horizontalpodautoscaler.yaml": _autoscaler(facts, options),
         "poddisruptionbudget.yaml": _disruption_budget(facts),
         "networkpolicy.yaml": network_policy(facts, options, PORT),
@@ -76,11 +76,11 @@ def deployment(facts: ServiceFacts, options: DeploymentOptions, resources: Servi
     }
 
 
-def _service(facts: ServiceFacts) -> dict[str, Any]:
+def _service(facts: ServiceFacts, options: DeploymentOptions) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(facts),
+        "metadata": metadata(facts) | {"name": options.service or facts.model},
         "spec": {
             "type": "ClusterIP",
             "selector": selector(facts),

@@ -69,7 +69,7 @@ def inference_service(
 def companions(model: str, key: str, settings: KubernetesSettings, decision: int) -> dict[str, dict[str, Any]]:
     """What Modelyard makes beside it, by kind: a disruption budget with the decision, and for a route a Service."""
     match = release_objects.selector(model, key)
-    labels = {**match, release_objects.MANAGED_LABEL: "modelyard"}
+    labels = release_objects.own_labels(model, key)
     about = {"metadata": {"name": release_objects.name_of(model, key), "labels": labels}}
     found = release_objects.companions({**about, "spec": {"selector": {"matchLabels": match}}}, settings)
     found.pop("HorizontalPodAutoscaler", None)  # KServe's own

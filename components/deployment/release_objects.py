@@ -29,12 +29,13 @@ MODEL_LABEL, BUNDLE_LABEL, MANAGED_LABEL = (
     "app.kubernetes.io/managed-by",
 )
 PACKAGE, WORKERS, DECISION = "modelyard.package_digest", "modelyard.workers", "modelyard.decision"
-PRODUCTION, STAGED, APPLIED, KEYS, LEDGER = (
+PRODUCTION, STAGED, APPLIED, KEYS, LEDGER, WRITTEN = (
     "modelyard.production",
     "modelyard.staged",
     "modelyard.applied",
     "modelyard.keys",
     "modelyard.ledger",
+    "modelyard.written",
 )
 NOTHING = "none"  # selects no pod
 SERVICE_FOLDER = "/tmp/modelyard"  # noqa: S108  # in the container; workers tell each other there that they live
@@ -64,6 +65,11 @@ def name_of(model: str, key: str) -> str:
 def selector(model: str, key: str) -> dict[str, str]:
     """The labels of a bundle's pods by which they are found."""
     return {MODEL_LABEL: model, BUNDLE_LABEL: key}
+
+
+def own_labels(model: str, key: str) -> dict[str, str]:
+    """The labels by which a bundle's objects are found."""
+    return {**selector(model, key), MANAGED_LABEL: "modelyard"}
 
 
 def deployment(

@@ -150,7 +150,7 @@ class Decision:
 
 def decide(now: Situation) -> Decision | None:
     """The next step; None: production is what is desired."""
-    return _keep_pinned(now) or _finish(now) or _follow_workers(now) or _follow_registry(now)
+    return _keep_pinned(now) or _finish(now) or _follow_workers(now) or _follow_registry(now) or _unanswered(now)
 
 
 def is_superseded(left: Release | None, role: Role, desired: DesiredState | None) -> bool:
@@ -282,6 +282,16 @@ def _settle(now: Situation) -> Decision | None:
             reason = f"{role} is {pin.version}, the workers hold {held or 'nothing'}"
             return Decision("apply", "champion" if role == "champion" else "challenger", reason, retries=True)
     return None
+
+
+def _unanswered(now: Situation) -> Decision | None:
+    """Production is not what is desired as long as nobody knows which version answers."""
+    pinned, held = now.production.champion, now.observed.champion if now.observed is not None else None
+    if pinned is None or now.desired is None or now.open or held not in (None, MIXED):
+        return None
+    answers = "its workers hold several versions" if held == MIXED else "no worker of it answers"
+    state = ", it is starting" if now.service == "starting" else ""
+    return Decision("wait", "champion", f"version {pinned.version} is champion, and {answers}{state}")
 
 
 def _with_registry(now: Situation, decision: Decision) -> Decision:

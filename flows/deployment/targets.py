@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.contracts import settings
 from components.core.errors import UsageError
 from components.core.log import Log
 from components.core.project import Project
@@ -17,6 +18,7 @@ from components.packaging.bundle import Bundle
 
 REPLICAS = {"compose": 1, "kubernetes": 2, "kserve": 2, "systemd": 1}
 MAX_REPLICAS_RATIO = 4  # of the autoscaler
+OF_FILES = "-deployed"  # the Service of the files, where releases own the one that has the model's name
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def write(project: Project, bundle: Bundle, request: DeployRequest, log: Log) ->
         replicas=least,
         max_replicas=most,
         ingress_namespaces=request.ingress_namespaces,
+        service=f"{facts.model}{OF_FILES}" if settings.read(project.root).kubernetes is not None else None,
     )
     files = target_files.of_target(request.target, facts, options, platform=request.platform)
     about = {

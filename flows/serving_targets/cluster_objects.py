@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from components.contracts.kubernetes_settings import KubernetesSettings
 from components.core.errors import ServingError, UsageError
+from components.core.log import Log
 from components.deployment import release_kserve, resources, service_facts
 from components.deployment import release_objects as objects
 from components.packaging import pushed_image
 from components.packaging.bundle import Bundle
 from components.release.production import Pin
+from flows.serving_targets import cluster_drift
 from flows.serving_targets.cluster_api import ClusterApi, ConflictError, Document, ForbiddenError, UnknownKindError
 from flows.serving_targets.cluster_observation import DeploymentObservation, decision_of
 from flows.serving_targets.cluster_traffic import key_of
+from flows.serving_targets.cluster_upkeep import ClusterUpkeep
 from flows.serving_targets.local_target import LocalServingTarget
 
 ATTEMPTS = 20  # to remove an object whose status changes meanwhile
@@ -25,16 +29,33 @@ COMPANIONS = (*KSERVE_COMPANIONS, "HorizontalPodAutoscaler")
 
 @dataclass(frozen=True)
 class ClusterObjects:
-    """The objects of one model, but the one that directs the requests."""
+    """The objects of one model, but the one that directs the requests.
+
+    Args:
+        log: takes a line on what was put back.
+    """
 
     api: ClusterApi
     settings: KubernetesSettings
     local: LocalServingTarget
+    log: Log
 
     @property
     def model(self) -> str:
         """The model."""
         return self.local.name
+
+    @cached_property
+    def upkeep(self) -> ClusterUpkeep:
+        """Puts back what somebody has changed."""
+        return ClusterUpkeep(self.api, self.settings, self.model, self._due, self.log)
+
+    def _due(self, pin: Pin, form: str) -> Document | None:
+        """The object of a bundle in a form, as it would be made now; None: it cannot be made here."""
+        bundle, kind = self.local.bundle(pin), "Deployment" if form == "deployment" else "InferenceService"
+        if not self.can_make(pin, bundle):
+            return None
+        return next(one for one in self._written(pin, bundle, 0, form) if one["kind"] == kind)
 
     def image(self, pin: Pin, bundle: Bundle) -> str:
         """The image of a pinned bundle.
@@ -64,7 +85,7 @@ class ClusterObjects:
         self.image(pin, bundle)
         objects.name_of(self.model, key_of(pin))
         if self.settings.form == "kserve":
-            self._has_inference_service(key_of(pin))
+            self._inference_service(key_of(pin))
             self.api.list("InferenceService", {objects.MODEL_LABEL: self.model})
 
     def ensure(self, pin: Pin, bundle: Bundle, decision: int, *, needed: bool) -> None:
@@ -75,9 +96,10 @@ class ClusterObjects:
 
         Raises:
             UsageError: no image of it is known.
-            ServingError: it is needed, and the bundle is gone.
+            ServingError: it is needed, and the bundle is gone, or its name is another's.
         """
-        name, forms = objects.name_of(self.model, key_of(pin)), self._stamped(key_of(pin), decision)
+        name, service = objects.name_of(self.model, key_of(pin)), self._inference_service(key_of(pin))
+        forms = self.upkeep.stamped(pin, service, decision, needed=needed)
         if self.settings.form in forms or (forms and not self.can_make(pin, bundle)):
             return
         if not bundle.exists():
@@ -90,7 +112,7 @@ class ClusterObjects:
             return
         if forms and self.settings.gateway is not None:  # the Service of before may name a port that KServe's pods lack
             self.api.patch("Service", name, {"spec": {"ports": objects.ports()}})
-        self._make(self._written(pin, bundle, decision))
+        self._write(pin, bundle, decision)
 
     def can_make(self, pin: Pin, bundle: Bundle) -> bool:
         """Whether a bundle's objects can be made here in the form that the settings ask for."""
@@ -100,45 +122,37 @@ class ClusterObjects:
             return bundle.exists() and bool(self.image(pin, bundle))
         return False
 
-    def _stamped(self, key: str, decision: int) -> set[str]:
-        """Note on the present objects of a bundle that this decision wants them; returns the forms that are there."""
-        forms, name = set(), objects.name_of(self.model, key)
-        deployment = self.api.get("Deployment", name)
-        if deployment is not None and self._stamp("Deployment", deployment, decision):
-            self._make(objects.companions(deployment, self.settings).values(), only_missing=True)
-            forms.add("deployment")
-        if self._has_inference_service(key):
-            beside = release_kserve.companions(self.model, key, self.settings, decision)
-            self._make(beside.values(), only_missing=True)
-            budget = self.api.get("PodDisruptionBudget", name)
-            if budget is not None and self._stamp("PodDisruptionBudget", budget, decision):
-                forms.add("kserve")
-        return forms
+    def _write(self, pin: Pin, bundle: Bundle, decision: int) -> None:
+        """Make the objects of a bundle that is not in the cluster yet, and note what its pods are."""
+        for document in self._written(pin, bundle, decision, self.settings.form):
+            kind = document["kind"]
+            try:
+                found = self.api.create(document)
+            except ConflictError:  # another controller has made it, or one that was killed
+                continue
+            if kind in ("Deployment", "InferenceService"):
+                note = json.dumps(cluster_drift.kept(cluster_drift.pods_written(kind, document["spec"]), found["spec"]))
+                stamp = kind if kind == "Deployment" else "PodDisruptionBudget"  # KServe copies annotations to pods
+                name = objects.name_of(self.model, key_of(pin))
+                self.api.patch(stamp, name, {"metadata": {"annotations": {objects.WRITTEN: note}}})
 
-    def _written(self, pin: Pin, bundle: Bundle, decision: int) -> list[Document]:
+    def _written(self, pin: Pin, bundle: Bundle, decision: int, form: str) -> list[Document]:
         """The objects of a bundle that is not in the cluster yet."""
         facts = service_facts.of_bundle(bundle)
         image, sizes = self.image(pin, bundle), resources.of_service(facts)
-        if self.settings.form == "kserve":
+        if form == "kserve":
             beside = release_kserve.companions(self.model, key_of(pin), self.settings, decision)
             return [*beside.values(), release_kserve.inference_service(facts, image, self.settings, sizes)]
         document = objects.deployment(facts, image, self.settings, sizes, decision)
         return [*objects.companions(document, self.settings).values(), document]
 
-    def _has_inference_service(self, key: str) -> bool:
-        """Whether there is one; of a project without KServe, as far as the cluster tells it."""
+    def _inference_service(self, key: str) -> Document | None:
+        """A bundle's InferenceService; of a project without KServe, as far as the cluster tells it."""
         if self.settings.form == "kserve":
-            return self.api.get("InferenceService", release_kserve.name_of(self.model, key)) is not None
+            return self.api.get("InferenceService", release_kserve.name_of(self.model, key))
         with suppress(UsageError, ForbiddenError, UnknownKindError):
-            return self.api.get("InferenceService", release_kserve.name_of(self.model, key)) is not None
-        return False
-
-    def _stamp(self, kind: str, present: Document, decision: int) -> bool:
-        """Note on an object that a decision wants it; False: it is gone."""
-        change = {"metadata": {"annotations": {objects.DECISION: str(decision)}}}
-        return decision_of(present) >= decision or (
-            self.api.patch(kind, present["metadata"]["name"], change) is not None
-        )
+            return self.api.get("InferenceService", release_kserve.name_of(self.model, key))
+        return None
 
     def grow(self, deployment: DeploymentObservation, replicas: int) -> None:
         """Have at least so many pods, until `release_size`."""
@@ -168,14 +182,6 @@ class ClusterObjects:
             self.api.patch("InferenceService", name, {"spec": {"predictor": {"minReplicas": replicas}}})
         else:
             self.api.patch("HorizontalPodAutoscaler", name, {"spec": {"minReplicas": replicas}})
-
-    def _make(self, documents: Iterable[Document], *, only_missing: bool = False) -> None:
-        """Make objects; what another controller has made, or one that was killed, is left alone."""
-        for document in documents:
-            if only_missing and self.api.get(document["kind"], document["metadata"]["name"]) is not None:
-                continue
-            with suppress(ConflictError):
-                self.api.create(document)
 
     def remove(self, deployment: DeploymentObservation) -> None:
         """Remove a Deployment, and what stands beside it; one that a later decision wants by now stays."""

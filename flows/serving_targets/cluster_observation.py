@@ -145,7 +145,7 @@ def observe(api: ClusterApi, model: str, traffic_kind: str, form: str = "deploym
     services = _services(api, label, form, made)
     stamps = {_name(one): one for one in api.list("PodDisruptionBudget", label)} if services else {}
     pods = api.list("Pod", label)
-    plain = {key: one for one in deployments if cluster_kserve.made_by(one) is None and (key := _bundle(one))}
+    plain = {key: one for one in deployments if cluster_kserve.made_by(one) is None and (key := _own_key(model, one))}
     kserve = {key: one for one in services if (key := _bundle(one))}  # no key: as `modelyard deploy` writes them
     found, beside = {}, {}
     for key in dict.fromkeys((*plain, *kserve)):
@@ -203,6 +203,14 @@ def _name(document: Document) -> str:
 
 def _bundle(document: Document) -> str:
     return str((document["metadata"].get("labels") or {}).get(objects.BUNDLE_LABEL, ""))
+
+
+def _own_key(model: str, deployment: Document) -> str:
+    """The key of the bundle of which this is the Deployment; its selector never changes, its label may be gone."""
+    chosen = deployment["spec"]["selector"].get("matchLabels") or {}
+    key = str(chosen.get(objects.BUNDLE_LABEL, ""))
+    is_own = chosen == objects.selector(model, key) and _name(deployment) == f"{model}-{key}"
+    return key if is_own else ""
 
 
 def _living(pods: list[Document], key: str) -> tuple[Document, ...]:

@@ -14,8 +14,10 @@ from typing import Literal
 from components.contracts.kubernetes_settings import KubernetesSettings
 from components.contracts.serving_spec import OvertakenError, ServingSpec
 from components.core.errors import CorruptArtifactError, StackError, UsageError
+from components.core.log import Log
 from components.deployment import release_objects as objects
 from components.release.production import Pin, Production
+from flows.serving_targets import cluster_drift
 from flows.serving_targets.cluster_api import ClusterApi, ConflictError, Document, ForbiddenError, UnknownKindError
 from flows.serving_targets.cluster_objects import ClusterObjects
 from flows.serving_targets.cluster_observation import ClusterObservation
@@ -32,6 +34,7 @@ class TrafficSwitch:
     Args:
         observe: what the cluster holds of the model.
         ledger: digest of the first entry of the model's ledger, by which projects are told apart; None: it is empty.
+        log: takes a line on what was put back.
     """
 
     api: ClusterApi
@@ -39,6 +42,7 @@ class TrafficSwitch:
     objects: ClusterObjects
     observe: Callable[[], ClusterObservation]
     ledger: Callable[[], str | None]
+    log: Log
 
     @property
     def model(self) -> str:
@@ -86,6 +90,24 @@ class TrafficSwitch:
                 next_step="read the ledger again; the later decision is the one in force",
             )
 
+    def drift(self, present: TrafficState) -> str | None:
+        """What somebody has changed of the object beside its annotations; None: nothing, or there is none.
+
+        Whether requests go to the right version is not the question here.
+        """
+        if present.document is None:
+            return None
+        production = present.production
+        is_served = production.champion is not None and present.champion == key_of(production.champion)
+        challenger = key_of(production.challenger) if is_served and production.challenger is not None else None
+        wanted = self._document(production, present.decision, present.staged, present.champion, challenger)
+        return cluster_drift.of_traffic(wanted, present.document)
+
+    def is_drift_due(self, present: TrafficState) -> bool:
+        """Whether the object was changed, and is to be put back now."""
+        most = cluster_drift.LONGEST_TRAFFIC_PAUSE_SECONDS
+        return self.drift(present) is not None and cluster_drift.is_due(self.api.place, self.kind, self.model, most)
+
     def direct(self, production: Production, decision: int, staged: Pin | None) -> ServingSpec:
         """Write what production is made of, and direct the requests to it, by one conditional change.
 
@@ -105,12 +127,25 @@ class TrafficSwitch:
                     return _spec(self.api.create(_without_empty(document)))
                 change = {key: value for key, value in document.items() if key != "kind"}
                 change["metadata"] = {**document["metadata"], "resourceVersion": present.resource_version}
+                if document["kind"] == "Service" and present.document is not None:
+                    selector = cluster_drift.exactly(
+                        document["spec"]["selector"], present.document["spec"].get("selector")
+                    )
+                    change["spec"] = {**document["spec"], "selector": selector}
                 found = self.api.patch(document["kind"], self.model, change)
             except ConflictError:
                 continue
             if found is not None:
+                self._tell_drift(present)
                 return _spec(found)
         raise StackError("the object that directs the requests changes all the time", where=self.api.place)
+
+    def _tell_drift(self, former: TrafficState) -> None:
+        """Say that the object was put back, if it was."""
+        drift = self.drift(former)
+        if drift is not None:
+            cluster_drift.note_mended(self.api.place, self.kind, self.model)
+            self.log(f"{self.model}: {self.kind} {self.model} was put back in the cluster: {drift}")
 
     def _directed(self, present: TrafficState, production: Production, decision: int) -> tuple[str | None, str | None]:
         """The keys to which requests go: what was asked for, once its pods are ready, else what serves now."""

@@ -29,6 +29,7 @@ class TrafficState:
         is_divided: whether the object can send requests to more than one version: an HTTPRoute can, a Service cannot.
         ledger: of the project that wrote it, by the digest of its first entry; None: an earlier Modelyard did.
         pending: what the Gateway says, or has not said yet, of the present route; None: it has taken it over.
+        document: the object; None: there is none.
     """
 
     resource_version: str | None = None
@@ -41,6 +42,7 @@ class TrafficState:
     is_divided: bool = False
     ledger: str | None = None
     pending: str | None = None
+    document: Document | None = field(default=None, compare=False, repr=False)
 
     @staticmethod
     def of(document: Document | None) -> TrafficState:
@@ -67,6 +69,7 @@ class TrafficState:
                 document["kind"] == "HTTPRoute",
                 said.get(objects.LEDGER),
                 _pending(document) if document["kind"] == "HTTPRoute" else None,
+                document,
             )
         except (KeyError, ValueError, ValidationError) as error:
             raise CorruptArtifactError(
@@ -121,9 +124,10 @@ def _directed(document: Document) -> tuple[str | None, str | None]:
         key = (document["spec"].get("selector") or {}).get(objects.BUNDLE_LABEL)
         return (None if key == objects.NOTHING else key), None
     model = document["metadata"]["name"]
-    [rule] = document["spec"]["rules"]
+    rule: Document = next(iter(document["spec"].get("rules") or []), {})  # somebody may have changed them
     keys = [_key(model, backend) for backend in rule.get("backendRefs") or []]
-    copied = [_key(model, one["requestMirror"]["backendRef"]) for one in rule.get("filters") or []]
+    mirrors = [one["requestMirror"] for one in rule.get("filters") or [] if "requestMirror" in one]
+    copied = [_key(model, one["backendRef"]) for one in mirrors]
     beside = [*keys[1:], *copied]
     return (keys[0] if keys else None), (beside[0] if beside else None)
 

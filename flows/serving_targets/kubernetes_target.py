@@ -72,7 +72,7 @@ class KubernetesServingTarget:
 
     @cached_property
     def _objects(self) -> ClusterObjects:
-        return ClusterObjects(self.api, self.settings, self.local)
+        return ClusterObjects(self.api, self.settings, self.local, self.log)
 
     @cached_property
     def _workers(self) -> PodWorkers:
@@ -84,7 +84,7 @@ class KubernetesServingTarget:
 
     @cached_property
     def _switch(self) -> TrafficSwitch:
-        return TrafficSwitch(self.api, self.settings, self._objects, self.observe, self._ledger.origin)
+        return TrafficSwitch(self.api, self.settings, self._objects, self.observe, self._ledger.origin, self.log)
 
     @cached_property
     def _ledger(self) -> Ledger:
@@ -133,7 +133,10 @@ class KubernetesServingTarget:
         return None if applied is None else max(0.0, time.time() - applied)
 
     def is_applied(self, production: Production) -> bool:
-        """Whether the cluster is to serve this production, with a Deployment of each version, and the API keys."""
+        """Whether the cluster is to serve this production, with a Deployment of each version, and the API keys.
+
+        What somebody has changed of the objects is to be put back.
+        """
         observed = self.observe()
         if observed.traffic.resource_version is None:
             return production == Production()
@@ -142,6 +145,8 @@ class KubernetesServingTarget:
             return observed.traffic.production == production
         deployment = observed.deployments.get(key_of(champion))
         if deployment is None or not self._keys.has_present_keys():
+            return False
+        if self._switch.is_drift_due(observed.traffic) or self._objects.upkeep.is_changed(observed, production.pins):
             return False
         is_loaded = is_settled(observed.traffic) and deployment.key not in observed.beside
         if is_loaded and self._objects.is_grown(deployment):

@@ -67,6 +67,13 @@ def test_files_of_an_unmeasured_bundle_say_so(bundle: Bundle, tmp_path: Path) ->
     assert (done.options.replicas, done.options.max_replicas) == (2, 8)
     assert (tmp_path / "out" / "deployment.yaml").read_text().startswith("# NOT measured")
     assert done.files.written[0] == "README.md"
+    assert "\n  name: sample\n" in (tmp_path / "out" / "service.yaml").read_text()
+
+
+def test_the_service_of_files_is_not_the_one_by_which_releases_direct_requests(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "modelyard.toml").write_text("[kubernetes]\nnamespace = 'models'\n")
+    targets.write(Project(tmp_path), bundle, DeployRequest("kubernetes", tmp_path / "out", measure=False), print)
+    assert "\n  name: sample-deployed\n" in (tmp_path / "out" / "service.yaml").read_text()
 
 
 @pytest.mark.parametrize(

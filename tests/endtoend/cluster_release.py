@@ -20,13 +20,20 @@ NAME = "far"
 Ask = Callable[[str, str, Mapping[str, str], bytes], httpx.Response]  # model, path, headers, body
 
 
-def release_and_go_back(base: Path, settings: str, images: dict[str, Bundle], ask: Ask) -> None:
+def release_and_go_back(
+    base: Path,
+    settings: str,
+    images: dict[str, Bundle],
+    ask: Ask,
+    between: Callable[[Releases, Callable[[], str]], None] | None = None,
+) -> None:
     """Release version 1, then version 2 while clients ask, then go back to version 1.
 
     Args:
         settings: `modelyard.toml`, with [kubernetes].
         images: what the cluster can pull; the images of both versions are added.
         ask: a client's request to a model in the cluster.
+        between: done while version 1 serves again; gets what asks as a client does.
     """
 
     def settle(root: Path) -> None:
@@ -77,5 +84,7 @@ def release_and_go_back(base: Path, settings: str, images: dict[str, Bundle], as
             eventually(lambda: releases.alias(name) == "1", "the alias follows")
             switched = releases.wait_for(name, "2", "switched")
             assert switched.facts["hosts"] == 2
+            if between is not None:
+                between(releases, predict)
             releases.clear(name)
             eventually(lambda: predict().startswith("503"), "the service is withdrawn")

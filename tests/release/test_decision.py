@@ -224,10 +224,24 @@ def test_a_champion_that_no_worker_can_load_goes_back_to_the_previous_one() -> N
     assert (alone.step, alone.retries) == ("apply", True)
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("starting", "and no worker of it answers, it is starting"), ("running", "and no worker of it answers")],
+)
+def test_a_champion_that_no_worker_answers_for_is_not_what_is_desired(state: str, said: str) -> None:
+    now = situation({"champion": "1"}, pinned(), service=state, settling=state == "starting")
+    found = decide(now)
+    assert found is not None
+    assert (found.step, found.reason) == ("wait", f"version 1 is champion, {said}")
+    assert decide(situation(None, pinned(), service=state)) is None  # what is pinned goes on
+
+
 def test_workers_that_hold_something_else_are_told_again_once_they_had_their_time() -> None:
     workers = (("1", None), ("2", None))
     assert observed(*workers).champion == MIXED
-    assert decide(situation({"champion": "2"}, pinned("2"), *workers, settling=True)) is None
+    settling = decide(situation({"champion": "2"}, pinned("2"), *workers, settling=True))
+    assert settling is not None
+    assert (settling.step, settling.reason) == ("wait", "version 2 is champion, and its workers hold several versions")
     found = decide(situation({"champion": "2"}, pinned("2"), *workers))
     assert found is not None
     assert (found.step, found.retries) == ("apply", True)

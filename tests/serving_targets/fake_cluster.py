@@ -190,6 +190,8 @@ class FakeCluster:
                 found = self.found(kind, {label: value for label, equals, value in pairs if equals})
                 names = {label for label, equals, _ in pairs if not equals}
                 items = [one for one in found if names <= (one["metadata"].get("labels") or {}).keys()]
+                for one in items:  # items of a list do not say their kind
+                    one.pop("kind"), one.pop("apiVersion", None)
                 return {"kind": f"{kind}List", "items": items}
             if (kind, name) not in self.store:
                 raise Refusal(404, "NotFound", f'{match["plural"]} "{name}" not found')
@@ -230,6 +232,8 @@ class FakeCluster:
             raise Refusal(409, "Conflict", "the object has been modified")
         changed = _encoded(_merged(present, change))
         _validate(changed)
+        if kind == "Deployment" and changed["spec"]["selector"] != present["spec"]["selector"]:
+            raise Refusal(422, "Invalid", "spec.selector: field is immutable")
         changed["metadata"]["generation"] += changed["spec"] != present["spec"] if "spec" in changed else 0
         return self.save(changed)
 
@@ -289,10 +293,7 @@ class FakeCluster:
                 pods = [copy.deepcopy(pod) for (kind, _), pod in self.store.items() if kind == "Pod"]
             for name, deployment in deployments.items():
                 own = [pod for pod in pods if _owner(pod) == deployment["metadata"]["uid"]]
-                for _ in range(deployment["spec"].get("replicas", 1) - len(own)):
-                    self._begin(name, deployment)
-                for pod in own[deployment["spec"].get("replicas", 1) :]:
-                    self._remove(pod)
+                self._scale(name, deployment, own)
                 self._count(name, own)
             for pod in pods:
                 if _owner(pod) not in [one["metadata"]["uid"] for one in deployments.values()]:
@@ -339,6 +340,21 @@ class FakeCluster:
                     ]
                     parent = {"parentRef": route["spec"]["parentRefs"][0], "controllerName": "example.com/fake"}
                     self.save({**route, "status": {"parents": [{**parent, "conditions": said}]}})
+
+    def _scale(self, name: str, deployment: dict[str, Any], own: list[dict[str, Any]]) -> None:
+        """As many pods of the present template as there are to be; one more while those of another one are replaced."""
+        due, template = deployment["spec"].get("replicas", 1), deployment["spec"]["template"]["spec"]
+        living = [pod for pod in own if "deletionTimestamp" not in pod["metadata"]]
+        fresh = [pod for pod in living if pod["spec"] == template]
+        stale = [pod for pod in living if pod["spec"] != template]
+        for _ in range(due - len(fresh) if not stale else min(due - len(fresh), due + 1 - len(living))):
+            self._begin(name, deployment)
+        spare = sum(map(_is_serving, living)) - due
+        going = [pod for pod in stale if not _is_serving(pod)] + [pod for pod in stale if _is_serving(pod)][
+            : max(0, spare)
+        ]
+        for pod in [*going, *fresh[due:], *(pod for pod in own if pod not in living)]:
+            self._remove(pod)
 
     def _count(self, name: str, pods: list[dict[str, Any]]) -> None:
         """Write the status of a Deployment."""

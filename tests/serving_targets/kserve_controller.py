@@ -35,7 +35,7 @@ class KServeController:
 
     def step(self) -> None:
         """Bring each InferenceService one step further."""
-        services = (self.request("GET", f"{SERVICES}?labelSelector=modelyard.bundle", None) or {}).get("items", [])
+        services = (self.request("GET", SERVICES, None) or {}).get("items", [])
         present = {f"{one['metadata']['name']}-predictor" for one in services}
         found = (self.request("GET", f"{DEPLOYMENTS}?labelSelector=component=predictor", None) or {}).get("items", [])
         for deployment in found:
@@ -56,7 +56,7 @@ class KServeController:
             self.request("POST", DEPLOYMENTS, due)
             return self._write(service, "False", {})
         least = service["spec"]["predictor"]["minReplicas"]
-        if deployment["spec"]["replicas"] < least:  # its autoscaler
+        if 0 < deployment["spec"]["replicas"] < least:  # its autoscaler, which leaves a Deployment of no pods alone
             self.request("PATCH", path, {"spec": {"replicas": least}})
         present, template = deployment["spec"]["template"]["metadata"], due["spec"]["template"]["metadata"]
         if any(present[part] != template[part] for part in ("labels", "annotations")):
