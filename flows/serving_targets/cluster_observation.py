@@ -71,7 +71,7 @@ class DeploymentObservation:
     @property
     def workers(self) -> int:
         """How many worker processes there are to be, in all pods."""
-        return self.replicas * int(self.annotations.get(objects.WORKERS, 1))
+        return self.replicas * _number(self.annotations, objects.WORKERS, 1)
 
     @property
     def decision(self) -> int:
@@ -226,7 +226,7 @@ def _living(pods: list[Document], key: str) -> tuple[Document, ...]:
 
 def decision_of(document: Document) -> int:
     """The last decision that wanted an object to be there."""
-    return int((document["metadata"].get("annotations") or {}).get(objects.DECISION, 0))
+    return _number(document["metadata"].get("annotations") or {}, objects.DECISION, 0)
 
 
 def is_ready(pod: Document) -> bool:
@@ -252,3 +252,9 @@ def _failure(deployment: Document, pods: tuple[Document, ...]) -> str | None:
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             return f"{condition.get('reason')}: {json.dumps(condition.get('message', ''))}"[:400]
     return None
+
+
+def _number(annotations: Mapping[str, str], name: str, otherwise: int) -> int:
+    """The number that an annotation says; somebody may have changed it to what is none."""
+    text = annotations.get(name, "")
+    return int(text) if text.isdecimal() else otherwise

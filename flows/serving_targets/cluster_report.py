@@ -13,12 +13,8 @@ from components.release import ledger as ledgers
 from flows.platform.diagnostics import Finding
 from flows.serving_targets import cluster_placement, cluster_snapshot
 from flows.serving_targets.cluster_api import ClusterApi, connect
+from flows.serving_targets.cluster_traffic import NAME_IS_TAKEN
 from flows.serving_targets.serving_target import target_of
-
-CHOICES = (
-    "rename the pipeline, or name another namespace in [kubernetes]; or whoever made the object removes it. If "
-    "releases wrote it, somebody has changed its annotations: `kubectl describe` shows them"
-)
 
 
 def finding(project: Project) -> Finding:
@@ -56,7 +52,7 @@ def told(error: ModelyardError) -> ModelyardError:
         where=error.where,
         got=error.got,
         expected=error.expected,
-        next_step=CHOICES,
+        next_step=NAME_IS_TAKEN,
     )
 
 

@@ -15,6 +15,11 @@ from components.deployment import release_objects as objects
 from components.release.production import Pin, Production
 from flows.serving_targets.cluster_api import Document
 
+NAME_IS_TAKEN = (
+    "rename the pipeline, or name another namespace in [kubernetes]; or whoever made the object removes it. If "
+    "releases wrote it, somebody has changed its annotations: `kubectl describe` shows them"
+)
+
 
 @dataclass(frozen=True)
 class TrafficState:
@@ -77,7 +82,7 @@ class TrafficState:
                 where=f"{document['kind']} {metadata['name']}",
                 got=repr(error)[:300],
                 expected=f"the annotations {objects.DECISION}, {objects.PRODUCTION} and {objects.APPLIED}",
-                next_step="`kubectl delete` it, or name another namespace in [kubernetes]",
+                next_step=NAME_IS_TAKEN,
             ) from error
 
     def spec(self) -> ServingSpec | None:

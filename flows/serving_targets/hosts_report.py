@@ -77,7 +77,8 @@ def finding(project: Project) -> Finding:
         return Finding("hosts", "fail", "; ".join(map(str, misplaced)), "correct `models` in modelyard.toml")
     hosts = report(project)
     if not hosts:
-        return Finding("hosts", "ok", "this machine serves")
+        is_cluster = settings.read(project.root).kubernetes is not None
+        return Finding("hosts", "ok", "the cluster serves" if is_cluster else "this machine serves")
     serving = settings.read(project.root).serving
     absent = [f"{host.name}: {host.problem}" for host in hosts if host.problem]
     if absent:

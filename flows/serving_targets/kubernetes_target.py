@@ -26,7 +26,7 @@ from components.release.production import Pin, Production
 from flows.serving_targets import cluster_observation
 from flows.serving_targets.cluster_api import ClusterAbsentError, ClusterApi, connect
 from flows.serving_targets.cluster_keys import ClusterKeys
-from flows.serving_targets.cluster_leftovers import Leftovers
+from flows.serving_targets.cluster_leftovers import HANDOVER_SECONDS, Leftovers
 from flows.serving_targets.cluster_objects import ClusterObjects
 from flows.serving_targets.cluster_observation import ClusterObservation
 from flows.serving_targets.cluster_removal import ClusterRemoval, former, is_settled
@@ -153,7 +153,15 @@ class KubernetesServingTarget:
             return False
         if observed.traffic.staged is not None:  # a release goes on, and its own steps do the rest
             return True
-        return self._has_present_forms(observed, production) and not self._leftovers.due(observed)
+        is_all_else_gone = not self._leftovers.due(observed) and not self._is_left_here(observed, champion)
+        return self._has_present_forms(observed, production) and is_all_else_gone
+
+    def _is_left_here(self, observed: ClusterObservation, champion: Pin | None) -> bool:
+        """Whether this machine runs a service that it ran before a cluster was named, and clients had time to turn."""
+        serving = observed.deployments.get(key_of(champion)) if champion is not None else None
+        applied = observed.traffic.applied
+        has_moved = serving is not None and serving.ready > 0 and applied is not None
+        return has_moved and time.time() - (applied or 0.0) >= HANDOVER_SECONDS and self.local.url is not None
 
     def _has_present_forms(self, observed: ClusterObservation, production: Production) -> bool:
         """Whether each version is there in the form that the settings ask for, as far as it can be made, and in no
@@ -213,6 +221,7 @@ class KubernetesServingTarget:
         self._switch.refuse_foreign(before)
         self._switch.refuse_overtaken(before, decision)
         pins = list(dict.fromkeys((*production.pins, *((staged,) if staged is not None else ()))))
+        is_left_here = staged is None and self._is_left_here(self.observe(), production.champion)
         self._keys.put_keys()
         for pin in pins:
             self._objects.ensure(pin, self.bundle(pin), decision, needed=pin in (production.champion, staged))
@@ -221,6 +230,9 @@ class KubernetesServingTarget:
         spec = self._switch.direct(production, decision, staged)
         observed = self._removal.clean_up({key_of(pin) for pin in pins}, decision, before)
         self._leftovers.remove(self._leftovers.due(observed))
+        if is_left_here:
+            self.log(f"{self.name}: the service on this machine ends: the cluster serves")
+            self.local.stop()
         return spec
 
     def bring(self, pin: Pin) -> None:

@@ -15,7 +15,7 @@ from components.registry import versions
 from components.registry.api import MissingError
 from components.release import followed, history, production
 from components.release import ledger as ledgers
-from components.release.decision import Decision, decide
+from components.release.decision import Decision, ObservedState, decide
 from components.release.ledger import Ledger
 from components.release.production import PRODUCTION, Pin
 from flows.platform import followed_registry
@@ -227,7 +227,8 @@ def test_an_alias_with_the_number_of_before_is_no_way_back(
 
 def decided(ledger: Ledger, project: Project, aliases: dict[str, str], **changes: Any) -> Decision | None:
     situation = observation.Observer(project, NAME).situation(aliases, **changes)
-    return decide(replace(situation, service="running", spec_is_pinned=True, settling=True))
+    observed = ObservedState(champion="3")
+    return decide(replace(situation, service="running", spec_is_pinned=True, settling=True, observed=observed))
 
 
 def test_the_number_that_serves_is_another_model_there(

@@ -33,6 +33,7 @@ from components.release.production import Production
 from flows.serving_targets import cluster_api, cluster_removal, cluster_report
 from flows.serving_targets.cluster_api import ClusterAbsentError, ConflictError
 from flows.serving_targets.cluster_switch import TrafficSwitch
+from flows.serving_targets.local_target import LocalServingTarget
 from flows.serving_targets.serving_target import target_of
 from tests.serving_targets.cluster_site import ROOT, Site, clients, served_by_fake, serves, status_of
 from tests.serving_targets.fake_cluster import FakeCluster
@@ -67,6 +68,21 @@ def test_the_first_version_is_staged_proven_and_switched_to(site: Site) -> None:
     assert site.predict() == "4"
     assert target.is_applied(Production(champion=pin))
     assert (target.state(), target.url, target.ready_url()) == ("running", *(["http://sample.models.svc"] * 2))
+
+
+def test_what_this_machine_served_before_ends_once_clients_had_time_to_turn(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, production = site.target, Production(champion=site.pin("4"))
+    stopped: list[str] = []
+    monkeypatch.setattr(LocalServingTarget, "url", property(lambda own: None if stopped else "http://127.0.0.1:3000"))
+    monkeypatch.setattr(LocalServingTarget, "stop", lambda own: stopped.append(own.name))
+    assert target.is_applied(production)
+    monkeypatch.setattr("flows.serving_targets.kubernetes_target.HANDOVER_SECONDS", 0.0)
+    assert not target.is_applied(production)
+    target.apply(production, site.next())
+    assert stopped == ["sample"]
+    assert target.is_applied(production)
 
 
 def _changes(site: Site) -> list[tuple[str, str]]:
