@@ -144,7 +144,7 @@ def test_drift_is_seen_answered_and_over(traffic: Traffic) -> None:
         save_block(house, hook)
         for _ in range(2):
             traffic.pass_hour(200)
-        assert look(house) == {"alarms": [], "orders": [], "challenger": None, "waiting": []}
+        assert look(house) == {"alarms": [], "orders": [], "challenger": None, "waiting": [], "notes": []}
         before = traffic.right
         assert before > 380
         first = traffic.pass_hour(200, words=1)

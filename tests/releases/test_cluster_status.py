@@ -142,7 +142,7 @@ def test_a_look_asks_little_and_writes_nothing(
         [row] = status.of_all(site.project, None)
         assert (row.name, row.actual, row.problem) == ("sample", "4", "")
         assert set(asked) == {"GET"}
-        assert asked["GET"] <= 13, asked  # 551 before, 33 of which made a Secret
+        assert asked["GET"] <= 16, asked  # 551 before, 33 of which made a Secret
         secrets = {name for kind, name in site.cluster.store if kind == "Secret"}
         assert secrets == {"sample-controller", "sample-api-keys"}
         looks_of_controller(site, asked, monkeypatch)
@@ -167,7 +167,7 @@ def looks_of_controller(site: Site, asked: Counter[str], monkeypatch: pytest.Mon
     asked.clear()
     found.reconcile_all()
     assert set(asked) == {"GET"}
-    assert asked["GET"] <= 9, asked  # 149 before
+    assert asked["GET"] <= 12, asked  # 149 before
 
 
 def serve(site: Site) -> None:

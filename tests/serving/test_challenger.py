@@ -32,7 +32,7 @@ def slots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SlotSpec]:
         "2": {"seed": 2},
         "3": {"seed": 1, "train_fingerprint": "b" * 64},
         "4": {"seed": 1, "nan_above": 0.8},
-        "5": {"seed": 1, "slow": 600},
+        "5": {"seed": 1, "slow": 300},
     }
     return {version: small_package.bundle(folder / version, version, **kind) for version, kind in kinds.items()}
 
