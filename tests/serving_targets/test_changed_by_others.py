@@ -73,6 +73,7 @@ def test_a_label_that_somebody_adds_to_the_selector_is_removed(site: Site, capsy
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_route_that_somebody_changes_is_put_back(site: Site) -> None:
     production = _serve(site, GATEWAY)
     written = copy.deepcopy(_spec(site, "HTTPRoute", "sample"))
@@ -169,6 +170,7 @@ def test_what_an_earlier_modelyard_made_is_noted_and_not_rolled(site: Site) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_inference_service_is_put_back(site: Site) -> None:
     production = _serve(site, 'form = "kserve"\n')
 
