@@ -15,7 +15,7 @@ OTHER_BUILD = reinstall
 endif
 endif
 # An environment holds the path at which it was made: in a folder that was moved or copied it is made anew.
-ifneq ($(shell made="$$(sed -n 's/^command = .* -m venv //p' .venv/pyvenv.cfg 2>/dev/null)"; \
+ifneq ($(shell made="$$(sed -n 's/^command = .* -m venv \(--[^ ]* \)*//p' .venv/pyvenv.cfg 2>/dev/null)"; \
   test -z "$$made" || test .venv -ef "$$made" || echo elsewhere),)
 OTHER_BUILD = remake
 endif

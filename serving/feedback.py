@@ -24,6 +24,7 @@ from serving.problem import RefusedRequest
 MOST = 1000  # truths in a request
 MOST_BYTES = 1_000_000
 _SHOWN, _NAMED = 10, 50  # notes of an answer, and classes that it names
+_EXAMINED = 100  # names of a truth
 
 _MANY: TypeAdapter[list[Feedback]] = TypeAdapter(list[Feedback])
 
@@ -62,23 +63,31 @@ async def take(request: HttpRequest, log: PredictionLog | None, known: KnownClas
         await asyncio.get_running_loop().run_in_executor(None, log.feedback, feedback)
     except OSError as error:
         raise RefusedRequest(503, "log", "the feedback cannot be written now", retry_seconds=5) from error
-    notes = _notes(feedback, known) if known is not None else []
+    notes = []
+    if known is not None:  # names are compared with each class: not in the thread that answers all requests
+        notes = await asyncio.get_running_loop().run_in_executor(None, _notes, feedback, known)
     return json_reply({"accepted": len(feedback), **({"notes": notes} if notes else {})}, 202)
 
 
 def _notes(feedback: Sequence[Feedback], known: KnownClasses) -> list[str]:
     """What the sender should know of truths that cannot be an answer of the champion."""
-    found = []
+    found: list[str] = []
+    left = 0
     for place, one in enumerate(feedback):
+        if len(found) >= _SHOWN:
+            left = len(feedback) - place
+            break
         if told_truth.is_of_another_kind(one.truth, known):
             found.append(f"truth {place} is of another kind than the answers, which have {known.field}")
-        for name in told_truth.unknown_names(one.truth, known):
+            continue
+        truth = one.truth[:_EXAMINED] if isinstance(one.truth, list) else one.truth
+        for name in told_truth.unknown_names(truth, known)[:_SHOWN]:
             near = told_truth.nearest(name, known.classes)
             perhaps = "" if near is None else f"; the nearest is {near!r}"
             found.append(f"truth {place}: {name[:60]!r} is no class of this version{perhaps}")
     if not found:
         return []
-    more = [f"{len(found) - _SHOWN:,} more truths are like that"] if len(found) > _SHOWN else []
+    more = [f"{left:,} more truths were not looked at"] if left else []
     return [
         *found[:_SHOWN], *more,
         f"known classes: {told_truth.named(known.classes, _NAMED)}",

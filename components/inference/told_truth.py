@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 _LISTS_OF_OBJECTS = ("spans", "boxes")
+_LONGEST = 200  # characters of a name that is compared with others
 
 
 class KnownClasses(NamedTuple):
@@ -68,6 +69,8 @@ def nearest(name: str, classes: Collection[str]) -> str | None:
     alike = spelled_otherwise(name, classes)
     if alike is not None:
         return alike
+    if len(name) > _LONGEST:
+        return None
     plain = {_plain(one): one for one in classes}
     found = difflib.get_close_matches(_plain(name), list(plain), n=1, cutoff=0.6)
     return plain[found[0]] if found else None

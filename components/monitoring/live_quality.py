@@ -18,6 +18,7 @@ from components.inference import told_truth
 from components.inference.told_truth import label_of, number_of
 
 CONFIDENCE = 0.95
+_NAMED = 5  # names of no known class in a note
 
 
 class LiveFigure(NamedTuple):
@@ -201,13 +202,13 @@ def unknown_note(counts: Mapping[str, int], classes: Collection[str]) -> str | N
     if not counts:
         return None
     parts = []
-    for name, count in counts.items():
-        near = told_truth.nearest(name, classes)
+    for place, (name, count) in enumerate(counts.items()):
+        near = told_truth.nearest(name, classes) if place < _NAMED else None
         parts.append(f"{name} ({count:,}{'' if near is None else f', nearest {near}'})")
     total = sum(counts.values())
     return (
         f"{total:,} {'truth is' if total == 1 else 'truths are'} of no known class, counted apart, neither right nor "
-        f"wrong: {told_truth.named(parts, 5)}. A slip can be told again, and the last truth counts; a class "
+        f"wrong: {told_truth.named(parts, _NAMED)}. A slip can be told again, and the last truth counts; a class "
         "that is new in the world needs a training with samples of it"
     )
 

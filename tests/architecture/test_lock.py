@@ -53,14 +53,15 @@ def _install_list(gpu: int) -> str:
     return subprocess.run(["sh", "-c", words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.parametrize("options", ["", "--copies --prompt=yard "])
 @pytest.mark.parametrize("place", ["here", "of before"])
-def test_an_environment_of_a_folder_that_was_moved_is_made_anew(place: str, tmp_path: Path) -> None:
+def test_an_environment_of_a_folder_that_was_moved_is_made_anew(place: str, options: str, tmp_path: Path) -> None:
     folder = tmp_path / "the project"
     (folder / ".venv").mkdir(parents=True)
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         (folder / name).write_bytes((ROOT / name).read_bytes())
     made = folder if place == "here" else tmp_path / "before"
-    (folder / ".venv/pyvenv.cfg").write_text(f"version = 3.11.7\ncommand = python3.11 -m venv {made}/.venv\n")
+    (folder / ".venv/pyvenv.cfg").write_text(f"version = 3.11.7\ncommand = python3.11 -m venv {options}{made}/.venv\n")
     (folder / ".venv/.installed").write_text("0")
     words = ["make", "--dry-run", "install"]
     planned = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout

@@ -155,8 +155,12 @@ def test_a_truth_that_is_no_class_of_the_champion_is_kept_and_said(service: Serv
         assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
         assert expected in answer.json()["notes"][0]
         assert "known classes: " in answer.json()["notes"][1]
+    many = service.client.post("/feedback", json=[{**one, "truth": f"no class {number}"} for number in range(15)])
+    assert (many.status_code, many.json()["accepted"]) == (202, 15)
+    assert many.json()["notes"][10] == "5 more truths were not looked at"
     (hour,) = hours(log)
-    assert [row["truth"] for row in log_reader.read(log / hour).feedback.to_pylist()] == ['"Dark"', "[]"]
+    told = [row["truth"] for row in log_reader.read(log / hour).feedback.to_pylist()]
+    assert (told[:2], len(told)) == (['"Dark"', "[]"], 17)
 
 
 def test_without_a_folder_nothing_is_logged_and_feedback_says_so(slots: dict[str, SlotSpec], tmp_path: Path) -> None:
