@@ -22,7 +22,6 @@ def build_again(project: Project, name: str, pin: Pin, say: Log) -> None:
         ServingError: serving code or settings are not those of then, so that another bundle would be built.
         CorruptArtifactError: what was built is not what was sealed then.
     """
-    say(f"the bundle {pin.bundle} is not there: it is built again from the registry's package")
     spec = located_yaml.read(project.pipeline_file(name), PipelineSpec)
     endpoints = lifecycle.configured(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
@@ -31,12 +30,13 @@ def build_again(project: Project, name: str, pin: Pin, say: Log) -> None:
         if (version.package_digest, planned.bundle.tag) != (pin.package_digest, pin.bundle):
             raise ServingError(
                 f"the bundle of version {pin.version}, which serves, is not there, and cannot be built as it was: "
-                "package, serving code or settings have changed since",
+                "package, serving code or settings have changed since; put them back, or promote another version",
                 got=f"{planned.bundle.tag}, of package {str(version.package_digest)[:12]}",
                 expected=f"{pin.bundle}, of package {pin.package_digest[:12]}",
-                next_step=f"put .modelyard/bentoml back from a copy; or `modelyard run {name} --force register`, and "
-                "promote the version that it registers",
+                next_step=f"put the settings, or .modelyard/bentoml, back from a copy; or "
+                f"`modelyard run {name} --force register`, and promote the version that it registers",
             )
+        say(f"the bundle {pin.bundle} is not there: it is built again from the registry's package")
         if not planned.bundle.exists():
             stages.build_bundle(stages.RunContext(project, spec, api, say), planned, force=False)
         built = planned.bundle.verify().digest
